@@ -1,0 +1,2 @@
+//! Benchmarks of our broker against Apache's.
+fn main() {}

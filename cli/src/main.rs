@@ -1,0 +1,2 @@
+//! The `ferromq` command.
+fn main() {}

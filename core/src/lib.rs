@@ -1,0 +1,30 @@
+//! FerroMQ: Apache RocketMQ as a library. Broker, name server and client in one process or many, on Apache's wire
+//! and in Apache's store files.
+//!
+//! The rooms of the house, and who may know whom, are in ARCHITECTURE.md. The rooms are public for the workspace's own
+//! command line, tests and benchmarks only and carry no promise of stability; what is promised is re-exported here.
+
+#[doc(hidden)]
+pub mod broker;
+#[doc(hidden)]
+pub mod client;
+pub mod clock;
+#[doc(hidden)]
+pub mod config;
+mod error;
+#[doc(hidden)]
+pub mod filter;
+#[doc(hidden)]
+pub mod message;
+#[doc(hidden)]
+pub mod namesrv;
+#[doc(hidden)]
+pub mod net;
+#[doc(hidden)]
+pub mod record;
+#[doc(hidden)]
+pub mod store;
+#[doc(hidden)]
+pub mod wire;
+
+pub use error::{Error, ErrorKind, Result};
