@@ -1,1 +1,204 @@
-//! message
+//! What a message consists of besides its body: properties, flags, the two kinds of id, and the items of a batch.
+//!
+//! Facts from the protocol reference, sections 3.1 to 3.4.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, ErrorKind, Result};
+
+pub mod batch;
+mod id;
+pub mod property;
+pub mod sys_flag;
+
+pub use id::{unique_id, unique_id_of, OffsetId};
+
+/// Stands between the name and the value of a property.
+pub const NAME_VALUE_SEPARATOR: u8 = 1;
+/// Ends a property; the last one may go without.
+pub const PROPERTY_SEPARATOR: u8 = 2;
+/// The longest property string that a record can hold, in bytes.
+pub const MAX_PROPERTIES: usize = 32767;
+
+/// The pairs of an encoded property string, in their order, duplicates included. Pairs that readers of the protocol
+/// ignore are left out: without separator, with an empty name or value, not UTF-8.
+pub fn properties(encoded: &[u8]) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+    encoded.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(pair)
+}
+
+/// The value of property `name` in an encoded property string. Of several the last one counts.
+pub fn property<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
+    properties(encoded).rev().find_map(|(found, value)| (found == name).then_some(value))
+}
+
+fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
+    let at = bytes.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
+    let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+    if name.is_empty() || value.is_empty() {
+        return None;
+    }
+    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+}
+
+/// The properties of a message by name, to be changed and encoded again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    pairs: BTreeMap<String, String>,
+}
+
+impl Properties {
+    /// No properties.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads an encoded property string as [`properties`] does; of several with one name the last one counts.
+    pub fn parse(encoded: &[u8]) -> Self {
+        properties(encoded).collect()
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.get(name).map(String::as_str)
+    }
+
+    /// Sets `name` to `value`. What comes from a user goes through [`check_property`] first.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.pairs.insert(name.into(), value.into());
+    }
+
+    /// Removes `name` and returns its value.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.pairs.remove(name)
+    }
+
+    /// Whether there is a property `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.pairs.contains_key(name)
+    }
+
+    /// All pairs, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The property string, every pair ended by its separator.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Appends the property string to `out`. Pairs that no reader would see (an empty name or value, a separator
+    /// inside) are left out, so that one value can never pass for another property.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        for (name, value) in self.iter().filter(|(name, value)| check_property(name, value).is_ok()) {
+            out.extend_from_slice(name.as_bytes());
+            out.push(NAME_VALUE_SEPARATOR);
+            out.extend_from_slice(value.as_bytes());
+            out.push(PROPERTY_SEPARATOR);
+        }
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Properties {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Properties { pairs: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+/// Whether a property string can carry this pair: neither side empty, no separator (U+0001, U+0002) inside.
+pub fn check_property(name: &str, value: &str) -> Result<()> {
+    let fault = |what: &str| Error::new(ErrorKind::InvalidArgument, "set property", what);
+    if name.is_empty() {
+        return Err(fault("the name is empty; give it at least one character"));
+    }
+    if value.is_empty() {
+        return Err(fault(&format!("the value of {name:?} is empty; leave the property out instead")));
+    }
+    let separator = |byte: u8| byte == NAME_VALUE_SEPARATOR || byte == PROPERTY_SEPARATOR;
+    if name.bytes().chain(value.bytes()).any(separator) {
+        return Err(fault(&format!(
+            "{name:?} holds U+0001 or U+0002 in name or value; these end a property"
+        )));
+    }
+    Ok(())
+}
+
+/// Java's `String.hashCode`: of tags in consume queues and of keys in the index.
+#[doc(alias = "hashCode")]
+pub fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_end_are_read() {
+        let with: Vec<_> = properties(b"TAGS\x01a\x02KEYS\x01k\x02").collect();
+        let without: Vec<_> = properties(b"TAGS\x01a\x02KEYS\x01k").collect();
+        assert_eq!(with, [("TAGS", "a"), ("KEYS", "k")]);
+        assert_eq!(with, without);
+        assert_eq!(properties(b"").count(), 0);
+    }
+
+    #[test]
+    fn what_readers_ignore_is_left_out() {
+        let odd = b"\x02\x02noseparator\x02empty\x01\x02\x01noname\x02bad\x01\xff\x02ok\x01a\x01b\x02";
+        assert_eq!(properties(odd).collect::<Vec<_>>(), [("ok", "a\u{1}b")]);
+    }
+
+    #[test]
+    fn the_last_duplicate_counts() {
+        let twice = b"UNIQ_KEY\x01first\x02WAIT\x01true\x02UNIQ_KEY\x01second\x02";
+        assert_eq!(property(twice, "UNIQ_KEY"), Some("second"));
+        assert_eq!(property(twice, "UNIQ"), None);
+        let parsed = Properties::parse(twice);
+        assert_eq!(parsed.get("UNIQ_KEY"), Some("second"));
+        assert_eq!(parsed.encode(), b"UNIQ_KEY\x01second\x02WAIT\x01true\x02");
+    }
+
+    #[test]
+    fn a_value_cannot_forge_another_property() {
+        let mut properties = Properties::new();
+        properties.insert("a", "x\u{2}TAGS\u{1}forged");
+        properties.insert("b", "");
+        assert!(properties.encode().is_empty());
+        assert!(check_property("a", "x\u{2}").unwrap_err().to_string().contains("\"a\""));
+        assert!(check_property("", "x").is_err());
+        assert!(check_property("a", "").is_err());
+        assert!(check_property("a", "é").is_ok());
+    }
+
+    #[test]
+    fn hashes_are_those_of_java() {
+        assert_eq!(java_hash(""), 0);
+        assert_eq!(java_hash("TagA"), 2598919);
+        assert_eq!(java_hash("Aa-collide"), java_hash("BB-collide"));
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        assert_eq!(java_hash("😀"), 0xd83d * 31 + 0xde00);
+    }
+
+    proptest! {
+        #[test]
+        fn properties_survive_encoding(pairs: Vec<(String, String)>) {
+            let good: Properties =
+                pairs.into_iter().filter(|(name, value)| check_property(name, value).is_ok()).collect();
+            prop_assert_eq!(Properties::parse(&good.encode()), good);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read(bytes: Vec<u8>) {
+            prop_assert!(properties(&bytes).all(|(name, value)| !name.is_empty() && !value.is_empty()));
+        }
+    }
+}
