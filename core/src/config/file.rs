@@ -1,0 +1,176 @@
+//! Small configuration files kept by a process (JSON tables, properties): read with a fallback, replaced so that a
+//! crash at any moment leaves the old content or the new one.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Most bytes that are read from one file: far above any real table, below what would exhaust the memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Reads `path`; if it is missing or empty, the copy beside it with `.bak` appended. `None` if there is neither.
+///
+/// # Errors
+/// [`ErrorKind::Io`] naming the file that could not be read.
+pub fn load(path: &Path) -> Result<Option<Vec<u8>>> {
+    load_with(path, |bytes| Ok::<_, std::convert::Infallible>(bytes.to_vec()))
+}
+
+/// Like [`load`], but also falls back to the copy if `parse` refuses the file (a torn write of another program), and
+/// says so in the log.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if a file could not be read; [`ErrorKind::Corrupt`] naming the file and what `parse` said if
+/// something is there and none of it parses: starting empty would lose it at the next save.
+pub fn load_with<T, E: std::fmt::Display>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> std::result::Result<T, E>,
+) -> Result<Option<T>> {
+    let mut refused = None;
+    for path in [path.to_owned(), backup(path)] {
+        let Some(bytes) = read(&path)? else { continue };
+        match parse(&bytes) {
+            Ok(value) => {
+                if let Some(refused) = refused {
+                    tracing::warn!("{refused}; went on with {}", path.display());
+                }
+                return Ok(Some(value));
+            }
+            Err(error) => {
+                refused.get_or_insert_with(|| format!("{} cannot be read: {error}", path.display()));
+            }
+        }
+    }
+    match refused {
+        None => Ok(None),
+        Some(refused) => {
+            let context =
+                format!("{refused}; repair the file, or move it and its .bak away to start without");
+            Err(Error::new(ErrorKind::Corrupt, "load configuration file", context))
+        }
+    }
+}
+
+/// Replaces `path` by `bytes`; what was there before stands in `.bak` afterwards. On disk (fsync of the file and of
+/// its directory) when it returns. Makes missing directories.
+///
+/// # Errors
+/// [`ErrorKind::Io`] naming the file; what was there before is then still there, in the file or its `.bak`.
+pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+    // Two saves of one file would share its .tmp, and saves are rare.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
+    let fail = |path: &Path, error| Error::io("save configuration file", path.display().to_string(), error);
+
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory).map_err(|error| fail(directory, error))?;
+    let tmp = beside(path, ".tmp");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&tmp)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| fail(&tmp, error))?;
+    match fs::metadata(path) {
+        // An empty file is no state: the copy of the last real one stays.
+        Ok(present) if present.len() > 0 => {
+            fs::rename(path, backup(path)).map_err(|error| fail(path, error))?;
+        }
+        _ => {}
+    }
+    fs::rename(&tmp, path).map_err(|error| fail(path, error))?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| fail(directory, error))
+}
+
+/// Content of a regular file; `None` if it is missing or empty.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let fail = |error| Error::io("load configuration file", path.display().to_string(), error);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let context = format!("{} is larger than {MAX_BYTES} bytes", path.display());
+        return Err(Error::new(ErrorKind::LimitExceeded, "load configuration file", context));
+    }
+    Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+/// The path of the copy that [`save`] leaves.
+pub fn backup(path: &Path) -> PathBuf {
+    beside(path, ".bak")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(bytes: &[u8]) -> std::result::Result<i32, String> {
+        std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or("not a number".into())
+    }
+
+    #[test]
+    fn a_saved_file_is_loaded_and_the_one_before_is_its_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config/topics.json");
+        assert_eq!(load(&path).unwrap(), None);
+        save(&path, b"1").unwrap();
+        save(&path, b"2").unwrap();
+        assert_eq!(load(&path).unwrap().unwrap(), b"2");
+        assert_eq!(fs::read(backup(&path)).unwrap(), b"1");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "no .tmp stays");
+    }
+
+    #[test]
+    fn a_missing_empty_or_torn_file_falls_back_to_its_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        save(&path, b"1").unwrap();
+        save(&path, b"2").unwrap();
+        for torn in [None, Some(""), Some("2x")] {
+            match torn {
+                None => fs::remove_file(&path).unwrap(),
+                Some(text) => fs::write(&path, text).unwrap(),
+            }
+            assert_eq!(load_with(&path, number).unwrap(), Some(1), "{torn:?}");
+        }
+        fs::write(&path, "").unwrap();
+        save(&path, b"3").unwrap();
+        assert_eq!(fs::read(backup(&path)).unwrap(), b"1", "an empty file does not replace the copy");
+    }
+
+    #[test]
+    fn when_nothing_parses_the_error_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "x").unwrap();
+        let error = load_with(&path, number).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("f cannot be read: not a number"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_in_the_way_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "x").unwrap();
+        let error = save(&dir.path().join("file/config/f"), b"1").unwrap_err();
+        assert!(error.to_string().contains("file/config"), "{error}");
+        assert!(load(dir.path()).is_err());
+    }
+}
