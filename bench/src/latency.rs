@@ -1,0 +1,103 @@
+//! End to end: a producer at a steady pace, a consumer whose pull the broker holds until a message lands.
+
+use crate::client::{self, Client, Inbox};
+use crate::frame::{Header, SendTemplate, OPAQUE_BASE};
+use crate::record;
+use crate::stats::Histogram;
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Between two messages: 1,000 a second.
+const PACE: Duration = Duration::from_millis(1);
+/// Body bytes; the first eight carry the time of sending.
+const BODY: usize = 128;
+/// The first part of a run, in which connections and caches warm up, is not counted: this fraction of it.
+const UNCOUNTED: u64 = 5;
+
+/// Sends for `time` to queue 0 of an empty topic. Returns the times from just before the producer's write until
+/// after the consumer's read of the same message. The producer never waits for its acknowledgements, so that a slow
+/// one does not hide the delay of the messages behind it.
+pub fn run(port: u16, form: Header, topic: &str, time: Duration) -> Result<Histogram, String> {
+    let messages = (time.as_millis() / PACE.as_millis()).max(10) as u64;
+    let epoch = Instant::now();
+    thread::scope(|scope| {
+        let consumer = scope.spawn(|| consume(port, form, topic, messages, epoch));
+        // Lets the first pull arrive, so that it is held.
+        thread::sleep(Duration::from_millis(50));
+        produce(port, form, topic, messages, epoch)?;
+        consumer.join().map_err(|_| "the consumer panicked".to_owned())?
+    })
+}
+
+fn consume(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) -> Result<Histogram, String> {
+    let mut client = Client::connect(port, form)?;
+    let mut latency = Histogram::default();
+    let mut offset = 0;
+    while offset < messages {
+        let response = client.pull(topic, 0, offset, true)?;
+        let now = epoch.elapsed();
+        match response.code {
+            // Held until its time was over, or a false alarm.
+            19 | 20 => continue,
+            _ => client::success(&response)?,
+        }
+        let mut lost = None;
+        offset += record::walk(response.body, |at, body| {
+            let sent = body.first_chunk().map(|chunk| Duration::from_nanos(u64::from_be_bytes(*chunk)));
+            match sent {
+                Some(sent) if at >= messages / UNCOUNTED => latency.record(now.saturating_sub(sent)),
+                Some(_) => (),
+                None => lost = Some(at),
+            }
+        })?;
+        if let Some(at) = lost {
+            return Err(format!("{topic}: message {at} came without its body"));
+        }
+    }
+    Ok(latency)
+}
+
+fn produce(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) -> Result<(), String> {
+    let template = SendTemplate::new(form, topic, 0, &[0x55; BODY], 0, client::now_ms());
+    let mut stream = client::connect(port).map_err(|e| format!("connect to 127.0.0.1:{port}: {e}"))?;
+    stream.set_nonblocking(true).map_err(|e| e.to_string())?;
+    let (mut inbox, mut out, mut answered) = (Inbox::default(), Vec::new(), 0);
+    let start = Instant::now();
+    for n in 0..messages {
+        let due = start + PACE * n as u32;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        answered += answers(&mut stream, &mut inbox)?;
+        out.clear();
+        template.append(&mut out, OPAQUE_BASE + n as u32, n);
+        let at = template.body_at();
+        out[at..at + 8].copy_from_slice(&(epoch.elapsed().as_nanos() as u64).to_be_bytes());
+        // A frame of 500 bytes finds room in the socket's buffer unless the broker has stopped reading.
+        stream.write_all(&out).map_err(|e| format!("write to the broker: {e}"))?;
+    }
+    let patience = Instant::now() + Duration::from_secs(10);
+    while answered < messages {
+        if Instant::now() > patience {
+            return Err(format!("{} of {messages} sends were not answered", messages - answered));
+        }
+        thread::sleep(Duration::from_millis(1));
+        answered += answers(&mut stream, &mut inbox)?;
+    }
+    Ok(())
+}
+
+/// Takes what answers are there; each must be a success.
+fn answers(stream: &mut std::net::TcpStream, inbox: &mut Inbox) -> Result<u64, String> {
+    let mut count = 0;
+    loop {
+        match inbox.read(stream) {
+            Ok(_) => (),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(count),
+            Err(e) => return Err(format!("read from the broker: {e}")),
+        }
+        while let Some(response) = inbox.next()? {
+            client::success(&response)?;
+            count += 1;
+        }
+    }
+}
