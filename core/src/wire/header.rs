@@ -35,7 +35,7 @@ macro_rules! header {
         $(body: $body:ty;)?
     ) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $name $(<$lifetime>)? {
             $($(#[$field_meta])* pub $field: $type,)*
             $(

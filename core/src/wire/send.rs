@@ -82,6 +82,12 @@ pub enum MessageIds {
     Text(String),
 }
 
+impl Default for MessageIds {
+    fn default() -> Self {
+        MessageIds::Many(Vec::new())
+    }
+}
+
 impl MessageIds {
     /// Appends the text, several joined by commas.
     fn write_to(&self, out: &mut Vec<u8>) {
