@@ -162,6 +162,8 @@ impl Driver {
             "-Drocketmq.client.rebalance.waitInterval=1000",
             "-Drocketmq.client.rebalance.minInterval=200",
         ])
+        // On a busy machine a call may take its time; that must not break the connection under all others.
+        .arg("-Dcom.rocketmq.remoting.client.closeSocketIfTimeout=false")
         .args(["-Drocketmq.client.logLevel=WARN", "-Drocketmq.client.logFileMaxIndex=1"])
         .arg(format!(
             "-Dinterop.apache={}",
