@@ -304,7 +304,8 @@ macro_rules! json_bodies {
             }
 
             fn bytes(&self) -> Cow<'_, [u8]> {
-                Cow::Owned(super::json::to_vec(self))
+                // Where a map's keys are objects, receivers take the old form only.
+                Cow::Owned(super::json::to_old_vec(self))
             }
         }
     )* };
@@ -314,6 +315,7 @@ json_bodies! {
     super::body::DataVersion
     super::body::HeartbeatData
     super::body::LockBatchRequestBody
+    super::body::ResetOffsetBody
     super::body::SubscriptionGroupConfig
     super::body::UnlockBatchRequestBody
 }

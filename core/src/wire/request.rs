@@ -13,6 +13,7 @@ use super::namesrv::*;
 use super::offset::*;
 use super::pull::*;
 use super::query::*;
+use super::reset::*;
 use super::send::*;
 use super::topic::*;
 use super::transaction::*;
@@ -149,6 +150,10 @@ requests! {
         DeleteTopicInBroker(DeleteTopicInBroker<'a>) = DELETE_TOPIC_IN_BROKER,
         DeleteTopicInNamesrv(DeleteTopicInNamesrv<'a>) = DELETE_TOPIC_IN_NAMESRV,
         GetKvlistByNamespace(GetKvlistByNamespace<'a>) = GET_KVLIST_BY_NAMESPACE,
+        ResetConsumerClientOffset(ResetConsumerClientOffset<'a>) = RESET_CONSUMER_CLIENT_OFFSET,
+        GetConsumerStatusFromClient(GetConsumerStatusFromClient<'a>) = GET_CONSUMER_STATUS_FROM_CLIENT,
+        InvokeBrokerToResetOffset(InvokeBrokerToResetOffset<'a>) = INVOKE_BROKER_TO_RESET_OFFSET,
+        InvokeBrokerToGetConsumerStatus(InvokeBrokerToGetConsumerStatus<'a>) = INVOKE_BROKER_TO_GET_CONSUMER_STATUS,
         GetTopicsByCluster(GetTopicsByCluster<'a>) = GET_TOPICS_BY_CLUSTER,
         QueryTopicConsumeByWho(QueryTopicConsumeByWho<'a>) = QUERY_TOPIC_CONSUME_BY_WHO,
         GetConsumerRunningInfo(GetConsumerRunningInfo<'a>) = GET_CONSUMER_RUNNING_INFO,

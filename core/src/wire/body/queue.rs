@@ -1,17 +1,38 @@
 //! Queues, and maps by queue.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// A queue of a topic on a broker. Ordered as Java orders it: topic, broker name, queue id.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MessageQueue {
-    /// The topic.
-    pub topic: String,
+    // In the order in which Apache writes them, so that a map key is the same text.
     /// Name of the broker set.
     pub broker_name: String,
     /// The queue.
     pub queue_id: i32,
+    /// The topic.
+    pub topic: String,
+}
+
+impl MessageQueue {
+    fn sort_key(&self) -> (&str, &str, i32) {
+        (&self.topic, &self.broker_name, self.queue_id)
+    }
+}
+
+impl Ord for MessageQueue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sort_key().cmp(&other.sort_key())
+    }
+}
+
+impl PartialOrd for MessageQueue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// For `#[serde(with = "queue_table")]`: maps whose keys are queues. A key goes as text with the queue's JSON, which

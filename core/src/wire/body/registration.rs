@@ -110,13 +110,16 @@ impl<'a> Sections<'a> {
         Ok(RegisterBrokerBody { topic_config_serialize_wrapper: topics, filter_server_list })
     }
 
-    /// The part on static topics that 5.x adds; of it only the version is of use.
+    /// The part on static topics that 5.x adds; of it only the version is of use, which 5.3 may leave out.
     fn mapping(&mut self) -> Result<Option<DataVersion>, String> {
         if self.bytes.is_empty() {
             return Ok(None);
         }
         for _ in 0..self.number("number of queue mappings")? {
             self.section("queue mapping")?;
+        }
+        if self.bytes.is_empty() {
+            return Ok(None);
         }
         self.json("mapping version").map(Some)
     }
