@@ -53,6 +53,12 @@ pub enum ResetOffsetBody {
     },
 }
 
+impl Default for ResetOffsetBody {
+    fn default() -> Self {
+        ResetOffsetBody::Table { offset_table: OffsetTable::default() }
+    }
+}
+
 /// A queue and an offset in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
