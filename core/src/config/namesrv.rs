@@ -22,8 +22,6 @@ settings! {
             "Whether routes carry the queue counts that the KV namespace ORDER_TOPIC_CONFIG holds for ordered topics.";
         "returnOrderTopicConfigToBroker" return_order_topic_config_to_broker: bool = true, Any, Live,
             "Whether brokers get the KV namespace ORDER_TOPIC_CONFIG when they register.";
-        "deleteTopicWithBrokerRegistration" delete_topic_with_broker_registration: bool = false, Any, Live,
-            "Whether a topic that a full registration no longer lists leaves the routes; otherwise only a delete request removes it.";
         "enableAllTopicList" enable_all_topic_list: bool = true, Any, Live,
             "Whether the list of all topics is given out.";
         "enableTopicList" enable_topic_list: bool = true, Any, Live,

@@ -1,7 +1,9 @@
 //! Behaviour over real sockets and files, one module a topic.
 
+mod namesrv;
 mod net_bad_input;
 mod net_client;
 mod net_server;
 mod net_support;
+mod rooms;
 mod wire_golden;

@@ -11,33 +11,33 @@ use serde::{de::DeserializeOwned, Serialize};
 use serde_json::Value;
 
 /// A line of the recording: what Apache's own decoder saw, and the bytes.
-struct Recorded {
-    line: Value,
-    raw: Vec<u8>,
+pub(crate) struct Recorded {
+    pub(crate) line: Value,
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Recorded {
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.line[name].as_str().unwrap_or_default()
     }
 
-    fn number(&self, name: &str) -> i64 {
+    pub(crate) fn number(&self, name: &str) -> i64 {
         self.line[name].as_i64().unwrap_or_default()
     }
 
-    fn is_response(&self) -> bool {
+    pub(crate) fn is_response(&self) -> bool {
         self.text("kind") == "response"
     }
 
     /// Names the frame in failures.
-    fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let code = if self.is_response() { "requestCodeName" } else { "codeName" };
         format!("{} #{} {} {}", self.text("session"), self.number("seq"), self.text("kind"), self.text(code))
     }
 }
 
 /// Calls `each` for every frame that was recorded whole; returns how many lines of which kind were left out.
-fn recorded(mut each: impl FnMut(Recorded)) -> BTreeMap<String, usize> {
+pub(crate) fn recorded(mut each: impl FnMut(Recorded)) -> BTreeMap<String, usize> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wire/frames.jsonl.gz");
     let mut left_out = BTreeMap::new();
     for line in BufReader::new(GzDecoder::new(std::fs::File::open(path).unwrap())).lines() {
