@@ -1,0 +1,43 @@
+# What can be done here. `make` alone lists it.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO ?= cargo
+# The crates that need nothing but Rust and a C compiler.
+OWN := -p ferromq -p ferromq-cli -p ferromq-bench
+
+.PHONY: help demo test quick check soak bench dist
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  make %-6s %s\n' "$$target" "$$text"; done
+
+demo: ## build, start a server, send and receive a few messages, clean up
+	$(CARGO) build --release -p ferromq-cli
+	scripts/demo.sh "$(TARGET)/release/ferromq"
+
+test: ## everything: unit, integration and command tests, then Apache's clients and brokers against ours
+	$(CARGO) test $(OWN)
+	interop/install.sh
+	FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
+
+quick: ## the library's own tests; under two minutes once built
+	$(CARGO) test -p ferromq
+
+check: ## formatting, lints, documentation, and the arrows between the rooms
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) test -p ferromq --test it rooms
+
+soak: ## the tests with long counts: hours
+	FERROMQ_SOAK=1 $(CARGO) test $(OWN)
+	interop/install.sh
+	FERROMQ_SOAK=1 FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
+
+bench: ## both brokers under the same load on this machine, ratios out; ARGS="--quick" for a first look
+	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
+	"$(TARGET)/release/ferromq-bench" $(ARGS)
+
+dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and its checksum
+	$(CARGO) build --release --locked -p ferromq-cli
+	scripts/dist.sh "$(TARGET)/release/ferromq" "$(TARGET)/dist"
