@@ -1,1 +1,339 @@
-//! The store room.
+//! The store: commit log, consume queues, key index, in Apache's files (store reference). Synchronous; it knows neither
+//! wire nor broker.
+//!
+//! A send: [`Core::append`] encodes and checks before the log's one lock, and under it assigns offsets and copies;
+//! [`Core::dispatch`] puts what is visible into queues and index and tells the listener. Under SYNC_FLUSH a record is
+//! visible once [`Core::when_durable`] has answered, under ASYNC_FLUSH at once. A pull: [`Core::get`] looks up the
+//! queue's entries and answers with slices of the mapped log.
+//!
+//! What is on disk is trusted by nobody: `recovery` reads the log back to the last checkpoint, and queues and index are
+//! made to agree with it. After a failed write or sync the store is read-only; what could be read can still be read.
+
+mod append;
+mod checkpoint;
+mod dispatch;
+mod durable;
+mod ext;
+mod get;
+mod index;
+mod index_file;
+mod keys;
+mod lock;
+mod log;
+mod mapping;
+mod options;
+mod prepare;
+mod queue;
+mod queue_files;
+mod queue_load;
+mod queues;
+mod recovery;
+mod retention;
+mod save;
+mod scan;
+mod segment;
+mod signal;
+pub mod storage;
+mod threads;
+mod time;
+mod types;
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, Range};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use self::checkpoint::Checkpoint;
+use self::dispatch::Dispatcher;
+use self::durable::Waiters;
+use self::ext::Ext;
+use self::index::Index;
+use self::lock::{Abort, Lock};
+use self::log::Log;
+use self::queues::Queues;
+use self::recovery::Before;
+use self::save::Saved;
+use crate::clock::Clock;
+use crate::message::java_hash;
+use crate::{Error, ErrorKind, Result};
+
+pub use self::options::{FlushMode, StoreOptions};
+pub use self::queues::MAX_QUEUES;
+pub use self::types::*;
+
+/// The longest topic, in bytes: it names a directory.
+pub const MAX_TOPIC: usize = 255;
+
+/// An open store. Everything but opening and closing is in [`Core`], which this dereferences to.
+#[doc(alias = "DefaultMessageStore")]
+pub struct Store {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The parts of a store, shared with its threads.
+pub struct Core {
+    pub(crate) options: StoreOptions,
+    pub(crate) clock: Clock,
+    pub(crate) log: Log,
+    pub(crate) queues: Queues,
+    pub(crate) index: Index,
+    pub(crate) ext: Ext,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) waiters: Waiters,
+    pub(crate) saved: Saved,
+    pub(crate) listener: RwLock<Option<Listener>>,
+    /// Bytes behind the end of the log that count as in memory.
+    pub(crate) memory_reach: i64,
+    pub(crate) stopping: AtomicBool,
+    /// Something was appended while the timer rested.
+    pub(crate) stirred: AtomicBool,
+    /// Start of the log when queues and index were last made to follow it.
+    pub(crate) retained_to: AtomicI64,
+    report: std::sync::OnceLock<RecoveryReport>,
+    held: Mutex<Option<(Lock, Abort)>>,
+}
+
+impl Deref for Store {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Store {
+    /// Opens the store in `options.root`, making it if it is not there: takes the lock, recovers, starts the threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] when another broker holds the directory, [`ErrorKind::InvalidArgument`] when its files were
+    /// made with other sizes, [`ErrorKind::Io`] when it cannot be read or written.
+    #[doc(alias = "load")]
+    pub fn open(options: StoreOptions, clock: Clock) -> Result<Arc<Store>> {
+        let core = Arc::new(Core::new(options, clock));
+        core.start()?;
+        let threads = threads::start(&core);
+        let threads = threads.map_err(|error| Error::io("open store", "starting threads", error))?;
+        Ok(Arc::new(Store { core, threads: Mutex::new(threads) }))
+    }
+
+    /// Ends the store in order: what was appended is passed on, and log, queues, index and checkpoint are brought to
+    /// disk. Later appends are refused; reads still work. Calling it again does nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotWritable`] when something could not be brought to disk; `abort` then stays, so that the next
+    /// start recovers as after a crash.
+    pub fn close(&self) -> Result<()> {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        self.core.log.tail.lock().closed = true;
+        threads::stop(&self.core);
+        for thread in threads {
+            // A callback on one of the store's threads may hold the last reference.
+            if thread.thread().id() != std::thread::current().id() {
+                let _panicked = thread.join();
+            }
+        }
+        self.core.finish()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store was not closed in order");
+        }
+    }
+}
+
+impl Core {
+    fn new(options: StoreOptions, clock: Clock) -> Core {
+        let (storage, mode) = (options.storage.clone(), options.flush_mode);
+        let size = options.mapped_file_size_commit_log;
+        let ext = Ext {
+            dir: options.root.join("consumequeue_ext"),
+            file_size: options.mapped_file_size_consume_queue_ext.max(1) as u64,
+            storage: storage.clone(),
+        };
+        let memory = options.machine_memory.unwrap_or_else(machine_memory);
+        Core {
+            log: Log::new(options.commit_log_path(), size, storage, mode, options.allocation_step),
+            queues: Queues::new(&options),
+            index: Index::new(&options),
+            ext,
+            dispatcher: Dispatcher::default(),
+            waiters: Waiters::default(),
+            saved: Saved::default(),
+            listener: RwLock::new(None),
+            memory_reach: (memory / 100 * u64::from(options.access_message_in_memory_max_ratio)) as i64,
+            stopping: AtomicBool::new(false),
+            stirred: AtomicBool::new(false),
+            retained_to: AtomicI64::new(0),
+            report: std::sync::OnceLock::new(),
+            held: Mutex::new(None),
+            options,
+            clock,
+        }
+    }
+
+    fn start(&self) -> Result<()> {
+        let options = &self.options;
+        if !(4096..=i32::MAX as usize).contains(&options.mapped_file_size_commit_log) {
+            let size = options.mapped_file_size_commit_log;
+            let text = format!("mappedFileSizeCommitLog is {size}, allowed are 4096 to {}", i32::MAX);
+            return Err(Error::new(ErrorKind::InvalidArgument, "open store", text));
+        }
+        let storage = &*options.storage;
+        for dir in [&options.root, &self.log.dir] {
+            let made = storage.create_dir_all(dir).and_then(|()| match dir.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => storage.sync_dir(parent),
+                _ => Ok(()),
+            });
+            made.map_err(|error| Error::io("open store", dir.display().to_string(), error))?;
+        }
+        let lock = Lock::take(storage, &options.root, &options.holder)?;
+        let failed = |error| Error::io("open store", options.root.display().to_string(), error);
+        let checkpoint_path = options.root.join("checkpoint");
+        let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
+        let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
+        let report = recovery::recover(self, &Before { clean: !stood, checkpoint }).inspect_err(|_| {
+            // A store that could not be opened, for a wrong setting say, is as it was before.
+            if !stood {
+                let _kept = abort.clear(storage);
+            }
+        })?;
+        self.saved.resume(&checkpoint);
+        self.retained_to.store(self.log.min(), Ordering::Release);
+        let _first = self.report.set(report);
+        *self.held.lock() = Some((lock, abort));
+        Ok(())
+    }
+
+    /// Brings everything to disk and lets the directory go.
+    fn finish(&self) -> Result<()> {
+        let Some((lock, abort)) = self.held.lock().take() else { return Ok(()) };
+        self.dispatch();
+        let storage = &*self.options.storage;
+        let result = self.save().and_then(|()| {
+            if let Some(next) = self.log.tail.lock().next.take() {
+                // The file that was made ahead holds nothing.
+                storage.remove_file(&next.segment.path).map_err(|error| error.to_string())?;
+            }
+            abort.clear(storage).map_err(|error| format!("{}: {error}", self.options.root.display()))
+        });
+        drop(lock);
+        result.map_err(|reason| Error::new(ErrorKind::NotWritable, "close store", reason))
+    }
+
+    /// Sets what is called for each record that became readable, in queue order, by the thread that passes it on.
+    pub fn set_listener(&self, listener: Listener) {
+        *self.listener.write() = Some(listener);
+    }
+
+    /// What opening found and did.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        static NONE: std::sync::LazyLock<RecoveryReport> = std::sync::LazyLock::new(RecoveryReport::default);
+        self.report.get().unwrap_or(&NONE)
+    }
+
+    /// First offset of a queue, and the offset behind its last readable record. `None`: there is no such queue.
+    pub fn queue_bounds(&self, topic: &str, queue_id: i32) -> Option<Range<i64>> {
+        self.catch_up();
+        let queue = self.queues.queue(topic, queue_id)?;
+        Some(queue.min()..queue.max())
+    }
+
+    /// Queues of a topic that hold or held records.
+    pub fn queue_ids(&self, topic: &str) -> Vec<i32> {
+        let queues = self.queues.topic(topic).map_or_else(Vec::new, |topic| topic.all());
+        queues.iter().map(|queue| queue.id).collect()
+    }
+
+    /// Topics that have queues, in order.
+    pub fn topics(&self) -> Vec<String> {
+        let names: BTreeSet<String> =
+            self.queues.topics().iter().map(|topic| topic.name.to_string()).collect();
+        names.into_iter().collect()
+    }
+
+    /// The whole record at a commit-log offset, if one starts there and is visible.
+    #[doc(alias = "lookMessageByOffset")]
+    pub fn record(&self, physical_offset: i64) -> Option<Bytes> {
+        if physical_offset >= self.log.visible() {
+            return None;
+        }
+        self.log.segments.record(physical_offset)
+    }
+
+    /// Records whose keys have the hash of `key`, stored between the times (ms): the newest `max`, at most 64, in log
+    /// order.
+    #[doc(alias = "queryMessage")]
+    pub fn query_key(&self, topic: &str, key: &str, max: usize, begin_ms: i64, end_ms: i64) -> KeyQuery {
+        self.catch_up();
+        let prefix = java_hash(topic).wrapping_mul(31).wrapping_add(i32::from(b'#'));
+        let (mut found, last_update_timestamp, last_update_offset) =
+            self.index.find(keys::key_hash(prefix, key), begin_ms, end_ms, max);
+        found.sort_unstable();
+        let records = found.into_iter().filter_map(|offset| self.record(offset)).collect();
+        KeyQuery { records, last_update_timestamp, last_update_offset }
+    }
+
+    /// Forgets the queues of a topic and removes their files. Its records stay in the log until they expire.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.catch_up();
+        let deleted = self.between_dispatches(|| self.queues.delete(topic));
+        deleted.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+        // Behind the checkpoint nothing is made again from the log, so the topic does not come back.
+        self.save().map_err(|reason| Error::new(ErrorKind::NotWritable, "delete topic", reason))
+    }
+
+    /// First commit-log offset that can be read.
+    pub fn min_physical_offset(&self) -> i64 {
+        self.log.min()
+    }
+
+    /// End of what was appended.
+    pub fn max_physical_offset(&self) -> i64 {
+        self.log.end()
+    }
+
+    /// End of what is known to be on disk.
+    pub fn flushed_offset(&self) -> i64 {
+        self.log.flushed.load(Ordering::Acquire)
+    }
+
+    /// Store time of the oldest record, ms; -1 if there is none.
+    pub fn earliest_store_time(&self) -> i64 {
+        self.log.segments.store_time(self.log.min()).unwrap_or(-1)
+    }
+
+    /// The options that the store was opened with.
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+}
+
+/// Whether a topic can name a directory, and how long it is.
+pub(crate) fn check_topic(topic: &str) -> std::result::Result<(), String> {
+    if topic.is_empty() || topic == "." || topic == ".." || topic.contains(['/', '\0']) {
+        return Err(format!("topic {topic:?} cannot be stored: it names a directory"));
+    }
+    if topic.len() > MAX_TOPIC {
+        return Err(format!("the topic has {} bytes, allowed are {MAX_TOPIC}", topic.len()));
+    }
+    Ok(())
+}
+
+/// Memory of the machine in bytes; 8 GiB where it cannot be found out.
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(8 << 30, |kib| kib << 10)
+}
+
+#[cfg(test)]
+mod tests;

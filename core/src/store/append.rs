@@ -1,0 +1,182 @@
+//! The way in: checks, encoding and CRC before the log's lock; offsets and the copy under it.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::dispatch::Pending;
+use super::keys::{is_queued, Indexed, KeyHashes};
+use super::log::Tail;
+use super::queue::{Form, Queue, Slot};
+use super::queues::MAX_QUEUES;
+use super::types::{AppendError, Appended, QueueEntry};
+use super::{check_topic, Core};
+use crate::record::{self, NewRecord};
+
+/// A thread keeps a buffer up to this size between appends.
+const KEPT_BUFFER: usize = 1 << 20;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is known of a record before it has its place.
+struct Prepared<'a> {
+    record: &'a NewRecord<'a>,
+    queue: Arc<Queue>,
+    indexed: Indexed<'a>,
+    /// The tags code, unless it is a due time.
+    tags_code: i64,
+    keys: KeyHashes,
+    count: i64,
+    size: usize,
+}
+
+impl Core {
+    /// Stores a record: assigns its offsets and store time, and copies it to the end of the log. It is in the page
+    /// cache when this returns; on disk, see [`Core::when_durable`]; in its queue after [`Core::dispatch`].
+    #[doc(alias = "putMessage")]
+    pub fn append(&self, record: &NewRecord<'_>) -> Result<Appended, AppendError> {
+        let mut prepared = self.prepare(record)?;
+        with_buffer(|buffer| {
+            encode(record, buffer);
+            let mut tail = self.log.tail.lock();
+            let physical_offset = self.log.reserve(&mut tail, buffer.len())?;
+            let store_timestamp = self.clock.now_ms();
+            let appended = self.place(&mut tail, &mut prepared, buffer, physical_offset, store_timestamp)?;
+            self.after_append(tail);
+            Ok(appended)
+        })
+    }
+
+    /// Stores records so that they are adjacent in one file, all or none. Returns the place of the first, with the end
+    /// of the last, and the commit-log offset of each.
+    #[doc(alias = "putMessages")]
+    pub fn append_batch(&self, records: &[NewRecord<'_>]) -> Result<(Appended, Vec<i64>), AppendError> {
+        let mut all = records.iter().map(|record| self.prepare(record)).collect::<Result<Vec<_>, _>>()?;
+        if all.is_empty() {
+            return Err(AppendError::Illegal("the batch has no messages".into()));
+        }
+        with_buffer(|buffer| {
+            records.iter().for_each(|record| encode(record, buffer));
+            let mut tail = self.log.tail.lock();
+            let mut at = self.log.reserve(&mut tail, buffer.len())?;
+            let store_timestamp = self.clock.now_ms();
+            let mut offsets = Vec::with_capacity(all.len());
+            let mut places: Option<Appended> = None;
+            let mut rest = &mut buffer[..];
+            for prepared in &mut all {
+                let (encoded, behind) = rest.split_at_mut(prepared.size);
+                rest = behind;
+                let placed = self.place(&mut tail, prepared, encoded, at, store_timestamp)?;
+                offsets.push(at);
+                at = placed.end;
+                places = Some(Appended { end: placed.end, ..places.unwrap_or(placed) });
+            }
+            self.after_append(tail);
+            places.map(|places| (places, offsets)).ok_or(AppendError::Closed)
+        })
+    }
+
+    fn prepare<'a>(&self, record: &'a NewRecord<'a>) -> Result<Prepared<'a>, AppendError> {
+        let limit = self.options.max_message_size;
+        if record.body.len() > limit {
+            return Err(AppendError::TooLarge { what: "body", size: record.body.len(), limit });
+        }
+        record::check_lengths(record).map_err(AppendError::Illegal)?;
+        if !(0..MAX_QUEUES).contains(&record.queue_id) {
+            let id = record.queue_id;
+            return Err(AppendError::Illegal(format!(
+                "queue id {id} is not within 0 and {}",
+                MAX_QUEUES - 1
+            )));
+        }
+        let topic = match self.queues.topic(record.topic) {
+            Some(topic) => topic,
+            None => {
+                check_topic(record.topic).map_err(AppendError::Illegal)?;
+                self.queues.topic_or_new(record.topic, Form::Plain)
+            }
+        };
+        let queue = self.queues.queue_or_new(&topic, record.queue_id);
+        let indexed = Indexed::of(record.properties);
+        let keys = match self.index.is_enabled() {
+            true => indexed.key_hashes(record.sys_flag, topic.key_prefix_hash),
+            false => KeyHashes::default(),
+        };
+        let count = if topic.form == Form::Batch { indexed.count(record.sys_flag) } else { 1 };
+        let tags_code = match indexed.due_time_is_code(record.topic) {
+            true => 0,
+            false => indexed.tags_code(record.topic, 0, &[]),
+        };
+        Ok(Prepared { record, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
+    }
+
+    /// Gives a record its offsets and copies it to the end of the log, under the log's lock.
+    fn place(
+        &self,
+        tail: &mut MutexGuard<'_, Tail>,
+        prepared: &mut Prepared<'_>,
+        encoded: &mut [u8],
+        physical_offset: i64,
+        store_timestamp: i64,
+    ) -> Result<Appended, AppendError> {
+        let queued = is_queued(prepared.record.sys_flag);
+        let queue_offset = if queued { prepared.queue.next.load(Ordering::Relaxed) } else { 0 };
+        let time_at = prepared.record.store_timestamp_at();
+        record::place(encoded, time_at, queue_offset, physical_offset, store_timestamp);
+        self.log.put(tail, encoded)?;
+        if queued {
+            prepared.queue.next.store(queue_offset + prepared.count, Ordering::Relaxed);
+        }
+        tail.last_store_timestamp = store_timestamp;
+        let tags_code = match prepared.indexed.due_time_is_code(prepared.record.topic) {
+            true => {
+                let levels = &self.options.delay_levels_ms;
+                prepared.indexed.tags_code(prepared.record.topic, store_timestamp, levels)
+            }
+            false => prepared.tags_code,
+        };
+        let size = prepared.size as i32;
+        let slot = Slot {
+            offset: queue_offset,
+            count: prepared.count,
+            entry: QueueEntry { physical_offset, size, tags_code },
+            store_timestamp,
+        };
+        let queue = queued.then(|| prepared.queue.clone());
+        let keys = std::mem::take(&mut prepared.keys);
+        self.dispatcher.note(&mut tail.pending, Pending { queue, slot, keys });
+        let end = physical_offset + prepared.size as i64;
+        Ok(Appended { physical_offset, queue_offset, end, store_timestamp })
+    }
+
+    /// Lets the lock go, and wakes the timer if it sleeps because there was nothing to do.
+    fn after_append(&self, mut tail: MutexGuard<'_, Tail>) {
+        let wake = std::mem::take(&mut tail.timer_rests);
+        drop(tail);
+        if wake {
+            self.stirred.store(true, Ordering::Release);
+            self.clock.wake();
+        }
+    }
+}
+
+fn encode(record: &NewRecord<'_>, buffer: &mut Vec<u8>) {
+    record.encode_head(buffer);
+    buffer.extend_from_slice(record.body);
+    record.encode_tail(buffer);
+}
+
+fn with_buffer<R>(use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        let result = use_it(buffer);
+        if buffer.capacity() > KEPT_BUFFER {
+            *buffer = Vec::new();
+        }
+        result
+    })
+}

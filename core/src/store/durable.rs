@@ -1,0 +1,157 @@
+//! Bringing the log to disk, and telling those who wait for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::log::Tail;
+use super::signal::Signal;
+use super::types::{Durability, WriteState};
+use super::{Core, FlushMode};
+use crate::{Error, ErrorKind, Result};
+
+type Done = Box<dyn FnOnce(Durability) + Send>;
+
+/// Those who wait for a flush.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    list: Mutex<Vec<Waiter>>,
+    /// Raised when the flush thread has something to do.
+    pub wanted: Signal,
+    /// Raised when there is a deadline to watch again.
+    pub watched: Signal,
+    /// Someone watches deadlines.
+    pub watching: AtomicBool,
+    /// Held while the log is synced.
+    flushing: Mutex<()>,
+}
+
+struct Waiter {
+    end: i64,
+    deadline_ms: i64,
+    done: Done,
+}
+
+impl Core {
+    /// Calls `done` once, when everything before the commit-log offset `end` is on disk, or cannot be brought there, or
+    /// is not there after `sync_flush_timeout_ms`. Under ASYNC_FLUSH this hurries the flush. `done` runs on the flush
+    /// thread, or here if the answer is known; it must not block.
+    pub fn when_durable(&self, end: i64, done: Done) {
+        if self.log.flushed.load(Ordering::Acquire) >= end {
+            return done(Durability::Flushed);
+        }
+        let broken = self.log.tail.lock().broken.clone();
+        if let Some(reason) = broken {
+            return done(Durability::Failed(reason));
+        }
+        let deadline_ms = self.clock.now_ms() + self.options.sync_flush_timeout_ms as i64;
+        self.waiters.list.lock().push(Waiter { end, deadline_ms, done });
+        if !self.waiters.watching.swap(true, Ordering::AcqRel) {
+            self.waiters.watched.raise();
+        }
+        self.waiters.wanted.raise();
+    }
+
+    /// Whether an append is acknowledged at once or after [`Core::when_durable`].
+    pub fn flush_mode(&self) -> FlushMode {
+        self.options.flush_mode
+    }
+
+    /// Brings to disk everything that was appended before the call.
+    pub fn flush(&self) -> Result<()> {
+        let result = self.flush_log();
+        self.dispatch();
+        result.map_err(|reason| Error::new(ErrorKind::NotWritable, "flush", reason))
+    }
+
+    /// Syncs the log and tells those who waited. After a failure nothing is synced any more: what the failed call
+    /// left unwritten, the next one would not tell.
+    pub(crate) fn flush_log(&self) -> std::result::Result<(), String> {
+        let result = {
+            let _one_at_a_time = self.waiters.flushing.lock();
+            self.sync_log()
+        };
+        match &result {
+            Ok(()) => self.tell_durable(),
+            Err(reason) => self.tell_failed(reason),
+        }
+        result
+    }
+
+    fn sync_log(&self) -> std::result::Result<(), String> {
+        let (end, time) = {
+            let tail = self.log.tail.lock();
+            if let Some(reason) = &tail.broken {
+                return Err(reason.clone());
+            }
+            (self.log.end(), tail.last_store_timestamp)
+        };
+        let from = self.log.flushed.load(Ordering::Acquire);
+        if from >= end {
+            return Ok(());
+        }
+        for segment in self.log.segments.overlapping(from, end) {
+            if let Err(error) = segment.file.sync() {
+                let reason = format!("sync of {} failed: {error}", segment.path.display());
+                self.fail(reason.clone());
+                return Err(reason);
+            }
+        }
+        self.saved.log_ms.store(time, Ordering::Release);
+        self.log.flushed.fetch_max(end, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn tell_durable(&self) {
+        let flushed = self.log.flushed.load(Ordering::Acquire);
+        let ready = self.take_waiters(|waiter| waiter.end <= flushed);
+        ready.into_iter().for_each(|waiter| (waiter.done)(Durability::Flushed));
+    }
+
+    fn tell_failed(&self, reason: &str) {
+        let all = self.take_waiters(|_| true);
+        all.into_iter().for_each(|waiter| (waiter.done)(Durability::Failed(reason.to_owned())));
+    }
+
+    fn take_waiters(&self, which: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
+        let mut list = self.waiters.list.lock();
+        if list.iter().all(&which) {
+            return std::mem::take(&mut *list);
+        }
+        let (ready, left) = std::mem::take(&mut *list).into_iter().partition(which);
+        *list = left;
+        ready
+    }
+
+    /// Tells those whose time is over; what they wait for becomes visible, as they are told that it is stored. Returns
+    /// the next deadline.
+    pub(crate) fn tell_timed_out(&self) -> Option<i64> {
+        let now = self.clock.now_ms();
+        let late = self.take_waiters(|waiter| waiter.deadline_ms <= now);
+        if let Some(end) = late.iter().map(|waiter| waiter.end).max() {
+            self.log.timed_out.fetch_max(end, Ordering::AcqRel);
+            late.into_iter().for_each(|waiter| (waiter.done)(Durability::TimedOut));
+            self.dispatch();
+        }
+        self.waiters.list.lock().iter().map(|waiter| waiter.deadline_ms).min()
+    }
+
+    /// Turns the store read-only for good, and says why to everyone who asks.
+    pub(crate) fn fail(&self, reason: String) {
+        let mut tail = self.log.tail.lock();
+        self.log.break_with(&mut tail, reason);
+    }
+
+    /// Whether the store takes writes.
+    pub fn state(&self) -> WriteState {
+        match refusal(&self.log.tail.lock()) {
+            Some(reason) => WriteState::ReadOnly { reason },
+            None => WriteState::Writable,
+        }
+    }
+}
+
+fn refusal(tail: &Tail) -> Option<String> {
+    let closed = tail.closed.then(|| "the store is closed".to_owned());
+    tail.broken.clone().or(closed).or_else(|| tail.crowded.clone()).or_else(|| tail.full.clone())
+}

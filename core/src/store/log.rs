@@ -1,0 +1,343 @@
+//! The commit log's tail: one lock, under which a record gets its offsets and is copied, nothing else.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::dispatch::Pending;
+use super::mapping::Writer;
+use super::segment::{Segment, Segments};
+use super::signal::Signal;
+use super::storage::Storage;
+use super::types::AppendError;
+use super::FlushMode;
+use crate::record::MAGIC_BLANK;
+
+/// Room that must be left behind a record for the filler's size and magic.
+pub(crate) const BLANK_LEN: usize = 8;
+/// How far ahead of the tail pages are brought into memory at most; a fresh store begins with less.
+const POPULATE_MOST: usize = 1 << 20;
+const POPULATE_LEAST: usize = 64 << 10;
+
+/// The commit log.
+pub(crate) struct Log {
+    pub dir: PathBuf,
+    pub file_size: usize,
+    pub storage: Arc<dyn Storage>,
+    pub segments: Segments,
+    pub tail: Mutex<Tail>,
+    /// Notified when zeros were written ahead.
+    pub zeroed: Condvar,
+    /// End of what was appended.
+    end: AtomicI64,
+    /// End of what is known to be on disk.
+    pub flushed: AtomicI64,
+    /// End of what was answered with a timeout: visible though perhaps not on disk.
+    pub timed_out: AtomicI64,
+    pub mode: FlushMode,
+    pub step: usize,
+    /// Raised by the appender when the preparing thread has something to do.
+    pub preparation: Signal,
+}
+
+/// Where the next record goes. Held by whoever appends.
+pub(crate) struct Tail {
+    /// The file written to; none before the first append of an empty log.
+    pub open: Option<OpenFile>,
+    /// The file after that, made ahead.
+    pub next: Option<OpenFile>,
+    /// Appended and not yet passed on to queues and index.
+    pub pending: Vec<Pending>,
+    /// Why no more is written, until the store is opened again.
+    pub broken: Option<String>,
+    /// Why nothing is written for now: the disk is full.
+    pub full: Option<String>,
+    /// Why nothing is written for now: retention found too little space left.
+    pub crowded: Option<String>,
+    pub closed: bool,
+    /// Store time of the last record.
+    pub last_store_timestamp: i64,
+    /// The timer sleeps because everything is saved: the next append wakes it.
+    pub timer_rests: bool,
+}
+
+/// A file that is written to.
+pub(crate) struct OpenFile {
+    pub segment: Arc<Segment>,
+    writer: Writer,
+    /// Where the next byte goes, within the file.
+    pub at: usize,
+    /// Blocks are there up to here.
+    pub allocated: usize,
+    /// Pages are in memory up to here.
+    populated: usize,
+    populate_step: usize,
+    /// Zeros were written up to here (SYNC_FLUSH).
+    pub zeroed: usize,
+    /// The range into which zeros are being written right now: nobody else may.
+    pub zeroing: Option<(usize, usize)>,
+}
+
+impl OpenFile {
+    pub fn new(segment: Arc<Segment>, writer: Writer, at: usize) -> Self {
+        let start = at & !4095;
+        OpenFile {
+            segment,
+            writer,
+            at,
+            allocated: start,
+            populated: start,
+            populate_step: POPULATE_LEAST,
+            zeroed: start,
+            zeroing: None,
+        }
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.writer.mapping().len()
+    }
+}
+
+impl Log {
+    pub fn new(
+        dir: PathBuf,
+        file_size: usize,
+        storage: Arc<dyn Storage>,
+        mode: FlushMode,
+        step: usize,
+    ) -> Self {
+        let tail = Tail {
+            open: None,
+            next: None,
+            pending: Vec::new(),
+            broken: None,
+            full: None,
+            crowded: None,
+            closed: false,
+            last_store_timestamp: 0,
+            timer_rests: false,
+        };
+        Log {
+            dir,
+            file_size,
+            storage,
+            segments: Segments::default(),
+            tail: Mutex::new(tail),
+            zeroed: Condvar::new(),
+            end: AtomicI64::new(0),
+            flushed: AtomicI64::new(0),
+            timed_out: AtomicI64::new(0),
+            mode,
+            step: step.max(4096),
+            preparation: Signal::default(),
+        }
+    }
+
+    /// Goes on where recovery found the end of the log.
+    pub fn resume(&self, tail: &mut Tail, open: Option<OpenFile>, end: i64) {
+        tail.open = open;
+        self.end.store(end, Ordering::Release);
+        self.flushed.store(end, Ordering::Release);
+    }
+
+    /// End of what was appended.
+    pub fn end(&self) -> i64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// First offset that can be read.
+    pub fn min(&self) -> i64 {
+        self.segments.first().map_or(0, |segment| segment.base)
+    }
+
+    /// End of what readers may see.
+    pub fn visible(&self) -> i64 {
+        match self.mode {
+            FlushMode::Async => self.end(),
+            FlushMode::Sync => self
+                .flushed
+                .load(Ordering::Acquire)
+                .max(self.timed_out.load(Ordering::Acquire))
+                .min(self.end()),
+        }
+    }
+
+    /// Makes room for `size` adjacent bytes and returns their commit-log offset. Ends the file if they do not fit.
+    pub fn reserve(&self, tail: &mut MutexGuard<'_, Tail>, size: usize) -> Result<i64, AppendError> {
+        if let Some(reason) = &tail.broken {
+            return Err(AppendError::ReadOnly(reason.clone()));
+        }
+        if tail.closed {
+            return Err(AppendError::Closed);
+        }
+        if let Some(reason) = &tail.crowded {
+            return Err(AppendError::ReadOnly(reason.clone()));
+        }
+        if size + BLANK_LEN > self.file_size {
+            let limit = self.file_size - BLANK_LEN;
+            return Err(AppendError::TooLarge { what: "record", size, limit });
+        }
+        match &tail.open {
+            Some(open) if open.at + size + BLANK_LEN <= open.size() => {}
+            Some(_) => self.roll(tail)?,
+            None => self.open_first(tail)?,
+        }
+        self.make_room(tail, size + BLANK_LEN)?;
+        let open = tail.open.as_ref().expect("a file was opened above");
+        Ok(open.segment.base + open.at as i64)
+    }
+
+    /// Copies bytes to the place that [`Log::reserve`] gave. They can be read afterwards, once visible.
+    pub fn put(&self, tail: &mut Tail, bytes: &[u8]) -> Result<(), AppendError> {
+        let open = tail.open.as_mut().expect("room was reserved in an open file");
+        let at = open.at;
+        match self.mode {
+            FlushMode::Async => {
+                open.writer.write(at, bytes);
+            }
+            FlushMode::Sync => {
+                if let Err(error) = open.segment.file.write_at(at as u64, bytes) {
+                    let reason = format!("write to {} failed: {error}", open.segment.path.display());
+                    return Err(self.break_with(tail, reason));
+                }
+            }
+        }
+        open.at += bytes.len();
+        open.writer.publish(open.at);
+        let end = open.segment.base + open.at as i64;
+        self.end.store(end, Ordering::Release);
+        Ok(())
+    }
+
+    /// Turns the log read-only for good.
+    pub fn break_with(&self, tail: &mut Tail, reason: String) -> AppendError {
+        if tail.broken.is_none() {
+            tracing::error!(%reason, "the store turns read-only");
+            tail.broken = Some(reason);
+        }
+        AppendError::ReadOnly(tail.broken.clone().unwrap_or_default())
+    }
+
+    fn make_room(&self, tail: &mut MutexGuard<'_, Tail>, need: usize) -> Result<(), AppendError> {
+        loop {
+            let open = tail.open.as_mut().expect("a file is open");
+            let end = open.at + need;
+            match open.zeroing {
+                Some((from, to)) if from < end && open.at < to => self.zeroed.wait(tail),
+                _ => break,
+            }
+        }
+        let open = tail.open.as_mut().expect("a file is open");
+        let end = open.at + need;
+        if end > open.allocated {
+            if let Err(error) = allocate(open, end, self.step) {
+                return Err(self.no_space(tail, error));
+            }
+            tail.full = None;
+        }
+        let open = tail.open.as_mut().expect("a file is open");
+        if self.mode == FlushMode::Async && end > open.populated {
+            let ahead = (end - open.populated).max(open.populate_step);
+            open.writer.populate(open.populated, ahead);
+            open.populated += ahead;
+            open.populate_step = (open.populate_step * 2).min(POPULATE_MOST);
+        }
+        if self.wants_preparation(tail) {
+            self.preparation.raise();
+        }
+        Ok(())
+    }
+
+    fn no_space(&self, tail: &mut Tail, error: io::Error) -> AppendError {
+        let path = tail.open.as_ref().map(|open| open.segment.path.display().to_string()).unwrap_or_default();
+        self.cannot_extend(tail, &path, error)
+    }
+
+    /// A full disk is met here, before anything is written, so it may end without a restart. Anything else may not.
+    fn cannot_extend(&self, tail: &mut Tail, path: &str, error: io::Error) -> AppendError {
+        if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+            let reason = format!("no space for {path}: {error}; free some, or let files expire");
+            if tail.full.is_none() {
+                tracing::error!(%reason, "the store does not take writes for now");
+            }
+            tail.full = Some(reason.clone());
+            return AppendError::ReadOnly(reason);
+        }
+        self.break_with(tail, format!("cannot extend {path}: {error}"))
+    }
+
+    fn open_first(&self, tail: &mut Tail) -> Result<(), AppendError> {
+        let base = self.end();
+        match self.create(base) {
+            Ok(open) => {
+                self.segments.push(open.segment.clone());
+                tail.open = Some(open);
+                Ok(())
+            }
+            Err(error) => {
+                let path = self.dir.join(super::segment::file_name(base));
+                Err(self.cannot_extend(tail, &path.display().to_string(), error))
+            }
+        }
+    }
+
+    /// Fills the file with a blank and goes on in the next one.
+    fn roll(&self, tail: &mut MutexGuard<'_, Tail>) -> Result<(), AppendError> {
+        // After a restart nothing may be allocated behind the last record yet.
+        self.make_room(tail, BLANK_LEN)?;
+        let base = tail.open.as_ref().expect("only an open file is ended").segment.end();
+        if tail.next.is_none() {
+            match self.create(base) {
+                Ok(next) => tail.next = Some(next),
+                Err(error) => {
+                    let path = self.dir.join(super::segment::file_name(base));
+                    return Err(self.cannot_extend(tail, &path.display().to_string(), error));
+                }
+            }
+        }
+        let open = tail.open.as_mut().expect("only an open file is ended");
+        let left = open.size() - open.at;
+        let mut blank = [0; BLANK_LEN];
+        blank[..4].copy_from_slice(&(left as i32).to_be_bytes());
+        blank[4..].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
+        self.put(tail, &blank)?;
+        let next = tail.next.take().expect("made above");
+        self.segments.push(next.segment.clone());
+        let mut old = tail.open.replace(next).expect("only an open file is ended");
+        old.writer.publish(old.size());
+        self.end.store(base, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the file that starts at `base`, its name durable, no blocks in it yet.
+    pub fn create(&self, base: i64) -> io::Result<OpenFile> {
+        let (segment, writer) = Segment::open(&*self.storage, &self.dir, base, self.file_size, 0)?;
+        self.storage.sync_dir(&self.dir)?;
+        Ok(OpenFile::new(segment, writer, 0))
+    }
+
+    /// Whether the thread that prepares files should look.
+    pub fn wants_preparation(&self, tail: &Tail) -> bool {
+        let Some(open) = &tail.open else { return false };
+        let size = open.size();
+        let next_due = tail.next.is_none() && open.at > size / 4 * 3;
+        let blocks_due =
+            open.allocated < size && open.allocated - open.at.min(open.allocated) < self.step / 2;
+        let zeros_due = self.mode == FlushMode::Sync
+            && open.zeroed < open.allocated
+            && open.zeroed < open.at + super::prepare::ZERO_AHEAD / 2;
+        next_due || blocks_due || zeros_due
+    }
+}
+
+/// Allocates blocks behind those that are there, at least up to `end`, one step at a time.
+pub(crate) fn allocate(open: &mut OpenFile, end: usize, step: usize) -> io::Result<()> {
+    let to = end.max(open.allocated + step).min(open.size());
+    open.segment.file.allocate(open.allocated as u64, (to - open.allocated) as u64)?;
+    open.allocated = to;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Mapped memory of a file. The only module of the library that touches mapped pages, and it checks every bound.
+//!
+//! One [`Writer`] exists for a mapping; it writes at and behind the published end only. Readers see what lies before
+//! the published end only, which never changes again. So no byte is ever read and written at the same time.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+/// Memory that simulates a file's pages: byte-wise atomic, so that a simulated power cut may look at it any time.
+pub(super) type Heap = Arc<[AtomicU8]>;
+
+enum Memory {
+    File(MmapRaw),
+    Heap(Heap),
+}
+
+impl Memory {
+    fn start(&self) -> *mut u8 {
+        match self {
+            Memory::File(map) => map.as_mut_ptr(),
+            Memory::Heap(heap) => heap.as_ptr() as *mut u8,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Memory::File(map) => map.len(),
+            Memory::Heap(heap) => heap.len(),
+        }
+    }
+}
+
+/// A file's bytes in memory, readable up to the published end. Lives until the last reader is done, also when the
+/// file is deleted meanwhile.
+pub struct Mapping {
+    memory: Memory,
+    published: AtomicUsize,
+}
+
+// SAFETY: the memory is owned by the mapping and valid for its whole life; writes happen through the one `Writer`
+// only, behind `published`, and reads before it, ordered by release and acquire of `published`.
+unsafe impl Sync for Mapping {}
+// SAFETY: nothing in the mapping belongs to a thread.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of a file, which must be that long. Everything before `published` can be read.
+    pub(super) fn of_file(
+        file: &std::fs::File,
+        len: usize,
+        published: usize,
+    ) -> io::Result<(Arc<Self>, Writer)> {
+        // The store's lock keeps other processes away from the file, and this process never shortens a mapped file.
+        let map = MmapOptions::new().len(len).map_raw(file)?;
+        Ok(Self::over(Memory::File(map), published))
+    }
+
+    /// A mapping of simulated pages.
+    pub(super) fn of_heap(heap: Heap, published: usize) -> (Arc<Self>, Writer) {
+        Self::over(Memory::Heap(heap), published)
+    }
+
+    fn over(memory: Memory, published: usize) -> (Arc<Self>, Writer) {
+        let published = AtomicUsize::new(published.min(memory.len()));
+        let mapping = Arc::new(Mapping { memory, published });
+        (mapping.clone(), Writer { mapping })
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// End of what can be read.
+    pub fn published(&self) -> usize {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The bytes from `at` on, up to the published end; empty behind it.
+    pub fn from(&self, at: usize) -> &[u8] {
+        let end = self.published();
+        self.view(at, end.saturating_sub(at)).unwrap_or_default()
+    }
+
+    /// `len` bytes from `at` on; `None` if they are not all published.
+    pub fn view(&self, at: usize, len: usize) -> Option<&[u8]> {
+        if at.checked_add(len)? > self.published() {
+            return None;
+        }
+        // SAFETY: within the mapping, whose life bounds the slice, and before the published end, where no one writes.
+        Some(unsafe { std::slice::from_raw_parts(self.memory.start().add(at), len) })
+    }
+
+    /// Like [`Mapping::view`], but the bytes keep the mapping alive. No copy.
+    pub fn bytes(self: &Arc<Self>, at: usize, len: usize) -> Option<Bytes> {
+        self.view(at, len)?;
+        Some(Bytes::from_owner(Piece { mapping: self.clone(), at, len }))
+    }
+}
+
+struct Piece {
+    mapping: Arc<Mapping>,
+    at: usize,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.mapping.view(self.at, self.len).unwrap_or_default()
+    }
+}
+
+/// The one who may write into a mapping, and say up to where it can be read.
+pub struct Writer {
+    mapping: Arc<Mapping>,
+}
+
+impl Writer {
+    /// The mapping written to.
+    pub fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
+    /// Copies `bytes` to `at`, which must not lie before the published end, and must fit. Returns the end.
+    pub fn write(&mut self, at: usize, bytes: &[u8]) -> usize {
+        let end = at + bytes.len();
+        assert!(at >= self.mapping.published.load(Ordering::Relaxed) && end <= self.mapping.len());
+        match &self.mapping.memory {
+            // SAFETY: within the mapping and behind the published end, where this writer is the only one to look;
+            // `&mut self` keeps it one thread at a time.
+            memory @ Memory::File(_) => unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.start().add(at), bytes.len());
+            },
+            Memory::Heap(heap) => {
+                for (to, from) in heap[at..end].iter().zip(bytes) {
+                    to.store(*from, Ordering::Relaxed);
+                }
+            }
+        }
+        end
+    }
+
+    /// Copies from `at` on into `out`, published or not; what lies behind the mapping reads as zeros.
+    pub fn read(&self, at: usize, out: &mut [u8]) {
+        let there = self.mapping.len().saturating_sub(at).min(out.len());
+        out[there..].fill(0);
+        // SAFETY: within the mapping; only this writer writes, and it is borrowed here.
+        unsafe {
+            std::ptr::copy(
+                self.mapping.memory.start().add(at.min(self.mapping.len())),
+                out.as_mut_ptr(),
+                there,
+            )
+        }
+    }
+
+    /// Lets readers see everything before `end`. Never moves back.
+    pub fn publish(&mut self, end: usize) {
+        assert!(end <= self.mapping.len());
+        self.mapping.published.fetch_max(end, Ordering::Release);
+    }
+
+    /// Brings pages into memory so that the copies to come do not fault one by one. Best effort: old kernels refuse.
+    pub fn populate(&self, at: usize, len: usize) {
+        if let Memory::File(map) = &self.mapping.memory {
+            let len = len.min(map.len().saturating_sub(at));
+            if len > 0 {
+                let _ = map.advise_range(Advice::PopulateWrite, at, len);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heap(len: usize) -> Heap {
+        (0..len).map(|_| AtomicU8::new(0)).collect()
+    }
+
+    #[test]
+    fn only_what_is_published_can_be_read() {
+        let (mapping, mut writer) = Mapping::of_heap(heap(100), 0);
+        writer.write(0, b"hello");
+        assert!(mapping.view(0, 5).is_none());
+        assert!(mapping.from(0).is_empty());
+        writer.publish(5);
+        assert_eq!(mapping.view(1, 4), Some(&b"ello"[..]));
+        assert!(mapping.view(1, 5).is_none());
+        assert!(mapping.view(usize::MAX, 2).is_none());
+        assert!(mapping.from(200).is_empty());
+    }
+
+    #[test]
+    fn bytes_outlive_file_and_writer() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let (mapping, mut writer) = Mapping::of_file(file.as_file(), 8192, 0).unwrap();
+        writer.populate(0, 8192);
+        let end = writer.write(4094, b"over the page's edge");
+        writer.publish(end);
+        let bytes = mapping.bytes(4099, 3).unwrap();
+        drop((file, mapping, writer));
+        assert_eq!(&bytes[..], b"the");
+    }
+
+    #[test]
+    #[should_panic]
+    fn what_is_published_cannot_be_written() {
+        let (_mapping, mut writer) = Mapping::of_heap(heap(10), 4);
+        writer.write(3, b"x");
+    }
+}

@@ -1,0 +1,463 @@
+//! A consume queue: which records of the log belong to one queue, in order. Entries live in a memory tail that is
+//! written behind; the log can always make them again.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::queue_files::{OpenFiles, UnitFiles};
+use super::types::QueueEntry;
+
+/// Bytes of a plain entry (store reference, section 3.1) and of a batch entry (3.3).
+pub(crate) const ENTRY_LEN: usize = 20;
+pub(crate) const BATCH_ENTRY_LEN: usize = 46;
+/// Entries are written to their file when this many wait: about a page.
+const WRITE_AT: usize = 200;
+/// Entries that stay in memory after they were written, for readers at the end of the queue.
+const KEEP: usize = 100;
+
+/// How the entries of a queue look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// 20 bytes; the entry's number is the offset in the queue.
+    Plain,
+    /// 46 bytes, of 5.x topics with `queue.type=BatchCQ`; an entry may stand for several offsets.
+    Batch,
+}
+
+impl Form {
+    pub fn unit(self) -> usize {
+        match self {
+            Form::Plain => ENTRY_LEN,
+            Form::Batch => BATCH_ENTRY_LEN,
+        }
+    }
+}
+
+/// An entry together with its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub offset: i64,
+    /// Offsets that the entry stands for; 1 but for inner batches.
+    pub count: i64,
+    pub entry: QueueEntry,
+    /// Store time as a batch entry holds it; unknown (0) in a plain one.
+    pub store_timestamp: i64,
+}
+
+impl Slot {
+    pub fn encode(&self, form: Form, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.entry.physical_offset.to_be_bytes());
+        out.extend_from_slice(&self.entry.size.to_be_bytes());
+        out.extend_from_slice(&self.entry.tags_code.to_be_bytes());
+        if form == Form::Batch {
+            out.extend_from_slice(&self.store_timestamp.to_be_bytes());
+            out.extend_from_slice(&self.offset.to_be_bytes());
+            out.extend_from_slice(&(self.count as i16).to_be_bytes());
+            out.extend_from_slice(&[0; 8]);
+        }
+    }
+
+    pub fn decode(form: Form, number: i64, bytes: &[u8]) -> Slot {
+        let long = |at: usize| i64::from_be_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+        let size = i32::from_be_bytes(bytes[8..12].try_into().unwrap_or_default());
+        let entry = QueueEntry { physical_offset: long(0), size, tags_code: long(12) };
+        match form {
+            Form::Plain => Slot { offset: number, count: 1, entry, store_timestamp: 0 },
+            Form::Batch => {
+                let count = i64::from(i16::from_be_bytes(bytes[36..38].try_into().unwrap_or_default()));
+                Slot { offset: long(28), count, entry, store_timestamp: long(20) }
+            }
+        }
+    }
+
+    fn blank(offset: i64) -> Slot {
+        Slot { offset, count: 1, entry: QueueEntry::BLANK, store_timestamp: 0 }
+    }
+}
+
+/// One queue of a topic.
+pub(crate) struct Queue {
+    pub topic: Arc<str>,
+    pub id: i32,
+    pub form: Form,
+    /// The offset that the next record gets. Changed under the log's lock only.
+    pub next: AtomicI64,
+    /// First offset whose record is still in the log, and the offset behind the last readable one.
+    min: AtomicI64,
+    max: AtomicI64,
+    /// Whether the queue stands in the list of those with something to write or sync.
+    pub listed: AtomicBool,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub files: UnitFiles,
+    /// Encoded entries from number `tail_from` on, up to the end of the queue.
+    tail: Vec<u8>,
+    tail_from: i64,
+    /// Entries before this number are in the files.
+    written: i64,
+    /// Number behind the last entry; in a plain queue that is the offset.
+    pub end: i64,
+    /// Commit-log offset behind the last record.
+    pub log_end: i64,
+    /// Entries came since the last write-behind.
+    touched: bool,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is the new last one.
+    Added,
+    /// The queue has this offset already.
+    Known,
+    /// It is the new last one, and this many offsets before it have no record.
+    AfterHole(i64),
+    /// The offset cannot be right: there is no room in the log for the records that would have to stand between.
+    Impossible,
+}
+
+impl Queue {
+    pub fn new(topic: Arc<str>, id: i32, form: Form, files: UnitFiles) -> Self {
+        let state =
+            State { files, tail: Vec::new(), tail_from: 0, written: 0, end: 0, log_end: 0, touched: false };
+        Queue {
+            topic,
+            id,
+            form,
+            next: AtomicI64::new(0),
+            min: AtomicI64::new(0),
+            max: AtomicI64::new(0),
+            listed: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// First offset that can be read; equal to [`Queue::max`] if none can.
+    pub fn min(&self) -> i64 {
+        self.min.load(Ordering::Acquire)
+    }
+
+    /// The offset behind the last readable record.
+    pub fn max(&self) -> i64 {
+        self.max.load(Ordering::Acquire)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Sets the bounds that recovery found; entries before `end` are in the files.
+    pub fn resume(&self, end: i64, log_end: i64, min: i64, max: i64) {
+        let mut state = self.state.lock();
+        (state.tail_from, state.written, state.end, state.log_end) = (end, end, end, log_end);
+        state.tail.clear();
+        self.min.store(min, Ordering::Release);
+        self.max.store(max, Ordering::Release);
+        self.next.store(max, Ordering::Release);
+    }
+
+    /// Adds the entry of the record that follows in the log. Offsets without a record before it become blanks.
+    pub fn push(&self, slot: &Slot) -> Pushed {
+        let mut state = self.state.lock();
+        let max = self.max.load(Ordering::Relaxed);
+        let empty = state.files.first == state.files.end && state.tail.is_empty();
+        let hole = slot.offset - max;
+        if hole < 0 {
+            return Pushed::Known;
+        }
+        if hole > 0 {
+            // A record takes 91 bytes at least, so the log bounds how many can be missing before this one.
+            let log_between = slot.entry.physical_offset - if empty { 0 } else { state.log_end };
+            let least = if self.form == Form::Plain { crate::record::MIN_RECORD as i64 } else { 1 };
+            if hole > log_between / least {
+                return Pushed::Impossible;
+            }
+            if self.form == Form::Plain {
+                state.fill(slot.offset, empty);
+            }
+        }
+        if state.log_end == 0 {
+            self.min.store(slot.offset, Ordering::Release);
+        }
+        state.append(self.form, slot);
+        self.max.store(slot.offset + slot.count, Ordering::Release);
+        if hole > 0 {
+            return Pushed::AfterHole(hole);
+        }
+        Pushed::Added
+    }
+
+    /// Writes the tail to its files if it has grown enough, or if `all` is set. Readers see no difference.
+    pub fn write_behind(&self, files: &OpenFiles, all: bool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if !all && (state.end - state.written) < WRITE_AT as i64 {
+            return Ok(());
+        }
+        state.write(self.form, files)?;
+        if all {
+            // Queues that rest need no memory.
+            let keep = if std::mem::take(&mut state.touched) { KEEP } else { 0 };
+            state.trim(self.form, keep);
+            state.tail.shrink_to_fit();
+        } else {
+            state.trim(self.form, KEEP);
+        }
+        Ok(())
+    }
+
+    /// Whether enough entries wait to be written.
+    pub fn wants_writing(&self) -> bool {
+        let state = self.state.lock();
+        state.end - state.written >= WRITE_AT as i64
+    }
+
+    /// Reads up to `count` entries from `offset` on, the one that holds `offset` first; perhaps fewer than there are.
+    pub fn read(&self, files: &OpenFiles, offset: i64, count: usize, out: &mut Vec<Slot>) -> io::Result<()> {
+        let state = self.state.lock();
+        let number = match self.form {
+            Form::Plain => offset,
+            Form::Batch => match state.find_batch(files, offset)? {
+                Some(number) => number,
+                None => return Ok(()),
+            },
+        };
+        if number >= state.tail_from {
+            return state.read(self.form, files, number, count, out);
+        }
+        // A read of the disk must not hold up the entries to come.
+        let count = count.min((state.tail_from - number) as usize);
+        let Some(place) = state.files.locate(files, number, count)? else { return Ok(()) };
+        drop(state);
+        let mut bytes = Vec::with_capacity(place.len);
+        place.read(&mut bytes, self.form.unit())?;
+        decode(self.form, number, &bytes, out);
+        Ok(())
+    }
+
+    /// The entry that holds `offset`.
+    pub fn slot(&self, files: &OpenFiles, offset: i64) -> io::Result<Option<Slot>> {
+        if !(self.min()..self.max()).contains(&offset) {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(1);
+        self.read(files, offset, 1, &mut found)?;
+        Ok(found.pop())
+    }
+
+    /// Removes every entry from the one that holds `offset` on. The next record gets that entry's offset.
+    pub fn cut(&self, files: &OpenFiles, offset: i64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let number = match self.form {
+            Form::Plain => Some(offset),
+            Form::Batch => state.find_batch(files, offset)?,
+        };
+        let Some(number) = number.filter(|number| *number < state.end) else { return Ok(()) };
+        let number = number.max(state.first());
+        let new_max = state.one(self.form, files, number)?.map_or(offset, |slot| slot.offset);
+        state.write(self.form, files)?;
+        state.files.cut(files, number)?;
+        state.tail.clear();
+        (state.tail_from, state.written, state.end) = (number, number, number);
+        state.log_end = state.last_record(self.form, files)?.map_or(0, |slot| slot.entry.end());
+        self.max.store(new_max, Ordering::Release);
+        self.next.store(new_max, Ordering::Release);
+        self.min.fetch_min(new_max, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Makes the queue as it was before its first record.
+    pub fn reset(&self, files: &OpenFiles) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let first = state.files.first;
+        state.files.cut(files, first)?;
+        (state.files.first, state.files.end) = (0, 0);
+        state.tail.clear();
+        (state.tail_from, state.written, state.end, state.log_end) = (0, 0, 0, 0);
+        drop(state);
+        for bound in [&self.min, &self.max, &self.next] {
+            bound.store(0, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Removes files whose entries all lie before `log_min`, and moves the first offset. Returns how many went.
+    pub fn expire(&self, files: &OpenFiles, log_min: i64) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        let mut removed = 0;
+        while state.files.first + state.files.per_file < state.files.end.min(state.written + 1) {
+            let last = state.files.first + state.files.per_file - 1;
+            let slot = state.one(self.form, files, last)?;
+            if slot.is_some_and(|slot| slot.entry.is_record() && slot.entry.physical_offset >= log_min) {
+                break;
+            }
+            state.files.remove_first(files)?;
+            removed += 1;
+        }
+        let min = state.first_at_or_behind(self.form, files, log_min)?;
+        self.min.store(min.unwrap_or(self.max()), Ordering::Release);
+        Ok(removed)
+    }
+}
+
+fn decode(form: Form, number: i64, bytes: &[u8], out: &mut Vec<Slot>) {
+    let units = bytes.chunks_exact(form.unit()).zip(number..);
+    out.extend(units.map(|(bytes, number)| Slot::decode(form, number, bytes)));
+}
+
+impl State {
+    fn append(&mut self, form: Form, slot: &Slot) {
+        slot.encode(form, &mut self.tail);
+        self.end += 1;
+        self.touched = true;
+        if slot.entry.is_record() {
+            self.log_end = slot.entry.end();
+        }
+    }
+
+    /// Blanks up to `offset`. An empty queue begins at the start of the file that will hold `offset`.
+    fn fill(&mut self, offset: i64, empty: bool) {
+        if empty {
+            let start = offset - offset.rem_euclid(self.files.per_file);
+            (self.tail_from, self.written, self.end) = (start, start, start);
+            (self.files.first, self.files.end) = (start, start);
+            self.tail.clear();
+        }
+        while self.end < offset {
+            self.append(Form::Plain, &Slot::blank(self.end));
+        }
+    }
+
+    fn write(&mut self, form: Form, files: &OpenFiles) -> io::Result<()> {
+        let from = (self.written - self.tail_from) as usize * form.unit();
+        self.files.write(files, self.written, &self.tail[from..])?;
+        self.written = self.end;
+        Ok(())
+    }
+
+    fn trim(&mut self, form: Form, keep: usize) {
+        let spare = (self.written - self.tail_from).min(self.end - self.tail_from - keep as i64);
+        if spare > 0 {
+            self.tail.drain(..spare as usize * form.unit());
+            self.tail_from += spare;
+        }
+    }
+
+    /// Decodes entries from number `number` on, out of memory or out of one file.
+    pub fn read(
+        &self,
+        form: Form,
+        files: &OpenFiles,
+        number: i64,
+        count: usize,
+        out: &mut Vec<Slot>,
+    ) -> io::Result<()> {
+        let count = count.min((self.end - number).max(0) as usize);
+        if count == 0 || number < self.files.first.min(self.tail_from) {
+            return Ok(());
+        }
+        if number >= self.tail_from {
+            let from = (number - self.tail_from) as usize * form.unit();
+            decode(form, number, &self.tail[from..from + count * form.unit()], out);
+            return Ok(());
+        }
+        let count = count.min((self.tail_from - number) as usize);
+        let mut bytes = Vec::with_capacity(count * form.unit());
+        self.files.read(files, number, count, &mut bytes)?;
+        decode(form, number, &bytes, out);
+        Ok(())
+    }
+
+    pub fn one(&self, form: Form, files: &OpenFiles, number: i64) -> io::Result<Option<Slot>> {
+        let mut found = Vec::with_capacity(1);
+        self.read(form, files, number, 1, &mut found)?;
+        Ok(found.pop())
+    }
+
+    /// First number of an entry that is there.
+    pub fn first(&self) -> i64 {
+        if self.files.first < self.files.end {
+            self.files.first
+        } else {
+            self.tail_from
+        }
+    }
+
+    /// Number of the batch entry that holds `offset`, by bisection: bases ascend.
+    fn find_batch(&self, files: &OpenFiles, offset: i64) -> io::Result<Option<i64>> {
+        let (mut low, mut high) = (self.first(), self.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(slot) = self.one(Form::Batch, files, middle)? else { return Ok(None) };
+            if slot.offset + slot.count <= offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok((low < self.end).then_some(low))
+    }
+
+    /// Offset of the first entry whose record lies at or behind `log_offset`, by bisection: records ascend, and a
+    /// blank counts as lying where the next record does.
+    pub fn first_at_or_behind(
+        &self,
+        form: Form,
+        files: &OpenFiles,
+        log_offset: i64,
+    ) -> io::Result<Option<i64>> {
+        let (mut low, mut high) = (self.first(), self.end);
+        // Most queues have nothing before the offset, or nothing behind.
+        if self.log_end <= log_offset {
+            return Ok(None);
+        }
+        if self
+            .one(form, files, low)?
+            .is_some_and(|slot| slot.entry.is_record() && slot.entry.physical_offset >= log_offset)
+        {
+            return Ok(self.one(form, files, low)?.map(|slot| slot.offset));
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.next_record(form, files, middle)? {
+                Some((number, slot)) if slot.entry.physical_offset < log_offset => low = number + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(self.next_record(form, files, low)?.map(|(_, slot)| slot.offset))
+    }
+
+    /// The last entry that is not a blank.
+    pub fn last_record(&self, form: Form, files: &OpenFiles) -> io::Result<Option<Slot>> {
+        let mut number = self.end;
+        while number > self.first() {
+            number -= 1;
+            match self.one(form, files, number)? {
+                Some(slot) if slot.entry.is_record() => return Ok(Some(slot)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entry from number `number` on that is not a blank.
+    fn next_record(&self, form: Form, files: &OpenFiles, mut number: i64) -> io::Result<Option<(i64, Slot)>> {
+        let mut chunk = Vec::new();
+        loop {
+            chunk.clear();
+            self.read(form, files, number, 512, &mut chunk)?;
+            if chunk.is_empty() {
+                return Ok(None);
+            }
+            if let Some(at) = chunk.iter().position(|slot| slot.entry.is_record()) {
+                return Ok(Some((number + at as i64, chunk[at])));
+            }
+            number += chunk.len() as i64;
+        }
+    }
+}

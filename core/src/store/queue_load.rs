@@ -1,0 +1,250 @@
+//! Reading consume queues from disk: which entries can be true. Whether the log agrees, recovery finds out.
+
+use std::io;
+use std::path::Path;
+
+use parking_lot::Mutex;
+
+use super::queue::{Form, Queue, Slot};
+use super::queues::{Queues, MAX_QUEUES};
+use super::segment::parse_file_name;
+use super::storage::{Entry, Open};
+use super::types::QueueEntry;
+use crate::{Error, ErrorKind, Result};
+
+/// Files at the end of a queue whose entries are all looked at, as Apache does.
+const FILES_CHECKED: i64 = 3;
+
+/// What was found on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// Commit-log offset behind the furthest record that any queue knows.
+    pub covered: i64,
+    /// Entries are missing behind this commit-log offset: a queue was damaged.
+    pub damaged_from: Option<i64>,
+    /// Queues found.
+    pub queues: usize,
+    pub notes: Vec<String>,
+}
+
+/// Loads every queue, on all cores: with many queues the time goes into opening files.
+/// Entries behind `log_end` cannot be true.
+pub(crate) fn load(queues: &Queues, log_end: i64) -> Result<Loaded> {
+    let mut places = Vec::new();
+    for form in [Form::Plain, Form::Batch] {
+        find(queues, form, &mut places)?;
+    }
+    let loaded = Mutex::new(Loaded { queues: places.len(), ..Loaded::default() });
+    let failed = Mutex::new(None);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(places.len() / 64 + 1);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some(place) = places.get(at) else { break };
+                match load_one(queues, place, log_end) {
+                    Ok(one) => loaded.lock().add(one),
+                    Err(error) => *failed.lock() = Some(error),
+                }
+            });
+        }
+    });
+    match failed.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(loaded.into_inner()),
+    }
+}
+
+impl Loaded {
+    fn add(&mut self, other: Loaded) {
+        self.covered = self.covered.max(other.covered);
+        self.damaged_from = self.damaged_from.into_iter().chain(other.damaged_from).min();
+        self.notes.extend(other.notes);
+    }
+}
+
+struct Place {
+    topic: String,
+    id: i32,
+    form: Form,
+}
+
+fn find(queues: &Queues, form: Form, places: &mut Vec<Place>) -> Result<()> {
+    let list = |dir: &Path| {
+        let entries = queues.storage().list(dir);
+        entries.map_err(|error| Error::io("read consume queues", dir.display().to_string(), error))
+    };
+    let top = queues.dir(form);
+    for topic in list(top)?.into_iter().filter(|entry| entry.is_dir) {
+        for queue in list(&top.join(&topic.name))?.into_iter().filter(|entry| entry.is_dir) {
+            let id = queue.name.parse::<i32>().ok().filter(|id| (0..MAX_QUEUES).contains(id));
+            if let Some(id) = id.filter(|id| id.to_string() == queue.name) {
+                places.push(Place { topic: topic.name.clone(), id, form });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load_one(queues: &Queues, place: &Place, log_end: i64) -> Result<Loaded> {
+    let topic = queues.topic_or_new(&place.topic, place.form);
+    if topic.form != place.form {
+        let notes = vec![format!("topic {} has queues of both forms; the plain ones count", place.topic)];
+        return Ok(Loaded { notes, ..Loaded::default() });
+    }
+    let queue = queues.queue_or_new(&topic, place.id);
+    let dir = queue.state().files.dir.clone();
+    let error = |error| Error::io("read consume queue", dir.display().to_string(), error);
+    let names = queues.storage().list(&dir).map_err(error)?;
+    check_sizes(&queue, &dir, &names)?;
+    read_queue(queues, &queue, &dir, &names, log_end).map_err(error)
+}
+
+/// Files that all have one other size tell of another setting, and cannot be used; a single odd one is damage.
+fn check_sizes(queue: &Queue, dir: &Path, names: &[Entry]) -> Result<()> {
+    let (size, unit) = (queue.state().files.file_size(), queue.form.unit() as u64);
+    let mut sizes =
+        names.iter().filter(|entry| parse_file_name(&entry.name).is_some()).map(|entry| entry.len);
+    let Some(first) = sizes.next() else { return Ok(()) };
+    if first == size || first == 0 || first % unit != 0 || sizes.any(|other| other != first) {
+        return Ok(());
+    }
+    // A single short file may as well have been cut off.
+    if names.len() == 1 && first < size {
+        return Ok(());
+    }
+    let key = if queue.form == Form::Plain {
+        "mappedFileSizeConsumeQueue"
+    } else {
+        "mapperFileSizeBatchConsumeQueue"
+    };
+    let text = format!(
+        "the files in {} have {first} bytes, {key} is {size}; set it to {first}, or remove the directory and the \
+         queue is made again",
+        dir.display()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
+}
+
+fn read_queue(queues: &Queues, queue: &Queue, dir: &Path, names: &[Entry], most: i64) -> io::Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let mut damaged = take_files(queues, queue, dir, names, &mut loaded.notes)?;
+    let last = valid_end(queues, queue, most)?;
+    let (number, max, log_end) = last.map_or((queue.state().files.first, 0, 0), |end| end);
+    let max = if queue.form == Form::Plain { number } else { max };
+    damaged |= has_data_behind(queues, queue, number)?;
+    if damaged {
+        let (topic, id) = (&queue.topic, queue.id);
+        loaded.notes.push(format!("consume queue of {topic}, queue {id}: not usable from offset {max} on"));
+        queue.state().files.cut(&queues.files, number)?;
+        loaded.damaged_from = Some(log_end);
+    }
+    let first = queue.state().files.first;
+    let min = if queue.form == Form::Plain { first } else { 0 };
+    queue.resume(number, log_end, min, max);
+    loaded.covered = log_end;
+    Ok(loaded)
+}
+
+/// Takes over the files that follow each other from the first one on; whether there were others.
+fn take_files(
+    queues: &Queues,
+    queue: &Queue,
+    dir: &Path,
+    names: &[Entry],
+    notes: &mut Vec<String>,
+) -> io::Result<bool> {
+    let mut state = queue.state();
+    let files = &mut state.files;
+    let (unit, size) = (files.unit as i64, files.file_size());
+    let mut damaged = false;
+    for entry in names {
+        let path = dir.join(&entry.name);
+        let Some(base) = parse_file_name(&entry.name) else {
+            notes.push(format!("{}: not a queue file, left alone", path.display()));
+            continue;
+        };
+        let number = base / unit;
+        let follows = files.first == files.end || number == files.end;
+        if damaged || base % unit != 0 || number % files.per_file != 0 || !follows {
+            damaged = true;
+            queues.storage().remove_file(&path)?;
+            continue;
+        }
+        if entry.len != size {
+            // What is there is read; what lies behind it is zeros, so the queue ends there.
+            queues.storage().open(&path, Open::Existing)?.set_len(size)?;
+            notes.push(format!("{}: had {} bytes, {size} are right", path.display(), entry.len));
+            damaged |= entry.len > size;
+        }
+        if files.first == files.end {
+            files.first = number;
+        }
+        files.end = number + files.per_file;
+    }
+    Ok(damaged)
+}
+
+/// Number, offset and commit-log offset behind the last entry that can be true.
+fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<(i64, i64, i64)>> {
+    let state = queue.state();
+    let files = &state.files;
+    let start = files.first.max(files.end - FILES_CHECKED * files.per_file);
+    let mut end = None;
+    let (mut number, mut log_end, mut count) = (start, 0, 64);
+    let mut bytes = Vec::new();
+    while number < files.end {
+        bytes.clear();
+        files.read(&queues.files, number, count, &mut bytes)?;
+        for unit in bytes.chunks_exact(files.unit) {
+            let slot = Slot::decode(queue.form, number, unit);
+            if !can_be_true(&slot, queue.form, log_end, most) {
+                return Ok(end);
+            }
+            if slot.entry.is_record() {
+                log_end = slot.entry.end();
+            }
+            number += 1;
+            end = Some((number, slot.offset + slot.count, log_end));
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        count = (count * 4).min(1 << 15);
+    }
+    Ok(end)
+}
+
+/// Records follow each other in the log, so entries do; none lies behind the log's last file.
+fn can_be_true(slot: &Slot, form: Form, log_end: i64, most: i64) -> bool {
+    let entry = &slot.entry;
+    if form == Form::Plain && *entry == QueueEntry::BLANK {
+        return true;
+    }
+    let in_order = entry.physical_offset >= log_end && entry.physical_offset < most;
+    entry.is_record() && in_order && slot.count > 0 && slot.offset >= 0
+}
+
+/// Whether anything but zeros stands from number `number` on.
+fn has_data_behind(queues: &Queues, queue: &Queue, number: i64) -> io::Result<bool> {
+    let state = queue.state();
+    let files = &state.files;
+    let (mut at, mut bytes) = (number, Vec::new());
+    while at < files.end {
+        let base = at - at.rem_euclid(files.per_file);
+        let Some(place) = files.locate(&queues.files, at, 1)? else { break };
+        let Some(data) = place.next_data()? else {
+            at = base + files.per_file;
+            continue;
+        };
+        at = (base + data as i64 / files.unit as i64).max(at);
+        bytes.clear();
+        files.read(&queues.files, at, 4096, &mut bytes)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+        at += (bytes.len() / files.unit).max(1) as i64;
+    }
+    Ok(false)
+}

@@ -1,0 +1,326 @@
+//! All consume queues, found by topic with one look-up.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::queue::{Form, Queue};
+use super::queue_files::{OpenFiles, UnitFiles};
+use super::storage::Storage;
+use super::StoreOptions;
+use crate::message::java_hash;
+
+/// Queue ids are below this. Apache has no limit of its own; a queue costs memory, and the id comes off the wire.
+pub const MAX_QUEUES: i32 = 1 << 16;
+
+/// The queues of one topic.
+pub(crate) struct Topic {
+    pub name: Arc<str>,
+    pub form: Form,
+    /// Java's hash of the topic and `#`, with which the hash of every index key of the topic begins.
+    pub key_prefix_hash: i32,
+    queues: RwLock<Vec<Option<Arc<Queue>>>>,
+}
+
+impl Topic {
+    pub fn queue(&self, id: i32) -> Option<Arc<Queue>> {
+        self.queues.read().get(usize::try_from(id).ok()?)?.clone()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Queue>> {
+        self.queues.read().iter().flatten().cloned().collect()
+    }
+}
+
+/// The table of topics and their queues.
+pub(crate) struct Queues {
+    dirs: [PathBuf; 2],
+    file_sizes: [usize; 2],
+    pub files: OpenFiles,
+    topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    next_uid: AtomicU32,
+    /// Queues with entries to write or files to sync.
+    unsaved: Mutex<Vec<Arc<Queue>>>,
+    /// Entries that came since the last checkpoint.
+    pub fresh: std::sync::atomic::AtomicU64,
+}
+
+impl Queues {
+    pub fn new(options: &StoreOptions) -> Self {
+        Queues {
+            dirs: [options.root.join("consumequeue"), options.root.join("batchconsumequeue")],
+            file_sizes: [
+                options.mapped_file_size_consume_queue,
+                options.mapped_file_size_batch_consume_queue,
+            ],
+            files: OpenFiles::new(options.storage.clone(), options.open_queue_files),
+            topics: RwLock::default(),
+            next_uid: AtomicU32::new(0),
+            unsaved: Mutex::default(),
+            fresh: Default::default(),
+        }
+    }
+
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.files.storage
+    }
+
+    /// The directory that holds the topics of one form.
+    pub fn dir(&self, form: Form) -> &Path {
+        &self.dirs[form as usize]
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.read().get(name).cloned()
+    }
+
+    pub fn queue(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        self.topics.read().get(topic)?.queue(id)
+    }
+
+    /// The topic; a new one is of the given form.
+    pub fn topic_or_new(&self, name: &str, form: Form) -> Arc<Topic> {
+        if let Some(topic) = self.topic(name) {
+            return topic;
+        }
+        let mut topics = self.topics.write();
+        if let Some(topic) = topics.get(name) {
+            return topic.clone();
+        }
+        let name: Arc<str> = name.into();
+        let key_prefix_hash = java_hash(&name).wrapping_mul(31).wrapping_add(i32::from(b'#'));
+        let topic = Arc::new(Topic { name: name.clone(), form, key_prefix_hash, queues: RwLock::default() });
+        topics.insert(name, topic.clone());
+        topic
+    }
+
+    /// The queue of a topic; `id` is within 0 and [`MAX_QUEUES`].
+    pub fn queue_or_new(&self, topic: &Topic, id: i32) -> Arc<Queue> {
+        if let Some(queue) = topic.queue(id) {
+            return queue;
+        }
+        let mut queues = topic.queues.write();
+        let at = id.clamp(0, MAX_QUEUES - 1) as usize;
+        if queues.len() <= at {
+            queues.resize(at + 1, None);
+        }
+        let files = self.unit_files(&topic.name, id, topic.form);
+        let new = || Arc::new(Queue::new(topic.name.clone(), id, topic.form, files));
+        queues[at].get_or_insert_with(new).clone()
+    }
+
+    fn unit_files(&self, topic: &str, id: i32, form: Form) -> UnitFiles {
+        let dir = self.dir(form).join(topic).join(id.to_string());
+        let uid = self.next_uid.fetch_add(1, Ordering::Relaxed);
+        UnitFiles::new(dir, uid, form.unit(), self.file_sizes[form as usize])
+    }
+
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        let mut topics: Vec<_> = self.topics.read().values().cloned().collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+
+    /// All queues there are.
+    pub fn all(&self) -> Vec<Arc<Queue>> {
+        self.topics().iter().flat_map(|topic| topic.all()).collect()
+    }
+
+    /// Number of queues that have files.
+    pub fn on_disk(&self) -> usize {
+        let has_files = |queue: &&Arc<Queue>| {
+            let state = queue.state();
+            state.files.first < state.files.end
+        };
+        self.all().iter().filter(has_files).count()
+    }
+
+    /// Notes that a queue has something to write or sync.
+    pub fn note_unsaved(&self, queue: &Arc<Queue>) {
+        if !queue.listed.swap(true, Ordering::AcqRel) {
+            self.unsaved.lock().push(queue.clone());
+        }
+    }
+
+    /// Writes everything that waits in memory to the files; not yet durable. The queues stay noted.
+    pub fn write_all(&self) -> io::Result<()> {
+        let queues = self.unsaved.lock().clone();
+        queues.iter().try_for_each(|queue| queue.write_behind(&self.files, true))
+    }
+
+    /// Makes everything durable that came before this call. When too many queues changed, the whole file system is
+    /// synced at once: one call instead of one for each file.
+    pub fn save_all(&self) -> io::Result<()> {
+        const ONE_BY_ONE: usize = 64;
+        let queues = std::mem::take(&mut *self.unsaved.lock());
+        for queue in &queues {
+            queue.listed.store(false, Ordering::Release);
+        }
+        let result = self.save(&queues, ONE_BY_ONE);
+        if result.is_err() {
+            queues.iter().for_each(|queue| self.note_unsaved(queue));
+        }
+        result
+    }
+
+    fn save(&self, queues: &[Arc<Queue>], one_by_one: usize) -> io::Result<()> {
+        let mut dirs = Vec::new();
+        let mut unsynced = Vec::new();
+        for queue in queues {
+            queue.write_behind(&self.files, true)?;
+            let mut state = queue.state();
+            if std::mem::take(&mut state.files.renamed) {
+                dirs.push((queue.form, state.files.dir.clone()));
+            }
+            if !state.files.unsynced.is_empty() {
+                unsynced.push(queue.clone());
+            }
+        }
+        if unsynced.len() + dirs.len() > one_by_one {
+            self.storage().sync_all(self.dir(Form::Plain).parent().unwrap_or(Path::new("/")))?;
+            unsynced.iter().for_each(|queue| queue.state().files.unsynced.clear());
+            return Ok(());
+        }
+        for queue in unsynced {
+            // The appender may push to the queue meanwhile, so its state must not be held during the disk's work.
+            let files = queue.state().files.take_unsynced(&self.files)?;
+            files.iter().try_for_each(|file| file.sync())?;
+        }
+        for (form, dir) in dirs {
+            self.sync_names(form, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the names durable that lead to a queue's files.
+    fn sync_names(&self, form: Form, dir: &Path) -> io::Result<()> {
+        let top = self.dir(form).parent().unwrap_or(Path::new("/"));
+        for dir in dir.ancestors() {
+            match self.storage().sync_dir(dir) {
+                // Deleted meanwhile, with its topic.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+            if dir == top {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a topic and removes its files and directories.
+    pub fn delete(&self, name: &str) -> io::Result<()> {
+        let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
+        for queue in topic.all() {
+            let mut state = queue.state();
+            let first = state.files.first;
+            state.files.cut(&self.files, first)?;
+            state.files.unsynced.clear();
+            ignore_missing(self.storage().remove_dir(&state.files.dir))?;
+        }
+        let dir = self.dir(topic.form);
+        ignore_missing(self.storage().remove_dir(&dir.join(name)))?;
+        ignore_missing(self.storage().sync_dir(dir))
+    }
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::queue::{Pushed, Slot};
+    use crate::store::storage::Memory;
+    use crate::store::types::QueueEntry;
+
+    fn table(memory: &Memory) -> Queues {
+        let mut options = StoreOptions::new("/s");
+        options.storage = Arc::new(memory.clone());
+        options.mapped_file_size_consume_queue = 2000;
+        options.open_queue_files = 8;
+        Queues::new(&options)
+    }
+
+    fn slot(offset: i64) -> Slot {
+        let entry = QueueEntry { physical_offset: offset * 100, size: 100, tags_code: -offset };
+        Slot { offset, count: 1, entry, store_timestamp: 0 }
+    }
+
+    #[test]
+    fn entries_read_the_same_from_memory_and_from_files() {
+        let queues = table(&Memory::new());
+        let queue = queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 3);
+        for offset in 0..1000 {
+            assert_eq!(queue.push(&slot(offset)), Pushed::Added);
+            queues.note_unsaved(&queue);
+            queue.write_behind(&queues.files, false).unwrap();
+        }
+        for round in 0..3 {
+            let mut at = 0;
+            while at < 1000 {
+                let mut found = Vec::new();
+                queue.read(&queues.files, at, 37, &mut found).unwrap();
+                assert!(!found.is_empty() && found.iter().zip(at..).all(|(found, at)| *found == slot(at)));
+                at += found.len() as i64;
+            }
+            assert_eq!(queue.slot(&queues.files, 1000).unwrap(), None);
+            if round == 0 { queues.write_all() } else { queues.save_all() }.unwrap();
+        }
+        assert_eq!(queue.push(&slot(999)), Pushed::Known);
+        queue.expire(&queues.files, 55_000).unwrap();
+        assert_eq!((queue.min(), queue.max()), (550, 1000));
+        let names = queues.storage().list(&queues.dir(Form::Plain).join("T/3")).unwrap();
+        assert_eq!(names.first().unwrap().name, "00000000000000010000");
+        queue.expire(&queues.files, 1 << 40).unwrap();
+        assert_eq!((queue.min(), queue.max()), (1000, 1000));
+        assert_eq!(queues.storage().list(&queues.dir(Form::Plain).join("T/3")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_queue_that_begins_late_is_blank_before_and_holes_inside_are_bounded_by_the_log() {
+        let queues = table(&Memory::new());
+        let queue = queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 0);
+        assert_eq!(queue.push(&slot(250)), Pushed::AfterHole(250));
+        assert_eq!((queue.min(), queue.max()), (250, 251));
+        assert_eq!(queue.push(&slot(260)), Pushed::AfterHole(9));
+        assert_eq!(queue.push(&Slot { offset: 1 << 40, ..slot(300) }), Pushed::Impossible);
+        queues.note_unsaved(&queue);
+        queues.save_all().unwrap();
+        let mut found = Vec::new();
+        queue.read(&queues.files, 250, 100, &mut found).unwrap();
+        let records: Vec<_> = found.iter().filter(|s| s.entry.is_record()).map(|s| s.offset).collect();
+        assert_eq!((found.len(), &records[..]), (11, &[250, 260][..]));
+        let names = queues.storage().list(&queues.dir(Form::Plain).join("T/0")).unwrap();
+        assert_eq!(
+            names.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
+            ["00000000000000004000"]
+        );
+        queue.expire(&queues.files, 25_001).unwrap();
+        assert_eq!(queue.min(), 260);
+    }
+
+    #[test]
+    fn a_deleted_topic_leaves_nothing() {
+        let memory = Memory::new();
+        let queues = table(&memory);
+        for id in 0..3 {
+            let queue = queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), id);
+            queue.push(&slot(0));
+            queues.note_unsaved(&queue);
+        }
+        queues.save_all().unwrap();
+        queues.delete("T").unwrap();
+        assert!(queues.queue("T", 0).is_none());
+        assert_eq!(memory.list(queues.dir(Form::Plain)).unwrap(), []);
+        assert_eq!(queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 0).max(), 0);
+    }
+}

@@ -1,0 +1,574 @@
+//! Opening a store: the log is read and checked as far back as the last state known to be whole, and queues and index
+//! are made to agree with it.
+//!
+//! The scan begins at a file that everything before is known about: by the checkpoint after a crash, by the queues
+//! after an orderly shutdown. Should a queue or the index turn out to lack something older, it begins further back.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::checkpoint::Checkpoint;
+use super::index::Saved;
+use super::index_file::Key;
+use super::log::OpenFile;
+use super::queue::{Form, Pushed, Queue, Slot};
+use super::queue_load;
+use super::scan::{self, Finding, Found, LogFile};
+use super::segment::{file_name, parse_file_name, Segment};
+use super::storage::Open;
+use super::types::{Damage, QueueEntry, RecoveryReport};
+use super::Core;
+use crate::{Error, ErrorKind, Result};
+
+/// Told of bytes that were never written, or lost; no damage at the end of the log.
+const ZEROS: &str = "zeros";
+
+/// What recovery starts from.
+pub(crate) struct Before {
+    pub clean: bool,
+    pub checkpoint: Checkpoint,
+}
+
+/// Recovers log, queues and index, and readies the log for appends.
+pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
+    let mut report = RecoveryReport { clean: before.clean, ..RecoveryReport::default() };
+    let files = log_files(core, &mut report.notes)?;
+    let log_end = files.last().map_or(0, |last| last.base + last.size as i64);
+    let loaded = queue_load::load(&core.queues, log_end)?;
+    report.notes.extend(loaded.notes.iter().cloned());
+    if files.is_empty() {
+        return start_empty(core, report);
+    }
+    let min = files[0].base;
+    let index_from = load_index(core, before, log_end, &mut report.notes)?;
+    let lost_queues = before.checkpoint.own.is_some_and(|own| (loaded.queues as i64) < own.queues);
+    if lost_queues {
+        report.notes.push("queue directories are missing: queues are made again from the log".into());
+    }
+    let mut from =
+        if lost_queues || loaded.queues == 0 { min } else { trusted(core, before, &files, loaded.covered) };
+    from = from.min(loaded.damaged_from.unwrap_or(i64::MAX)).min(index_from);
+    let mut index_from = index_from;
+    let state = loop {
+        let start = file_at(&files, from.max(min));
+        let pass = Pass::new(core, before, &files, start, loaded.covered, index_from).run(start)?;
+        match pass.older_wanted {
+            Some(older) => {
+                report
+                    .notes
+                    .push(format!("queue entries are missing behind {older}: reading the log from there"));
+                from = older;
+                index_from = index_from.max(pass.end);
+            }
+            None => break pass,
+        }
+    };
+    state.tell(&mut report);
+    report.checked_from = state.start;
+    finish(core, &files, &state, report)
+}
+
+fn io_error(core: &Core, error: io::Error) -> Error {
+    Error::io("recover store", core.options.root.display().to_string(), error)
+}
+
+/// The files of the log. A last one that is too short is made whole; anything else of another size cannot be used.
+fn log_files(core: &Core, notes: &mut Vec<String>) -> Result<Vec<LogFile>> {
+    let (dir, size) = (&core.log.dir, core.log.file_size);
+    let storage = &*core.options.storage;
+    let entries =
+        storage.list(dir).map_err(|error| Error::io("open store", dir.display().to_string(), error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
+            Some(base) => files.push((base, entry.len)),
+            None => {
+                notes.push(format!("{}: not a commit-log file, left alone", dir.join(&entry.name).display()))
+            }
+        }
+    }
+    let last = files.last().map(|(base, _)| *base);
+    for (base, len) in &files {
+        let path = dir.join(file_name(*base));
+        if *len == size as u64 && base % size as i64 == files[0].0 % size as i64 {
+            continue;
+        }
+        if *len < size as u64
+            && Some(*base) == last
+            && (files.len() > 1 || !is_whole(core, &path, *base, *len))
+        {
+            let file = storage.open(&path, Open::Existing);
+            file.and_then(|file| file.set_len(size as u64)).map_err(|error| io_error(core, error))?;
+            // A broker that was stopped while it made the file left nothing in it.
+            if *len > 0 {
+                notes.push(format!(
+                    "{}: had {len} bytes instead of {size}; made longer, what stood behind is gone",
+                    path.display()
+                ));
+            }
+            continue;
+        }
+        let text = format!(
+            "{} has {len} bytes and starts at {base}, mappedFileSizeCommitLog is {size}; set it to the size that the \
+             files were made with",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, "open store", text));
+    }
+    Ok(files.into_iter().map(|(base, _)| LogFile { base, path: dir.join(file_name(base)), size }).collect())
+}
+
+/// Whether a single file is whole though shorter than the setting says: it ends with its blank.
+fn is_whole(core: &Core, path: &Path, base: i64, len: u64) -> bool {
+    let open = core.options.storage.open(path, Open::Existing);
+    let Ok((map, _)) = open.and_then(|file| file.map(len as usize, len as usize)) else { return false };
+    let bytes = map.from(0);
+    let mut at = 0;
+    while let Ok(record) = scan::check(&bytes[at..], base + at as i64) {
+        at += record.total_size();
+    }
+    scan::is_blank(&bytes[at..])
+}
+
+/// Without a log there is nothing to be found in queues and index.
+fn start_empty(core: &Core, report: RecoveryReport) -> Result<RecoveryReport> {
+    for topic in core.queues.topics() {
+        core.queues.delete(&topic.name).map_err(|error| io_error(core, error))?;
+    }
+    let mut notes = Vec::new();
+    core.index.load(0, Some(0), None, &mut notes)?;
+    core.log.resume(&mut core.log.tail.lock(), None, 0);
+    Ok(report)
+}
+
+fn load_index(core: &Core, before: &Before, log_end: i64, notes: &mut Vec<String>) -> Result<i64> {
+    let saved = before
+        .checkpoint
+        .own
+        .map(|own| Saved { index_files: own.index_files as usize, index_complete_to: own.index_complete_to });
+    let unsynced_after = (!before.clean).then_some(before.checkpoint.index_ms);
+    core.index.load(log_end, unsynced_after, saved, notes)
+}
+
+/// The commit-log offset before which log and queues are known to agree.
+fn trusted(core: &Core, before: &Before, files: &[LogFile], covered: i64) -> i64 {
+    if before.clean {
+        return covered.saturating_sub(1);
+    }
+    let safe = before.checkpoint.safe_ms();
+    let first_record_is_safe = |file: &&LogFile| {
+        let mut head = vec![0; 4096];
+        let open = core.options.storage.open(&file.path, Open::Existing).ok();
+        let read = open.and_then(|open| open.read_at(0, &mut head).ok()).unwrap_or(0);
+        first_store_time(&head[..read], file.base).is_some_and(|time| time > 0 && time <= safe)
+    };
+    files.iter().rev().find(first_record_is_safe).map_or(files[0].base, |file| file.base)
+}
+
+/// Store time of a file's first record, read from its head alone: the record may be longer than what was read.
+fn first_store_time(head: &[u8], base: i64) -> Option<i64> {
+    let int = |at: usize| Some(i32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| Some(i64::from_be_bytes(head.get(at..at + 8)?.try_into().ok()?));
+    let magic = int(4)?;
+    let known = magic == crate::record::MAGIC_V1 || magic == crate::record::MAGIC_V2;
+    if !known || long(28)? != base {
+        return None;
+    }
+    long(if int(36)? & crate::message::sys_flag::BORN_HOST_V6 == 0 { 56 } else { 68 })
+}
+
+fn file_at(files: &[LogFile], offset: i64) -> usize {
+    files.partition_point(|file| file.base <= offset).saturating_sub(1)
+}
+
+/// One reading of the log.
+struct Pass<'a> {
+    core: &'a Core,
+    before: &'a Before,
+    files: &'a [LogFile],
+    start: i64,
+    covered: i64,
+    index_from: i64,
+    known_topics: Option<HashSet<&'a str>>,
+    /// File being scanned.
+    file: usize,
+    cursors: HashMap<(Arc<scan::TopicName>, i32), Option<Cursor>>,
+    keys: Vec<Key>,
+    /// End of the last valid record.
+    end: i64,
+    last_time: i64,
+    /// Damage behind the last valid record: skipped if another record follows, else cut.
+    open_damage: Vec<Damage>,
+    skipped: Vec<Damage>,
+    records: u64,
+    rebuilt: u64,
+    removed: u64,
+    holes: u64,
+    indexed: u64,
+    notes: Vec<String>,
+    /// The scan must begin at this offset instead.
+    older_wanted: Option<i64>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        core: &'a Core,
+        before: &'a Before,
+        files: &'a [LogFile],
+        start: usize,
+        covered: i64,
+        index_from: i64,
+    ) -> Self {
+        let known = core.options.known_topics.as_ref();
+        Pass {
+            core,
+            before,
+            files,
+            start: files[start].base,
+            covered,
+            index_from,
+            known_topics: known.map(|topics| topics.iter().map(String::as_str).collect()),
+            file: start,
+            cursors: HashMap::new(),
+            keys: Vec::new(),
+            end: files[start].base,
+            last_time: 0,
+            open_damage: Vec::new(),
+            skipped: Vec::new(),
+            records: 0,
+            rebuilt: 0,
+            removed: 0,
+            holes: 0,
+            indexed: 0,
+            notes: Vec::new(),
+            older_wanted: None,
+        }
+    }
+
+    fn run(mut self, start: usize) -> Result<Self> {
+        let core = self.core;
+        let mut taken = Ok(());
+        scan::scan(&*core.options.storage, &self.files[start..], &core.options.delay_levels_ms, |finding| {
+            taken = self.take(finding);
+            taken.is_ok() && self.older_wanted.is_none()
+        })?;
+        taken.map_err(|error| io_error(core, error))?;
+        core.index.add_recovered(&self.keys, self.end);
+        if self.older_wanted.is_none() {
+            self.remove_unfounded().map_err(|error| io_error(core, error))?;
+        }
+        Ok(self)
+    }
+
+    fn take(&mut self, finding: Finding) -> io::Result<()> {
+        match finding {
+            Finding::Record(found) => self.record(&found)?,
+            Finding::Damage { from, to, reason } => self.damage(from, to, reason),
+            Finding::EndOfFile { at, blank } => self.end_of_file(at, blank),
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self, offset: i64, to: i64, reason: String) {
+        self.open_damage.push(Damage { offset, length: to - offset, reason });
+    }
+
+    /// A file that ends early, or is not there, is damage if records follow.
+    fn end_of_file(&mut self, at: i64, blank: bool) {
+        let file = &self.files[self.file];
+        let file_end = file.base + file.size as i64;
+        if blank && self.open_damage.is_empty() {
+            self.end = file_end;
+        } else if !blank && at < file_end {
+            self.damage(at, file_end, ZEROS.into());
+        }
+        if let Some(next) = self.files.get(self.file + 1).filter(|next| next.base > file_end) {
+            self.damage(file_end, next.base, "the file is missing".into());
+        }
+        if self.file % 16 == 15 {
+            let (files, records) = (self.files.len(), self.records);
+            tracing::info!(file = self.file + 1, files, records, "recovering");
+        }
+        self.file += 1;
+    }
+
+    fn record(&mut self, found: &Found) -> io::Result<()> {
+        let end = found.offset + i64::from(found.size);
+        if !self.open_damage.is_empty() {
+            if found.store_timestamp < self.last_time {
+                // What a former, longer log left here; the records before it are younger.
+                self.damage(found.offset, end, "remnant of an overwritten record".into());
+                return Ok(());
+            }
+            self.skipped.append(&mut self.open_damage);
+        }
+        (self.end, self.last_time) = (end, found.store_timestamp);
+        self.records += 1;
+        if found.offset >= self.index_from && !found.keys.is_empty() {
+            let (offset, store_timestamp) = (found.offset, found.store_timestamp);
+            self.keys.extend(found.keys.iter().map(|hash| Key { hash, offset, store_timestamp }));
+            self.indexed += 1;
+            if self.keys.len() > 4096 {
+                self.core.index.add_recovered(&self.keys, end);
+                self.keys.clear();
+            }
+        }
+        if found.queued {
+            self.queue_entry(found)?;
+        }
+        Ok(())
+    }
+
+    fn queue_entry(&mut self, found: &Found) -> io::Result<()> {
+        let key = (found.topic.clone(), found.queue_id);
+        if !self.cursors.contains_key(&key) {
+            let cursor = self.cursor(found)?;
+            self.cursors.insert(key.clone(), cursor);
+        }
+        let Some(cursor) = self.cursors.get_mut(&key).and_then(Option::as_mut) else { return Ok(()) };
+        let entry =
+            QueueEntry { physical_offset: found.offset, size: found.size, tags_code: found.tags_code };
+        let count = if cursor.queue.form == Form::Batch { found.count } else { 1 };
+        let slot = Slot { offset: found.queue_offset, count, entry, store_timestamp: found.store_timestamp };
+        if let Some(older) = cursor.lacks_before(&slot, self.start, self.files[0].base) {
+            self.older_wanted = Some(older);
+            return Ok(());
+        }
+        match cursor.accept(self.core, &slot)? {
+            Accepted::Agrees => {}
+            Accepted::Made { removed, hole } => {
+                self.rebuilt += 1;
+                self.removed += removed as u64;
+                self.holes += hole as u64;
+            }
+            Accepted::Refused(why) => {
+                let place = format!("{}, queue {}, offset {}", found.topic.name, found.queue_id, slot.offset);
+                self.notes.push(format!("record at {} ({place}) is in no queue: {why}", found.offset));
+            }
+        }
+        Ok(())
+    }
+
+    /// The queue of a record that is the first of its queue in this pass; none for a deleted topic.
+    fn cursor(&mut self, found: &Found) -> io::Result<Option<Cursor>> {
+        let queues = &self.core.queues;
+        let name = found.topic.name.as_str();
+        if queues.queue(name, found.queue_id).is_none() {
+            let unknown = self.known_topics.as_ref().is_some_and(|known| !known.contains(name));
+            let old = if self.before.clean {
+                found.offset < self.covered
+            } else {
+                found.store_timestamp <= self.before.checkpoint.queues_ms
+            };
+            if (unknown && old) || super::check_topic(name).is_err() {
+                return Ok(None);
+            }
+        }
+        let topic = queues.topic_or_new(name, Form::Plain);
+        let queue = queues.queue_or_new(&topic, found.queue_id);
+        Ok(Some(Cursor::new(self.core, queue, self.start)?))
+    }
+
+    /// Removes entries for which the log has no record. Where that leaves a queue that ends before this pass began,
+    /// the removed entries may have stood in the place of older ones.
+    fn remove_unfounded(&mut self) -> io::Result<()> {
+        let vouched: HashMap<*const Queue, i64> =
+            self.cursors.values().flatten().map(|cursor| (Arc::as_ptr(&cursor.queue), cursor.next)).collect();
+        for queue in self.core.queues.all() {
+            if queue.state().log_end <= self.start {
+                continue;
+            }
+            let next = match vouched.get(&Arc::as_ptr(&queue)) {
+                Some(next) => *next,
+                None => Cursor::new(self.core, queue.clone(), self.start)?.next,
+            };
+            if next >= queue.max() {
+                continue;
+            }
+            self.removed += (queue.max() - next) as u64;
+            queue.cut(&self.core.queues.files, next)?;
+            self.core.queues.note_unsaved(&queue);
+            let known_to = queue.state().log_end;
+            if known_to < self.start && self.start > self.files[0].base {
+                self.older_wanted = Some(self.older_wanted.map_or(known_to, |older| older.min(known_to)));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, report: &mut RecoveryReport) {
+        report.records_checked = self.records;
+        report.end = self.end;
+        report.skipped = self.skipped.clone();
+        report.cut = self.open_damage.iter().filter(|damage| damage.reason != ZEROS).cloned().collect();
+        report.entries_rebuilt = self.rebuilt;
+        report.entries_removed = self.removed;
+        report.holes = self.holes;
+        report.index_rebuilt = self.indexed;
+        report.notes.extend(self.notes.iter().cloned());
+    }
+}
+
+/// How far a queue agrees with the log.
+struct Cursor {
+    queue: Arc<Queue>,
+    /// Offset of the first entry that no record has vouched for yet.
+    next: i64,
+    ahead: Vec<Slot>,
+    ahead_at: usize,
+}
+
+enum Accepted {
+    Agrees,
+    Made { removed: i64, hole: i64 },
+    Refused(&'static str),
+}
+
+impl Cursor {
+    fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
+        let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
+        let next = first.unwrap_or(queue.max());
+        Ok(Cursor { queue, next, ahead: Vec::new(), ahead_at: 0 })
+    }
+
+    /// Where the scan must begin for the records that are missing before this one, if it began behind them.
+    fn lacks_before(&self, slot: &Slot, start: i64, min: i64) -> Option<i64> {
+        let known_to = self.queue.state().log_end;
+        (slot.offset > self.queue.max() && start > min && known_to < start).then_some(known_to)
+    }
+
+    fn accept(&mut self, core: &Core, slot: &Slot) -> io::Result<Accepted> {
+        let files = &core.queues.files;
+        let mut removed = 0;
+        if slot.offset < self.next {
+            if slot.offset > 0 {
+                return Ok(Accepted::Refused("an earlier record has that offset"));
+            }
+            // Numbers begin anew when a topic was deleted and made again.
+            removed = self.queue.max();
+            self.queue.reset(files)?;
+            (self.next, self.ahead_at) = (0, 0);
+            self.ahead.clear();
+        }
+        if self.next < self.queue.max() {
+            if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
+                self.next += slot.count;
+                self.ahead_at += 1;
+                return Ok(Accepted::Agrees);
+            }
+            removed = self.queue.max() - self.next;
+            self.queue.cut(files, self.next)?;
+        }
+        self.make(core, slot, removed)
+    }
+
+    fn make(&mut self, core: &Core, slot: &Slot, removed: i64) -> io::Result<Accepted> {
+        // A queue that begins late lacks nothing: what was before has expired.
+        let begins = self.queue.state().log_end == 0;
+        let hole = match self.queue.push(slot) {
+            Pushed::Added => 0,
+            Pushed::AfterHole(hole) => {
+                if begins {
+                    0
+                } else {
+                    hole
+                }
+            }
+            Pushed::Known => return Ok(Accepted::Refused("an earlier record has that offset")),
+            Pushed::Impossible => {
+                return Ok(Accepted::Refused("the log has no room for the records before it"))
+            }
+        };
+        core.queues.note_unsaved(&self.queue);
+        self.queue.write_behind(&core.queues.files, false)?;
+        self.next = slot.offset + slot.count;
+        Ok(Accepted::Made { removed, hole })
+    }
+
+    fn existing(&mut self, files: &super::queue_files::OpenFiles) -> io::Result<Option<Slot>> {
+        if self.ahead_at >= self.ahead.len() {
+            self.ahead.clear();
+            self.ahead_at = 0;
+            self.queue.read(files, self.next, 64, &mut self.ahead)?;
+        }
+        Ok(self.ahead.get(self.ahead_at).copied())
+    }
+}
+
+/// Whether an entry is the one that the record would get. A tags code that is an address of an extended entry, or a
+/// due time made with other delay levels, is as good.
+fn agree(there: &Slot, made: &Slot) -> bool {
+    let (a, b) = (&there.entry, &made.entry);
+    let is_hash = |code: i64| i32::try_from(code).is_ok();
+    let codes =
+        a.tags_code == b.tags_code || (!is_hash(a.tags_code) && (!is_hash(b.tags_code) || a.tags_code < 0));
+    there.offset == made.offset && a.physical_offset == b.physical_offset && a.size == b.size && codes
+}
+
+/// Cuts the log behind its last valid record and readies its last file for appends.
+fn finish(
+    core: &Core,
+    files: &[LogFile],
+    state: &Pass<'_>,
+    report: RecoveryReport,
+) -> Result<RecoveryReport> {
+    let end = state.end;
+    let storage = &*core.options.storage;
+    let failed = |error| io_error(core, error);
+    let mut open = None;
+    for file in files {
+        let file_end = file.base + file.size as i64;
+        if file.base > end {
+            storage.remove_file(&file.path).map_err(failed)?;
+            continue;
+        }
+        let published = (end - file.base).clamp(0, file.size as i64) as usize;
+        let opened =
+            Segment::open(storage, &core.log.dir, file.base, file.size, published).map_err(failed)?;
+        let (segment, writer) = opened;
+        if end < file_end {
+            // Nothing of what is cut may look like a record one day.
+            segment.file.zero(published as u64, (file.size - published) as u64).map_err(failed)?;
+            segment.file.sync().map_err(failed)?;
+            open = Some(OpenFile::new(segment.clone(), writer, published));
+        }
+        core.log.segments.push(segment);
+    }
+    storage.sync_dir(&core.log.dir).map_err(failed)?;
+    let mut tail = core.log.tail.lock();
+    tail.last_store_timestamp = state.last_time;
+    core.log.resume(&mut tail, open, end);
+    drop(tail);
+    core.dispatcher.end.store(end, std::sync::atomic::Ordering::Release);
+    core.dispatcher.store_timestamp.store(state.last_time, std::sync::atomic::Ordering::Release);
+    let min = core.log.min();
+    for queue in core.queues.all() {
+        queue.expire(&core.queues.files, min).map_err(failed)?;
+    }
+    log_report(&report);
+    Ok(report)
+}
+
+fn log_report(report: &RecoveryReport) {
+    for damage in &report.skipped {
+        let (offset, length, reason) = (damage.offset, damage.length, &damage.reason);
+        tracing::error!(offset, length, %reason, "damage in the commit log, skipped: valid records follow");
+    }
+    for damage in &report.cut {
+        let (offset, length, reason) = (damage.offset, damage.length, &damage.reason);
+        tracing::warn!(offset, length, %reason, "damage at the end of the commit log, cut off");
+    }
+    for note in &report.notes {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(
+        clean = report.clean,
+        records = report.records_checked,
+        end = report.end,
+        rebuilt = report.entries_rebuilt,
+        removed = report.entries_removed,
+        "store recovered"
+    );
+}

@@ -1,0 +1,110 @@
+//! Old files go (store reference, section 7.2): of the log by age or for want of space, of queues and index with what
+//! they point to.
+
+use super::storage::local_time;
+use super::Core;
+
+/// Files of the log that one round removes at most.
+const FILES_A_ROUND: usize = 10;
+
+impl Core {
+    /// One round of retention, as the store's timer does it every `clean_resource_interval_ms`.
+    #[doc(alias = "CleanCommitLogService")]
+    pub fn run_retention(&self) {
+        self.retain(false);
+    }
+
+    /// One round of retention at which expired files go whatever the hour.
+    #[doc(alias = "executeDeleteFilesManually")]
+    pub fn delete_expired_files(&self) {
+        self.retain(true);
+    }
+
+    fn retain(&self, now_or_later: bool) {
+        let used = self.note_space();
+        let options = &self.options;
+        let crowded = options.clean_file_forcibly_enable && used > self.forcibly_percent();
+        let time_is_up = now_or_later
+            || self.is_delete_hour()
+            || used > f64::from(options.disk_max_used_space_ratio.clamp(10, 95));
+        if time_is_up || crowded {
+            let mut removed = 0;
+            while removed < FILES_A_ROUND && self.remove_oldest(crowded) {
+                removed += 1;
+            }
+            if removed > 0 {
+                tracing::info!(removed, min = self.log.min(), "commit-log files removed");
+                self.note_space();
+            }
+        }
+        self.follow_log();
+    }
+
+    fn forcibly_percent(&self) -> f64 {
+        f64::from(self.options.disk_space_clean_forcibly_ratio.clamp(30, 85))
+    }
+
+    /// Looks at the disks of log and queues; past the warning level the store takes no writes. Returns the larger use
+    /// in percent.
+    fn note_space(&self) -> f64 {
+        let storage = &*self.options.storage;
+        let level = f64::from(self.options.disk_space_warning_level_ratio.clamp(35, 90));
+        let dirs = [&self.log.dir, &self.options.root];
+        let used = dirs.map(|dir| storage.space(dir).map_or(0.0, |space| space.used_percent()));
+        let (percent, dir) = if used[0] >= used[1] { (used[0], dirs[0]) } else { (used[1], dirs[1]) };
+        let mut tail = self.log.tail.lock();
+        tail.crowded = (percent > level).then(|| {
+            let dir = dir.display();
+            format!("the disk of {dir} is {percent:.0} % full, writes are refused above {level} % (diskSpaceWarningLevelRatio)")
+        });
+        percent
+    }
+
+    fn is_delete_hour(&self) -> bool {
+        let hour = local_time(self.clock.now_ms())[3];
+        self.options.delete_when.split(';').any(|when| when.trim().parse() == Ok(hour))
+    }
+
+    /// Removes the oldest file of the log, if its time is over or `anyway`. The file that is written to stays.
+    fn remove_oldest(&self, anyway: bool) -> bool {
+        let all = self.log.segments.all();
+        let [oldest, _, ..] = &all[..] else { return false };
+        let kept_ms = self.options.file_reserved_time_hours.saturating_mul(3_600_000);
+        let modified = oldest.file.modified_ms().unwrap_or(i64::MAX);
+        let age = self.clock.now_ms().saturating_sub(modified);
+        let expired = age > i64::try_from(kept_ms).unwrap_or(i64::MAX);
+        // What is not on disk yet, or not in its queue, is not old.
+        let settled = oldest.end() <= self.log.flushed.load(std::sync::atomic::Ordering::Acquire)
+            && oldest.end() <= self.dispatcher.end.load(std::sync::atomic::Ordering::Acquire);
+        if !(expired || anyway) || !settled {
+            return false;
+        }
+        if let Err(error) = self.options.storage.remove_file(&oldest.path) {
+            tracing::error!(file = %oldest.path.display(), %error, "the file cannot be removed");
+            return false;
+        }
+        self.log.segments.pop_first();
+        let _later = self.options.storage.sync_dir(&self.log.dir);
+        true
+    }
+
+    /// Removes files of queues and index all of whose records are gone.
+    fn follow_log(&self) {
+        let min = self.log.min();
+        if self.retained_to.swap(min, std::sync::atomic::Ordering::AcqRel) == min {
+            return;
+        }
+        for queue in self.queues.all() {
+            match queue.expire(&self.queues.files, min) {
+                Ok(0) => {}
+                Ok(_) => self.queues.note_unsaved(&queue),
+                Err(error) => {
+                    tracing::error!(topic = %queue.topic, queue = queue.id, %error, "queue files cannot be removed");
+                }
+            }
+        }
+        if let Err(error) = self.index.expire(min) {
+            tracing::error!(%error, "index files cannot be removed");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Bringing queues, index and checkpoint to disk, now and then: they bound how much of the log recovery has to read.
+
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::checkpoint::{Checkpoint, Own};
+use super::Core;
+
+/// Up to which store time what is on disk.
+#[derive(Default)]
+pub(crate) struct Saved {
+    pub log_ms: AtomicI64,
+    queues_ms: AtomicI64,
+    /// Values of other brokers, kept as found.
+    pub foreign: parking_lot::Mutex<(i64, i64)>,
+    /// Held while queues and checkpoint are written.
+    saving: parking_lot::Mutex<()>,
+}
+
+impl Saved {
+    pub fn resume(&self, checkpoint: &Checkpoint) {
+        self.log_ms.store(checkpoint.log_ms, Ordering::Release);
+        self.queues_ms.store(checkpoint.queues_ms, Ordering::Release);
+        *self.foreign.lock() = (checkpoint.master_flushed, checkpoint.confirm);
+    }
+}
+
+impl Core {
+    /// Writes entries and keys that wait in memory to their files, without waiting for the disk: enough to survive a
+    /// kill of the process.
+    pub(crate) fn write_behind(&self) {
+        self.index.drain();
+        if let Err(error) = self.queues.write_all() {
+            self.fail(format!("write to the consume queues failed: {error}"));
+        }
+    }
+
+    /// Makes log, queues and index durable and says so in the checkpoint.
+    pub(crate) fn save(&self) -> Result<(), String> {
+        let _one_at_a_time = self.saved.saving.lock();
+        // What is passed on now is in the queues that are saved below.
+        self.catch_up();
+        let queues_ms = self.dispatcher.store_timestamp.load(Ordering::Acquire);
+        let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
+        self.index.drain();
+        self.flush_log()?;
+        self.save_behind(queues_ms).map_err(|error| {
+            self.queues.fresh.fetch_add(fresh, Ordering::AcqRel);
+            let reason =
+                format!("saving queues and checkpoint in {} failed: {error}", self.options.root.display());
+            self.fail(reason.clone());
+            reason
+        })
+    }
+
+    fn save_behind(&self, queues_ms: i64) -> io::Result<()> {
+        self.queues.save_all()?;
+        self.saved.queues_ms.store(queues_ms, Ordering::Release);
+        let (index_ms, index_complete_to) = self.index.save()?;
+        let (master_flushed, confirm) = *self.saved.foreign.lock();
+        let own = Own {
+            queues: self.queues.on_disk() as i64,
+            index_files: self.index.file_count() as i64,
+            index_complete_to,
+        };
+        let checkpoint = Checkpoint {
+            log_ms: self.saved.log_ms.load(Ordering::Acquire),
+            queues_ms,
+            index_ms,
+            master_flushed,
+            confirm,
+            own: Some(own),
+        };
+        checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))
+    }
+
+    /// Whether there is something to save.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.queues.fresh.load(Ordering::Acquire) > 0
+            || self.log.flushed.load(Ordering::Acquire) < self.log.end()
+            || self.dispatch_behind() > 0
+    }
+}

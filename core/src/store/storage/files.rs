@@ -1,0 +1,182 @@
+//! Real files.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use super::{sys, Entry, File, Open, Space, Storage};
+use crate::store::mapping::{Mapping, Writer};
+
+/// The file system of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files;
+
+impl Storage for Files {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let found = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(entries),
+            found => found?,
+        };
+        for entry in found {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let is_dir = entry.file_type()?.is_dir();
+            // The length of a directory interests nobody, and asking costs a call.
+            let len = if is_dir { 0 } else { entry.metadata()?.len() };
+            entries.push(Entry { name, is_dir, len });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open(&self, path: &Path, mode: Open) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(open(path, mode)?))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        sys::sync_filesystem(&fs::File::open(dir)?)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        sys::space(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        let file = open(path, Open::Create)?;
+        Ok(sys::try_lock(&file)?.then(|| Arc::new(file) as Arc<dyn File>))
+    }
+}
+
+fn open(path: &Path, mode: Open) -> io::Result<fs::File> {
+    OpenOptions::new().read(true).write(true).create(mode == Open::Create).truncate(false).open(path)
+}
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        fs::File::set_len(self, len)
+    }
+
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            match FileExt::read_at(self, &mut out[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        match sys::allocate(self, at, len) {
+            // A file system that cannot allocate gets zeros: written is allocated. Nothing else is there yet.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_zeros(self, at, len),
+            result => result,
+        }
+    }
+
+    fn zero(&self, at: u64, len: u64) -> io::Result<()> {
+        match sys::punch(self, at, len) {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_zeros(self, at, len),
+            result => result,
+        }
+    }
+
+    fn next_data(&self, at: u64) -> io::Result<Option<u64>> {
+        sys::next_data(self, at)
+    }
+
+    fn modified_ms(&self) -> io::Result<i64> {
+        let modified = self.metadata()?.modified()?;
+        Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
+        Mapping::of_file(self, len, published)
+    }
+}
+
+fn write_zeros(file: &fs::File, at: u64, len: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut done = 0;
+    while done < len {
+        let count = (len - done).min(ZEROS.len() as u64);
+        file.write_all_at(&ZEROS[..count as usize], at + done)?;
+        done += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_excludes_a_second_open_in_this_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Files.lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(Files.lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(Files.lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn holes_are_found_and_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Files.open(&dir.path().join("f"), Open::Create).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_at(512 << 10, b"x").unwrap();
+        let data = file.next_data(0).unwrap().unwrap();
+        assert!(data <= 512 << 10);
+        file.zero(512 << 10, 1).unwrap();
+        let mut byte = [1];
+        assert_eq!(file.read_at(512 << 10, &mut byte).unwrap(), 1);
+        assert_eq!(byte, [0]);
+        assert_eq!(file.len().unwrap(), 1 << 20);
+        assert_eq!(file.read_at(1 << 20, &mut byte).unwrap(), 0);
+    }
+
+    #[test]
+    fn space_is_told() {
+        let space = Files.space(Path::new("/")).unwrap();
+        assert!(space.total >= space.free && space.total > 0);
+        assert!((0.0..=100.0).contains(&space.used_percent()));
+        assert!(Files.list(Path::new("/no/such/directory")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,482 @@
+//! Files in memory that can lose power: what was not synced may be there afterwards or not, sector by sector and name
+//! by name, as on a disk whose cache writes back in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{Entry, File, Open, Space, Storage};
+use crate::store::mapping::{Heap, Mapping, Writer};
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
+/// Something that can be made to fail, see [`Memory::intercept`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A file is opened or made.
+    Open,
+    /// Bytes are written, not through a mapping.
+    Write,
+    /// A file is synced.
+    Sync,
+    /// The names of a directory are synced.
+    SyncDir,
+    /// Blocks are allocated, or a file lengthened.
+    Allocate,
+    /// A file is removed.
+    Remove,
+}
+
+type Hook = dyn Fn(Operation, &Path) -> io::Result<()> + Send + Sync;
+
+/// A file system in memory. Clones are the same file system.
+#[derive(Clone)]
+pub struct Memory {
+    disk: Arc<Disk>,
+}
+
+struct Disk {
+    names: Mutex<Names>,
+    hook: RwLock<Option<Box<Hook>>>,
+    space: Mutex<Space>,
+}
+
+#[derive(Default)]
+struct Names {
+    live: BTreeMap<PathBuf, Node>,
+    durable: BTreeMap<PathBuf, Node>,
+    locked: BTreeSet<PathBuf>,
+}
+
+#[derive(Clone)]
+enum Node {
+    Dir,
+    File(Arc<Content>),
+}
+
+struct Content {
+    /// Pages as the running process sees them.
+    pages: Mutex<Heap>,
+    /// What the disk holds for sure.
+    durable: Mutex<Vec<u8>>,
+    modified_ms: AtomicI64,
+}
+
+struct Handle {
+    path: PathBuf,
+    content: Arc<Content>,
+    disk: Arc<Disk>,
+    /// Whether dropping this handle gives the lock on its path back.
+    holds_lock: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let space = Mutex::new(Space { total: 1 << 40, free: 1 << 40 });
+        Memory { disk: Arc::new(Disk { names: Mutex::default(), hook: RwLock::new(None), space }) }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({} names)", self.disk.names.lock().live.len())
+    }
+}
+
+impl Memory {
+    /// An empty file system.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks `hook` before each operation; its error becomes the result, and the operation has no effect. The hook may
+    /// also wait, so that a slow disk can be played.
+    pub fn intercept(&self, hook: impl Fn(Operation, &Path) -> io::Result<()> + Send + Sync + 'static) {
+        *self.disk.hook.write() = Some(Box::new(hook));
+    }
+
+    /// What [`Storage::space`] says from now on. Nothing is counted.
+    pub fn set_space(&self, space: Space) {
+        *self.disk.space.lock() = space;
+    }
+
+    /// The disk as a power cut at this moment may leave it. `seed` decides which of the things that were not synced
+    /// are there: names made or removed, and sectors written. Stores that use this file system go on undisturbed.
+    pub fn power_cut(&self, seed: u64) -> Memory {
+        let mut random = Random(seed);
+        // Some cuts keep nearly all, some nearly nothing: both ends find other mistakes than the middle.
+        let keep = [0, 30, 50, 90, 100][random.below(5) as usize];
+        let names = self.disk.names.lock();
+        let mut survived: BTreeMap<PathBuf, Node> = BTreeMap::new();
+        let all: BTreeSet<&PathBuf> = names.live.keys().chain(names.durable.keys()).collect();
+        for path in all {
+            let (live, durable) = (names.live.get(path), names.durable.get(path));
+            let chosen = match (live, durable) {
+                (Some(Node::File(a)), Some(Node::File(b))) if Arc::ptr_eq(a, b) => live,
+                (Some(Node::Dir), Some(Node::Dir)) => live,
+                // The root stands in no directory.
+                (Some(Node::Dir), None) if path.parent().is_none() => live,
+                _ if random.below(100) < keep => live,
+                _ => durable,
+            };
+            // A name needs the directory it stands in; parents come first in the order of paths.
+            let parent_there = path.parent().is_none_or(|parent| {
+                parent.as_os_str().is_empty()
+                    || !names.live.contains_key(parent)
+                    || survived.contains_key(parent)
+            });
+            let Some(node) = chosen.filter(|_| parent_there) else { continue };
+            let node = match node {
+                Node::Dir => Node::Dir,
+                Node::File(content) => Node::File(Arc::new(content.after_power_cut(&mut random, keep))),
+            };
+            survived.insert(path.clone(), node);
+        }
+        let cut = Memory::new();
+        *cut.disk.space.lock() = *self.disk.space.lock();
+        *cut.disk.names.lock() = Names { live: survived.clone(), durable: survived, locked: BTreeSet::new() };
+        cut
+    }
+
+    /// The file system as a kill of the process leaves it: all that was written is there.
+    pub fn killed(&self) -> Memory {
+        let names = self.disk.names.lock();
+        let copy = |node: &Node| match node {
+            Node::Dir => Node::Dir,
+            Node::File(content) => Node::File(Arc::new(content.copy())),
+        };
+        let live: BTreeMap<_, _> = names.live.iter().map(|(path, node)| (path.clone(), copy(node))).collect();
+        let killed = Memory::new();
+        *killed.disk.space.lock() = *self.disk.space.lock();
+        *killed.disk.names.lock() = Names { durable: live.clone(), live, locked: BTreeSet::new() };
+        killed
+    }
+
+    fn check(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        self.disk.check(operation, path)
+    }
+}
+
+impl Disk {
+    fn check(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        self.hook.read().as_ref().map_or(Ok(()), |hook| hook(operation, path))
+    }
+}
+
+impl Storage for Memory {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut names = self.disk.names.lock();
+        for dir in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+            names.live.entry(dir.to_path_buf()).or_insert(Node::Dir);
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let names = self.disk.names.lock();
+        let inside = names.live.iter().filter(|(path, _)| path.parent() == Some(dir));
+        Ok(inside
+            .map(|(path, node)| Entry {
+                name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                is_dir: matches!(node, Node::Dir),
+                len: match node {
+                    Node::Dir => 0,
+                    Node::File(content) => content.pages.lock().len() as u64,
+                },
+            })
+            .collect())
+    }
+
+    fn open(&self, path: &Path, mode: Open) -> io::Result<Arc<dyn File>> {
+        self.check(Operation::Open, path)?;
+        Ok(Arc::new(self.handle(path, mode)?))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.check(Operation::Remove, path)?;
+        let removed = self.disk.names.lock().live.remove(path);
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut names = self.disk.names.lock();
+        if names.live.keys().any(|path| path.parent() == Some(dir)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        names.live.remove(dir);
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.check(Operation::SyncDir, dir)?;
+        let mut names = self.disk.names.lock();
+        let names = &mut *names;
+        names.durable.retain(|path, _| path.parent() != Some(dir));
+        let inside = names.live.iter().filter(|(path, _)| path.parent() == Some(dir));
+        names.durable.extend(inside.map(|(path, node)| (path.clone(), node.clone())));
+        Ok(())
+    }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        self.check(Operation::Sync, dir)?;
+        let mut names = self.disk.names.lock();
+        for node in names.live.values() {
+            if let Node::File(content) = node {
+                content.sync();
+            }
+        }
+        names.durable = names.live.clone();
+        Ok(())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        Ok(*self.disk.space.lock())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
+        if !self.disk.names.lock().locked.insert(path.to_path_buf()) {
+            return Ok(None);
+        }
+        let mut handle = self.handle(path, Open::Create)?;
+        handle.holds_lock = true;
+        Ok(Some(Arc::new(handle)))
+    }
+}
+
+impl Memory {
+    fn handle(&self, path: &Path, mode: Open) -> io::Result<Handle> {
+        let mut names = self.disk.names.lock();
+        let content = match names.live.get(path) {
+            Some(Node::File(content)) => content.clone(),
+            Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
+            None if mode == Open::Existing => return Err(io::ErrorKind::NotFound.into()),
+            None => {
+                if path.parent().is_some_and(|parent| !names.live.contains_key(parent)) {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                let content = Arc::new(Content::new(Vec::new()));
+                names.live.insert(path.to_path_buf(), Node::File(content.clone()));
+                content
+            }
+        };
+        Ok(Handle { path: path.to_path_buf(), content, disk: self.disk.clone(), holds_lock: false })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.holds_lock {
+            self.disk.names.lock().locked.remove(&self.path);
+        }
+    }
+}
+
+impl File for Handle {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.content.pages.lock().len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.check(Operation::Allocate, &self.path)?;
+        let mut pages = self.content.pages.lock();
+        let mut bytes = bytes_of(&pages);
+        bytes.resize(len as usize, 0);
+        *pages = pages_of(&bytes);
+        self.content.touch();
+        Ok(())
+    }
+
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let pages = self.content.pages.lock();
+        let from = pages.get(at as usize..).unwrap_or_default();
+        let count = from.len().min(out.len());
+        for (to, from) in out.iter_mut().zip(from) {
+            *to = from.load(Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.check(Operation::Write, &self.path)?;
+        self.put(at, bytes.len(), bytes.iter().copied())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.check(Operation::Sync, &self.path)?;
+        self.content.sync();
+        Ok(())
+    }
+
+    fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        self.disk.check(Operation::Allocate, &self.path)
+    }
+
+    fn zero(&self, at: u64, len: u64) -> io::Result<()> {
+        self.disk.check(Operation::Write, &self.path)?;
+        let there = self.len()?.saturating_sub(at).min(len) as usize;
+        self.put(at, there, std::iter::repeat_n(0, there))
+    }
+
+    fn next_data(&self, at: u64) -> io::Result<Option<u64>> {
+        let pages = self.content.pages.lock();
+        let from = pages.get(at as usize..).unwrap_or_default();
+        Ok(from.iter().position(|byte| byte.load(Ordering::Relaxed) != 0).map(|found| at + found as u64))
+    }
+
+    fn modified_ms(&self) -> io::Result<i64> {
+        Ok(self.content.modified_ms.load(Ordering::Relaxed))
+    }
+
+    fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
+        let pages = self.content.pages.lock();
+        if pages.len() != len {
+            return Err(io::Error::other(format!("{} bytes to map, {} are there", len, pages.len())));
+        }
+        Ok(Mapping::of_heap(pages.clone(), published))
+    }
+}
+
+impl Handle {
+    fn put(&self, at: u64, len: usize, bytes: impl Iterator<Item = u8>) -> io::Result<()> {
+        let mut pages = self.content.pages.lock();
+        let end = at as usize + len;
+        if end > pages.len() {
+            let mut longer = bytes_of(&pages);
+            longer.resize(end, 0);
+            *pages = pages_of(&longer);
+        }
+        for (to, from) in pages[at as usize..end].iter().zip(bytes) {
+            to.store(from, Ordering::Relaxed);
+        }
+        self.content.touch();
+        Ok(())
+    }
+}
+
+impl Content {
+    fn new(bytes: Vec<u8>) -> Self {
+        let pages = Mutex::new(pages_of(&bytes));
+        let content = Content { pages, durable: Mutex::new(bytes), modified_ms: AtomicI64::new(0) };
+        content.touch();
+        content
+    }
+
+    fn touch(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        self.modified_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn sync(&self) {
+        *self.durable.lock() = bytes_of(&self.pages.lock());
+    }
+
+    fn copy(&self) -> Content {
+        Content::new(bytes_of(&self.pages.lock()))
+    }
+
+    fn after_power_cut(&self, random: &mut Random, keep: u64) -> Content {
+        let (live, mut disk) = (bytes_of(&self.pages.lock()), self.durable.lock().clone());
+        if live.len() != disk.len() && random.below(100) < keep {
+            disk.resize(live.len(), 0);
+        }
+        for (old, new) in disk.chunks_mut(SECTOR).zip(live.chunks(SECTOR)) {
+            if old.len() == new.len() && *old != *new && random.below(100) < keep {
+                old.copy_from_slice(new);
+            }
+        }
+        Content::new(disk)
+    }
+}
+
+fn bytes_of(pages: &Heap) -> Vec<u8> {
+    pages.iter().map(|byte| byte.load(Ordering::Relaxed)).collect()
+}
+
+fn pages_of(bytes: &[u8]) -> Heap {
+    bytes.iter().map(|byte| AtomicU8::new(*byte)).collect()
+}
+
+/// SplitMix64: enough to choose sectors, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(memory: &Memory, path: &str) -> Arc<dyn File> {
+        memory.create_dir_all(Path::new("/d")).unwrap();
+        memory.open(Path::new(path), Open::Create).unwrap()
+    }
+
+    fn read(memory: &Memory, path: &str) -> Option<Vec<u8>> {
+        let file = memory.open(Path::new(path), Open::Existing).ok()?;
+        let mut out = vec![0; file.len().unwrap() as usize];
+        file.read_at(0, &mut out).unwrap();
+        Some(out)
+    }
+
+    #[test]
+    fn what_was_synced_survives_every_cut_and_what_was_not_only_some() {
+        let memory = Memory::new();
+        let kept = file(&memory, "/d/kept");
+        kept.write_at(0, &[1; 2000]).unwrap();
+        kept.sync().unwrap();
+        for dir in ["/", "/d"] {
+            memory.sync_dir(Path::new(dir)).unwrap();
+        }
+        kept.write_at(0, &[2; 2000]).unwrap();
+        file(&memory, "/d/young").write_at(0, &[3; 10]).unwrap();
+        let cuts: Vec<_> = (0..50).map(|seed| memory.power_cut(seed)).collect();
+        let contents: BTreeSet<_> = cuts.iter().map(|cut| read(cut, "/d/kept").unwrap()).collect();
+        assert!(contents.iter().all(|bytes| bytes.len() == 2000 && bytes.iter().all(|b| [1, 2].contains(b))));
+        assert!(contents.contains(&vec![1; 2000]) && contents.contains(&vec![2; 2000]) && contents.len() > 2);
+        let young = cuts.iter().filter(|cut| read(cut, "/d/young").is_some()).count();
+        assert!((1..50).contains(&young));
+        assert_eq!(read(&memory.killed(), "/d/young"), Some(vec![3; 10]));
+    }
+
+    #[test]
+    fn an_intercepted_operation_fails_without_effect() {
+        let memory = Memory::new();
+        let some = file(&memory, "/d/f");
+        some.write_at(0, b"a").unwrap();
+        memory.intercept(|operation, _| match operation {
+            Operation::Write => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Ok(()),
+        });
+        assert_eq!(some.write_at(0, b"b").unwrap_err().raw_os_error(), Some(libc::EIO));
+        assert_eq!(read(&memory, "/d/f"), Some(b"a".to_vec()));
+    }
+
+    #[test]
+    fn a_mapping_and_the_file_are_the_same_bytes() {
+        let memory = Memory::new();
+        let some = file(&memory, "/d/f");
+        some.set_len(4096).unwrap();
+        let (mapping, mut writer) = some.map(4096, 0).unwrap();
+        writer.write(10, b"through the mapping");
+        some.write_at(0, b"directly").unwrap();
+        writer.publish(20);
+        assert_eq!(mapping.view(0, 8), Some(&b"directly"[..]));
+        assert_eq!(read(&memory, "/d/f").unwrap()[10..17], *b"through");
+        assert_eq!(some.next_data(9).unwrap(), Some(10));
+        assert!(memory.lock(Path::new("/d/f")).unwrap().is_some());
+    }
+}

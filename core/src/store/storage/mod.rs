@@ -1,0 +1,126 @@
+//! The seam between the store and the bytes: real files, or memory that can simulate power cuts, full disks and
+//! failing syncs.
+
+mod files;
+mod memory;
+mod sys;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::mapping::{Mapping, Writer};
+
+pub use files::Files;
+pub use memory::{Memory, Operation};
+pub(crate) use sys::local_time;
+
+/// A place for directories and files.
+pub trait Storage: Send + Sync + fmt::Debug {
+    /// Makes a directory and those above it. Their names are durable after [`Storage::sync_dir`] of each parent.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// What is in a directory, ordered by name; empty if there is no such directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+
+    /// Opens a file for reading and writing.
+    fn open(&self, path: &Path, mode: Open) -> io::Result<Arc<dyn File>>;
+
+    /// Removes a file. Readers that have it open or mapped keep it.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes everything below `dir` durable, at the price of more than that: for when too many files changed to sync
+    /// each of them.
+    fn sync_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Size and use of the disk that holds `dir`.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+
+    /// Takes the lock that byte 0 of `path` stands for, until the returned file is dropped. The file is made if need
+    /// be. `None`: someone else holds it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>>;
+}
+
+/// An open file.
+pub trait File: Send + Sync {
+    /// Bytes in the file.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Shortens the file, or lengthens it with zeros that take no blocks.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Reads into `out` from `at` on, as much as there is; returns how much that was.
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `at`.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what was written durable, through mappings too, and the length.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Makes sure that there are blocks for the range, so that writing there cannot fail for want of space.
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
+
+    /// Makes the range zeros, giving its blocks back where possible.
+    fn zero(&self, at: u64, len: u64) -> io::Result<()>;
+
+    /// The first byte at or behind `at` that may be other than zero; `None` if there is none.
+    fn next_data(&self, at: u64) -> io::Result<Option<u64>>;
+
+    /// When the file was last written, ms since 1970.
+    fn modified_ms(&self) -> io::Result<i64>;
+
+    /// Maps the first `len` bytes; what lies before `published` can be read at once. The file must be that long.
+    fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)>;
+}
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// It must be there.
+    Existing,
+    /// It is made if it is not there.
+    Create,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Name within the directory. Names that are not UTF-8 are left out: the store makes none.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Bytes of a file.
+    pub len: u64,
+}
+
+/// Size and use of a disk, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, as far as this process may use it.
+    pub total: u64,
+    /// What is free for this process.
+    pub free: u64,
+}
+
+impl Space {
+    /// Percent in use, 0 to 100.
+    pub fn used_percent(&self) -> f64 {
+        if self.total == 0 {
+            return 0.0;
+        }
+        100.0 * (self.total - self.free.min(self.total)) as f64 / self.total as f64
+    }
+}

@@ -1,0 +1,102 @@
+//! The system calls for which the standard library has no name.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use super::Space;
+
+/// Allocates blocks without changing what the file holds.
+pub(super) fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
+    fallocate(file, libc::FALLOC_FL_KEEP_SIZE, at, len)
+}
+
+/// Makes a range zeros and gives its blocks back.
+pub(super) fn punch(file: &File, at: u64, len: u64) -> io::Result<()> {
+    fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, at, len)
+}
+
+fn fallocate(file: &File, mode: i32, at: u64, len: u64) -> io::Result<()> {
+    loop {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+        let result =
+            unsafe { libc::fallocate(file.as_raw_fd(), mode, at as libc::off_t, len as libc::off_t) };
+        if result == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Where the next byte is that is not in a hole.
+pub(super) fn next_data(file: &File, at: u64) -> io::Result<Option<u64>> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed. The file position that
+    // this moves is used by nobody.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), at as libc::off_t, libc::SEEK_DATA) };
+    if found >= 0 {
+        return Ok(Some(found as u64));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENXIO) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+/// Takes an exclusive lock of the open file description on byte 0; whether it was free. Unlike `flock` it excludes
+/// Java's file lock, and unlike plain `F_SETLK` it excludes a second open within this process.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: `flock` is plain data for which all zeros is a value.
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    range.l_type = libc::F_WRLCK as _;
+    range.l_whence = libc::SEEK_SET as _;
+    range.l_len = 1;
+    // SAFETY: the descriptor is open for as long as `file` is borrowed, and `range` lives across the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &range) };
+    if result == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Writes back everything of the file system that holds the open directory.
+pub(super) fn sync_filesystem(dir: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `dir` is borrowed; no memory is passed.
+    match unsafe { libc::syncfs(dir.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Size and use of the disk that holds `dir`.
+pub(super) fn space(dir: &Path) -> io::Result<Space> {
+    let dir = std::fs::File::open(dir)?;
+    // SAFETY: `statvfs` is plain data for which all zeros is a value.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open for as long as `dir` lives, and `stat` lives across the call.
+    if unsafe { libc::fstatvfs(dir.as_raw_fd(), &mut stat) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // What is kept for root counts neither as ours nor as used.
+    let unit = stat.f_frsize as u64;
+    let reserved = stat.f_bfree as u64 - (stat.f_bavail as u64).min(stat.f_bfree as u64);
+    Ok(Space { total: (stat.f_blocks as u64 - reserved) * unit, free: stat.f_bavail as u64 * unit })
+}
+
+/// A moment as the clock on the wall shows it here: year, month, day, hour, minute, second.
+pub(crate) fn local_time(ms: i64) -> [i32; 6] {
+    let seconds = ms.div_euclid(1000) as libc::time_t;
+    // SAFETY: `tm` is plain data (its zone pointer may be null) for which all zeros is a value.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid across the call; the reentrant form keeps no state of ours.
+    unsafe { libc::localtime_r(&seconds, &mut tm) };
+    [tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec]
+}

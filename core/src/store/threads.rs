@@ -1,0 +1,180 @@
+//! The store's own threads. They sleep until there is something to do.
+
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::prepare::prepare;
+use super::{Core, FlushMode};
+
+/// Time between checkpoints under load, ms. Each one syncs queue files; recovery reads at most so much of the log.
+const CHECKPOINT_MS: i64 = 10_000;
+/// Time from the start to the first round of retention, ms, as Apache's.
+const FIRST_RETENTION_MS: i64 = 60_000;
+
+/// Starts the threads of a store.
+pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, run: fn(&Core)| {
+        let core = core.clone();
+        std::thread::Builder::new().name(name.into()).spawn(move || run(&core))
+    };
+    let mut threads = vec![
+        spawn("fmq-flush", run_flush)?,
+        spawn("fmq-prepare", run_prepare)?,
+        spawn("fmq-store", run_timer)?,
+    ];
+    if core.options.flush_mode == FlushMode::Sync {
+        threads.push(spawn("fmq-timeout", run_timeouts)?);
+    }
+    Ok(threads)
+}
+
+/// Tells the threads to end.
+pub(crate) fn stop(core: &Core) {
+    core.stopping.store(true, Ordering::Release);
+    core.log.preparation.raise();
+    core.waiters.wanted.raise();
+    core.waiters.watched.raise();
+    core.clock.wake();
+}
+
+fn stopping(core: &Core) -> bool {
+    core.stopping.load(Ordering::Acquire)
+}
+
+fn run_flush(core: &Core) {
+    loop {
+        core.waiters.wanted.wait();
+        // What waits is flushed before the thread ends.
+        let _told = core.flush_log();
+        core.dispatch();
+        if stopping(core) {
+            return;
+        }
+    }
+}
+
+fn run_prepare(core: &Core) {
+    while !stopping(core) {
+        core.log.preparation.wait();
+        while !stopping(core) && prepare(&core.log) {}
+    }
+}
+
+/// Watches the deadlines of those who wait for a flush: apart from the timer, which may be waiting for the disk itself.
+fn run_timeouts(core: &Core) {
+    while !stopping(core) {
+        match core.tell_timed_out() {
+            Some(deadline) => {
+                core.clock.wait_until(deadline, || stopping(core));
+            }
+            None => {
+                // Under load someone always waits; resting only after a while spares a wake-up for each send.
+                let until = core.clock.now_ms() + core.options.sync_flush_timeout_ms as i64;
+                core.clock.wait_until(until, || stopping(core));
+                core.waiters.watching.store(false, Ordering::Release);
+                if core.tell_timed_out().is_none() && !stopping(core) {
+                    core.waiters.watched.wait();
+                }
+            }
+        }
+    }
+}
+
+/// What is due when, in ms by the store's clock.
+struct Due {
+    flush: i64,
+    thorough_flush: i64,
+    queues: i64,
+    checkpoint: i64,
+    thorough_checkpoint: i64,
+    retention: i64,
+}
+
+fn run_timer(core: &Core) {
+    let options = &core.options;
+    let now = core.clock.now_ms();
+    let mut due = Due {
+        flush: now,
+        thorough_flush: now,
+        queues: now,
+        checkpoint: now,
+        thorough_checkpoint: now,
+        retention: now + FIRST_RETENTION_MS.max(options.clean_resource_interval_ms as i64),
+    };
+    while !stopping(core) {
+        let now = core.clock.now_ms();
+        if now >= due.retention {
+            core.run_retention();
+            due.retention = core.clock.now_ms() + options.clean_resource_interval_ms as i64;
+        }
+        if rest_if_saved(core) {
+            core.clock
+                .wait_until(due.retention, || stopping(core) || core.stirred.swap(false, Ordering::AcqRel));
+            core.log.tail.lock().timer_rests = false;
+            // Something came: it is due one interval from now, not at once.
+            begin(&mut due, core);
+            continue;
+        }
+        flush_if_due(core, &mut due, now);
+        save_if_due(core, &mut due, now);
+        let next = due.flush.min(due.queues).min(due.retention).max(now + 1);
+        core.clock.wait_until(next, || stopping(core) || core.index.is_pressed());
+        if core.index.is_pressed() {
+            core.index.drain();
+        }
+    }
+}
+
+/// Whether there is nothing to save, noted so that the next append wakes the timer.
+fn rest_if_saved(core: &Core) -> bool {
+    let mut tail = core.log.tail.lock();
+    let rests = tail.broken.is_some() || !core.has_unsaved();
+    tail.timer_rests = rests;
+    rests
+}
+
+fn begin(due: &mut Due, core: &Core) {
+    let (options, now) = (&core.options, core.clock.now_ms());
+    due.flush = now + options.flush_interval_commit_log_ms as i64;
+    due.thorough_flush = now + options.flush_commit_log_thorough_interval_ms as i64;
+    due.queues = now + options.flush_interval_consume_queue_ms as i64;
+    due.checkpoint = now + CHECKPOINT_MS;
+    due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
+}
+
+fn flush_if_due(core: &Core, due: &mut Due, now: i64) {
+    if now < due.flush {
+        return;
+    }
+    let options = &core.options;
+    let dirty = core.log.end() - core.log.flushed.load(Ordering::Acquire);
+    let enough = dirty >= 4096 * options.flush_commit_log_least_pages as i64;
+    // SYNC_FLUSH has its own thread for senders who wait; this is for those who do not.
+    if dirty > 0 && (enough || now >= due.thorough_flush || options.flush_mode == FlushMode::Sync) {
+        let _told = core.flush_log();
+        core.dispatch();
+        due.thorough_flush = now + options.flush_commit_log_thorough_interval_ms as i64;
+    }
+    due.flush = core.clock.now_ms() + options.flush_interval_commit_log_ms as i64;
+}
+
+fn save_if_due(core: &Core, due: &mut Due, now: i64) {
+    if now < due.queues {
+        return;
+    }
+    let options = &core.options;
+    core.dispatch();
+    let fresh = core.queues.fresh.load(Ordering::Acquire);
+    let entries_a_page = (4096 / super::queue::ENTRY_LEN) as u64;
+    let enough = fresh >= options.flush_consume_queue_least_pages as u64 * entries_a_page;
+    if (enough && now >= due.checkpoint) || now >= due.thorough_checkpoint {
+        // The reason has been noted where sends see it.
+        let _told = core.save();
+        due.checkpoint = core.clock.now_ms() + CHECKPOINT_MS;
+        due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
+    } else if enough {
+        core.write_behind();
+    }
+    due.queues = core.clock.now_ms() + options.flush_interval_consume_queue_ms as i64;
+}
