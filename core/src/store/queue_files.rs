@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(names, [(file_name(0), 40), (file_name(40), 40)]);
         assert_eq!(read(&units, &files, 9, 9), [2; 4]);
         assert_eq!(read(&units, &files, 10, 1), [3; 4]);
-        assert_eq!(read(&units, &files, 20, 1), []);
+        assert!(read(&units, &files, 20, 1).is_empty());
     }
 
     #[test]
