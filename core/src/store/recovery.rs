@@ -452,6 +452,13 @@ impl Cursor {
             (self.next, self.ahead_at) = (0, 0);
             self.ahead.clear();
         }
+        // Blanks stand for records that were missing before, too.
+        while self.next < slot.offset
+            && self.existing(files)?.is_some_and(|there| there.entry == QueueEntry::BLANK)
+        {
+            self.next += 1;
+            self.ahead_at += 1;
+        }
         if self.next < self.queue.max() {
             if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
                 self.next += slot.count;

@@ -6,4 +6,6 @@ mod net_client;
 mod net_server;
 mod net_support;
 mod rooms;
+mod store_fixture;
+mod store_golden;
 mod wire_golden;
