@@ -106,6 +106,8 @@ pub(crate) struct State {
     pub log_end: i64,
     /// Entries came since the last write-behind.
     touched: bool,
+    /// The topic was deleted: nothing is written any more, by whoever still holds the queue.
+    pub deleted: bool,
 }
 
 /// What became of an entry.
@@ -123,8 +125,16 @@ pub(crate) enum Pushed {
 
 impl Queue {
     pub fn new(topic: Arc<str>, id: i32, form: Form, files: UnitFiles) -> Self {
-        let state =
-            State { files, tail: Vec::new(), tail_from: 0, written: 0, end: 0, log_end: 0, touched: false };
+        let state = State {
+            files,
+            tail: Vec::new(),
+            tail_from: 0,
+            written: 0,
+            end: 0,
+            log_end: 0,
+            touched: false,
+            deleted: false,
+        };
         Queue {
             topic,
             id,
@@ -195,7 +205,7 @@ impl Queue {
     /// Writes the tail to its files if it has grown enough, or if `all` is set. Readers see no difference.
     pub fn write_behind(&self, files: &OpenFiles, all: bool) -> io::Result<()> {
         let mut state = self.state.lock();
-        if !all && (state.end - state.written) < WRITE_AT as i64 {
+        if state.deleted || (!all && (state.end - state.written) < WRITE_AT as i64) {
             return Ok(());
         }
         state.write(self.form, files)?;

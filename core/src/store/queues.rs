@@ -217,6 +217,7 @@ impl Queues {
         let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
         for queue in topic.all() {
             let mut state = queue.state();
+            state.deleted = true;
             let first = state.files.first;
             state.files.cut(&self.files, first)?;
             state.files.unsynced.clear();

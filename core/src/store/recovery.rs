@@ -53,7 +53,7 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut index_from = index_from;
     let state = loop {
         let start = file_at(&files, from.max(min));
-        let pass = Pass::new(core, before, &files, start, loaded.covered, index_from).run(start)?;
+        let pass = Pass::new(core, before, &files, start, index_from).run(start)?;
         match pass.older_wanted {
             Some(older) => {
                 report
@@ -189,7 +189,6 @@ struct Pass<'a> {
     before: &'a Before,
     files: &'a [LogFile],
     start: i64,
-    covered: i64,
     index_from: i64,
     known_topics: Option<HashSet<&'a str>>,
     /// File being scanned.
@@ -213,21 +212,13 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(
-        core: &'a Core,
-        before: &'a Before,
-        files: &'a [LogFile],
-        start: usize,
-        covered: i64,
-        index_from: i64,
-    ) -> Self {
+    fn new(core: &'a Core, before: &'a Before, files: &'a [LogFile], start: usize, index_from: i64) -> Self {
         let known = core.options.known_topics.as_ref();
         Pass {
             core,
             before,
             files,
             start: files[start].base,
-            covered,
             index_from,
             known_topics: known.map(|topics| topics.iter().map(String::as_str).collect()),
             file: start,
@@ -357,11 +348,10 @@ impl<'a> Pass<'a> {
         let name = found.topic.name.as_str();
         if queues.queue(name, found.queue_id).is_none() {
             let unknown = self.known_topics.as_ref().is_some_and(|known| !known.contains(name));
-            let old = if self.before.clean {
-                found.offset < self.covered
-            } else {
-                found.store_timestamp <= self.before.checkpoint.queues_ms
-            };
+            // After an orderly end the table of topics is up to date: what it does not know was deleted. After a
+            // crash a topic may have been made just before, and losing its messages would be worse than a deleted
+            // one's coming back.
+            let old = self.before.clean || found.store_timestamp <= self.before.checkpoint.queues_ms;
             if (unknown && old) || super::check_topic(name).is_err() {
                 return Ok(None);
             }
