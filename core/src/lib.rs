@@ -14,6 +14,7 @@ pub mod config;
 mod error;
 #[doc(hidden)]
 pub mod filter;
+pub mod instance;
 #[doc(hidden)]
 pub mod message;
 #[doc(hidden)]

@@ -1,1 +1,233 @@
-//! The broker room.
+//! The broker: takes messages, keeps them, hands them out. [`Broker`] holds the state; `handler` is the one match from
+//! request to function; each family of requests has its file; background work has its threads here.
+
+mod admin;
+mod clients;
+mod delay;
+mod handler;
+mod locks;
+pub mod names;
+mod offsets;
+pub mod permission;
+mod pull;
+mod put;
+mod query;
+mod registration;
+mod retry;
+mod send;
+mod state;
+mod stats;
+mod store_options;
+mod tasks;
+mod topic_admin;
+mod waiters;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::message::property;
+use crate::net::Client;
+use crate::store::{Arrival, Store};
+use crate::{Error, ErrorKind, Result};
+
+/// A broker on its data directory. It serves as a [`crate::net::Service`] behind a listener, from any number of threads.
+///
+/// Apache's name: BrokerController.
+#[doc(alias = "BrokerController")]
+pub struct Broker {
+    this: Weak<Broker>,
+    config: RwLock<Arc<BrokerConfig>>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<Store>,
+    topics: state::Topics,
+    groups: state::Groups,
+    offsets: state::ConsumerOffsets,
+    clients: clients::Clients,
+    locks: locks::QueueLocks,
+    waiters: waiters::Waiters,
+    delay: delay::Delay,
+    registration: registration::Registration,
+    stats: stats::Stats,
+    /// The address records carry and clients are told; known when the listener is.
+    store_host: OnceLock<SocketAddr>,
+    /// The same with the port that was asked for.
+    early_host: SocketAddr,
+    /// What every stored message gets: region, trace, cluster.
+    added_properties: Vec<u8>,
+    /// Told with each send.
+    region: Arc<str>,
+    counter: AtomicU32,
+    started_ms: i64,
+    stopping: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Broker {
+    /// Opens the store under `storePathRootDir`, with recovery, and the tables beside it. Nothing runs and nothing is
+    /// served until [`Broker::start`].
+    ///
+    /// # Errors
+    /// When brokerIP1 is no address, or the directory is in use, not writable or holds files of other sizes than
+    /// configured.
+    pub fn open(config: BrokerConfig, clock: Clock) -> Result<Arc<Self>> {
+        let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
+            let context = format!("brokerIP1 `{}` is not an IP address", config.broker_ip1);
+            Error::new(ErrorKind::InvalidArgument, "open broker", context)
+        })?;
+        let root = config.store_path_root_dir.clone();
+        let store = Store::open(store_options::from_config(&config)?, clock.clone())?;
+        let now = clock.now_ms();
+        let topics = state::Topics::open(&root, &config, now)?;
+        let groups = state::Groups::open(&root, now)?;
+        let offsets = state::ConsumerOffsets::open(&root)?;
+        let delay = delay::Delay::open(&root, config.message_delay_level.ms())?;
+        let broker = Arc::new_cyclic(|this| Broker {
+            this: this.clone(),
+            added_properties: added_properties(&config),
+            region: config.region_id.as_str().into(),
+            early_host: SocketAddr::new(ip, config.listen_port),
+            config: RwLock::new(Arc::new(config)),
+            store,
+            topics,
+            groups,
+            offsets,
+            clients: Default::default(),
+            locks: Default::default(),
+            waiters: Default::default(),
+            delay,
+            registration: Default::default(),
+            stats: Default::default(),
+            store_host: OnceLock::new(),
+            counter: AtomicU32::new(0),
+            started_ms: now,
+            stopping: AtomicBool::new(false),
+            threads: Mutex::default(),
+            clock,
+        });
+        broker.listen_to_store();
+        Ok(broker)
+    }
+
+    fn listen_to_store(&self) {
+        let this = self.this.clone();
+        self.store.set_listener(Box::new(move |arrival: &Arrival<'_>| {
+            let Some(broker) = this.upgrade() else { return };
+            if arrival.topic == names::SCHEDULE_TOPIC {
+                broker.delay.wake(&broker);
+            }
+            waiters::arrived(&broker, arrival);
+        }));
+    }
+
+    /// Starts the background work, now that the listener's port is known: timers, delayed deliveries, and registration
+    /// with the name servers if there are any (through `client`).
+    ///
+    /// # Errors
+    /// When a thread cannot be made.
+    pub fn start(&self, port: u16, client: Arc<Client>) -> Result<()> {
+        let config = self.config();
+        // A second start keeps the first address; instance never does that.
+        let _ = self.store_host.set(SocketAddr::new(self.early_host.ip(), port));
+        self.spawn("fmq-tasks", tasks::run)?;
+        self.spawn("fmq-delay", delay::run)?;
+        if registration::addresses(config.namesrv_addr.as_deref().unwrap_or("")).next().is_some() {
+            self.spawn("fmq-register", move |broker| registration::run(broker, client))?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, name: &str, body: impl FnOnce(&Broker) + Send + 'static) -> Result<()> {
+        let broker = self.shared();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || body(&broker))
+            .map_err(|error| Error::io("start thread", name, error))?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// Orderly end, before the listener goes: tells the name servers, answers waiting pulls, joins the threads.
+    /// Idempotent.
+    pub fn stop(&self) {
+        if self.stopping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.clock.wake();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A panic of the thread was reported when it happened.
+            let _ = thread.join();
+        }
+        registration::unregister(self);
+        waiters::release_all(self);
+    }
+
+    /// The very end, after the listener: saves the tables and closes the store. Idempotent.
+    ///
+    /// # Errors
+    /// When the store cannot be flushed; what was acknowledged under SYNC_FLUSH is on the disk all the same.
+    pub fn close(&self) -> Result<()> {
+        self.stop();
+        self.offsets.save(self.clock.now_ms());
+        self.delay.save(self);
+        self.store.close()
+    }
+
+    /// The settings as they are now.
+    pub fn config(&self) -> Arc<BrokerConfig> {
+        self.config.read().clone()
+    }
+
+    fn replace_config(&self, config: BrokerConfig) {
+        *self.config.write() = Arc::new(config);
+    }
+
+    /// Whether [`Broker::stop`] was called.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// This broker, owned, for closures that outlive a call.
+    fn shared(&self) -> Arc<Broker> {
+        self.this.upgrade().expect("self is alive, and only ever made inside an Arc")
+    }
+
+    fn store_host(&self) -> SocketAddr {
+        // A request may come between the listener's start and ours.
+        *self.store_host.get().unwrap_or(&self.early_host)
+    }
+
+    /// The address clients are told.
+    fn address(&self) -> String {
+        self.store_host().to_string()
+    }
+
+    /// The address slaves are told.
+    fn ha_address(&self) -> String {
+        let config = self.config();
+        let port = config.ha_listen_port.unwrap_or(self.store_host().port().wrapping_add(1));
+        format!("{}:{port}", config.broker_ip2)
+    }
+
+    fn added_properties(&self) -> &[u8] {
+        &self.added_properties
+    }
+
+    /// A number below `bound`, spread evenly over calls.
+    fn next_number(&self, bound: i32) -> i32 {
+        (self.counter.fetch_add(1, Ordering::Relaxed) % bound.max(1) as u32) as i32
+    }
+}
+
+fn added_properties(config: &BrokerConfig) -> Vec<u8> {
+    let mut out = Vec::new();
+    put::push_property(&mut out, property::MSG_REGION, &config.region_id);
+    put::push_property(&mut out, property::TRACE_ON, if config.trace_on { "true" } else { "false" });
+    put::push_property(&mut out, property::CLUSTER, &config.broker_cluster_name);
+    out
+}

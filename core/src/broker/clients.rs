@@ -1,0 +1,322 @@
+//! Who is connected: producers and consumers by group, kept by heartbeats, gone with their connection.
+//!
+//! Reference: protocol.md 2.1. Apache's names: ProducerManager, ConsumerManager, ClientManageProcessor.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::filter::TagExpression;
+use crate::net::Connection;
+use crate::wire::body::{
+    Connection as ConnectionInfo, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody,
+    ProducerConnection, ProducerInfo, ProducerTableInfo, SubscriptionData,
+};
+use crate::wire::{self, Language, Request, Response, ResponseCode};
+
+use super::handler::{json, refused, Caller};
+use super::{names, Broker};
+
+/// One connected member of a group.
+#[derive(Clone)]
+struct Member {
+    client_id: String,
+    connection: Arc<Connection>,
+    language: Language,
+    version: i32,
+    last_beat_ms: i64,
+}
+
+impl Member {
+    fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            client_id: self.client_id.clone(),
+            client_addr: self.connection.remote().to_string(),
+            language: self.language.name().to_owned(),
+            version: self.version,
+        }
+    }
+}
+
+/// Members by connection: a client reconnecting is a new member until the old connection is seen closed.
+type Members = HashMap<u64, Member>;
+
+#[derive(Default)]
+struct ConsumerGroup {
+    consume_type: String,
+    message_model: String,
+    consume_from_where: String,
+    subscriptions: BTreeMap<String, SubscriptionData>,
+    members: Members,
+}
+
+/// Groups and their members. All methods from any thread.
+#[derive(Default)]
+pub(crate) struct Clients {
+    producers: Mutex<HashMap<String, Members>>,
+    consumers: Mutex<HashMap<String, ConsumerGroup>>,
+}
+
+/// What the broker knows of a group's subscription to a topic.
+pub(crate) enum Subscribed {
+    /// A heartbeat told it.
+    Yes { broadcasting: bool, subscription: SubscriptionData },
+    /// No member of the group is connected.
+    NoGroup,
+    /// The group is there and has not subscribed to the topic.
+    NoTopic,
+}
+
+impl Clients {
+    /// The newest subscription that members of the group sent for a topic.
+    pub fn subscription(&self, group: &str, topic: &str) -> Subscribed {
+        let consumers = self.consumers.lock();
+        let Some(group) = consumers.get(group) else { return Subscribed::NoGroup };
+        match group.subscriptions.get(topic) {
+            Some(subscription) => Subscribed::Yes {
+                broadcasting: group.message_model == "BROADCASTING",
+                subscription: subscription.clone(),
+            },
+            None => Subscribed::NoTopic,
+        }
+    }
+
+    /// Client ids of a group, in order.
+    fn consumer_ids(&self, group: &str) -> Vec<String> {
+        let consumers = self.consumers.lock();
+        let mut ids: Vec<_> = consumers
+            .get(group)
+            .map(|group| group.members.values().map(|member| member.client_id.clone()).collect())
+            .unwrap_or_default();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Producers and consumers connected now.
+    pub fn counts(&self) -> (usize, usize) {
+        let producers = self.producers.lock().values().map(HashMap::len).sum();
+        let consumers = self.consumers.lock().values().map(|group| group.members.len()).sum();
+        (producers, consumers)
+    }
+}
+
+impl ConsumerGroup {
+    /// Takes over what a heartbeat says. Returns whether members should share the queues anew.
+    fn beat(&mut self, member: Member, data: ConsumerData) -> bool {
+        self.consume_type = data.consume_type;
+        self.message_model = data.message_model;
+        self.consume_from_where = data.consume_from_where;
+        let id = member.connection.id();
+        let is_new = self.members.insert(id, member).is_none();
+        self.subscribe(data.subscription_data_set) || is_new
+    }
+
+    fn subscribe(&mut self, heard: Vec<SubscriptionData>) -> bool {
+        let before = self.subscriptions.len();
+        let topics: Vec<String> = heard.iter().map(|heard| heard.topic.clone()).collect();
+        let mut changed = false;
+        for heard in heard {
+            match self.subscriptions.get_mut(&heard.topic) {
+                None => {
+                    changed = true;
+                    self.subscriptions.insert(heard.topic.clone(), heard);
+                }
+                Some(known) if heard.sub_version > known.sub_version => *known = heard,
+                Some(_) => {}
+            }
+        }
+        self.subscriptions.retain(|topic, _| topics.contains(topic));
+        changed || self.subscriptions.len() != before
+    }
+}
+
+/// HEART_BEAT (34): registers the producers and consumers of a client.
+pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::HeartBeat) -> Response {
+    let data = request.body;
+    let member = Member {
+        client_id: data.client_id,
+        connection: caller.connection.clone(),
+        language: caller.language,
+        version: caller.version,
+        last_beat_ms: broker.clock.now_ms(),
+    };
+    for producer in data.producer_data_set {
+        let mut producers = broker.clients.producers.lock();
+        producers.entry(producer.group_name).or_default().insert(member.connection.id(), member.clone());
+    }
+    for consumer in data.consumer_data_set {
+        register_consumer(broker, member.clone(), consumer);
+    }
+    Response::ok()
+}
+
+fn register_consumer(broker: &Broker, member: Member, data: ConsumerData) {
+    let name = data.group_name.clone();
+    // As in Apache, a group that may not be made is skipped silently; its pulls are refused with the reason.
+    let Some(group) = broker.groups.find_or_create(broker, &name) else { return };
+    let retry_topic = format!("{}{name}", names::RETRY_PREFIX);
+    if names::check_topic(&retry_topic).is_ok() {
+        broker.topics.retry(broker, &name, group.retry_queue_nums);
+    }
+    let changed = broker.clients.consumers.lock().entry(name.clone()).or_default().beat(member, data);
+    if changed && group.notify_consumer_ids_changed_enable {
+        notify_members(broker, &name);
+    }
+}
+
+/// Tells every member of a group to share the queues anew (NOTIFY_CONSUMER_IDS_CHANGED, 40).
+fn notify_members(broker: &Broker, group: &str) {
+    let members: Vec<_> = {
+        let consumers = broker.clients.consumers.lock();
+        let Some(group) = consumers.get(group) else { return };
+        group.members.values().map(|member| member.connection.clone()).collect()
+    };
+    let note = wire::NotifyConsumerIdsChanged { consumer_group: group.into() };
+    let request = Request::NotifyConsumerIdsChanged(note);
+    for connection in members {
+        connection.push(&request);
+    }
+}
+
+/// UNREGISTER_CLIENT (35): an orderly goodbye of a producer or consumer group of a client.
+pub(crate) fn unregister(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: &wire::UnregisterClient<'_>,
+) -> Response {
+    let id = caller.connection.id();
+    if let Some(group) = request.producer_group.as_deref() {
+        let mut producers = broker.clients.producers.lock();
+        if let Some(members) = producers.get_mut(group) {
+            members.remove(&id);
+            if members.is_empty() {
+                producers.remove(group);
+            }
+        }
+    }
+    if let Some(group) = request.consumer_group.as_deref() {
+        remove_consumers(broker, |name, member| name == group && member.connection.id() == id);
+    }
+    Response::ok()
+}
+
+/// A connection is gone, and with it every client on it.
+pub(crate) fn connection_closed(broker: &Broker, connection: &Arc<Connection>) {
+    let id = connection.id();
+    remove_producers(broker, |member| member.connection.id() == id);
+    remove_consumers(broker, |_, member| member.connection.id() == id);
+}
+
+/// Removes and disconnects clients whose heartbeats stopped. Run every 10 s.
+pub(crate) fn expire(broker: &Broker) {
+    let oldest = broker.clock.now_ms() - broker.config().channel_expired_timeout;
+    let silent = |member: &Member| {
+        let silent = member.last_beat_ms < oldest;
+        if silent {
+            let (client, remote) = (&member.client_id, member.connection.remote());
+            tracing::warn!(client, %remote, "no heartbeat within channelExpiredTimeout: client removed, connection closed");
+            member.connection.close();
+        }
+        silent
+    };
+    remove_producers(broker, silent);
+    remove_consumers(broker, |_, member| silent(member));
+}
+
+fn remove_producers(broker: &Broker, gone: impl Fn(&Member) -> bool) {
+    broker.clients.producers.lock().retain(|_, members| {
+        members.retain(|_, member| !gone(member));
+        !members.is_empty()
+    });
+}
+
+fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
+    let mut changed = Vec::new();
+    broker.clients.consumers.lock().retain(|name, group| {
+        let before = group.members.len();
+        group.members.retain(|_, member| !gone(name, member));
+        if group.members.len() != before {
+            changed.push(name.clone());
+        }
+        !group.members.is_empty()
+    });
+    for name in changed {
+        if broker.groups.find(&name).is_none_or(|group| group.notify_consumer_ids_changed_enable) {
+            notify_members(broker, &name);
+        }
+    }
+}
+
+/// GET_CONSUMER_LIST_BY_GROUP (38).
+pub(crate) fn consumer_ids(broker: &Broker, request: &wire::GetConsumerListByGroup<'_>) -> Response {
+    let ids = broker.clients.consumer_ids(&request.consumer_group);
+    if ids.is_empty() {
+        let remark = format!("no consumer for this group, {}", request.consumer_group);
+        return refused(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    json(&GetConsumerListByGroupResponseBody { consumer_id_list: ids })
+}
+
+/// CHECK_CLIENT_CONFIG (46): whether a subscription compiles here.
+pub(crate) fn check_config(_broker: &Broker, request: &wire::CheckClientConfig) -> Response {
+    let subscription = &request.body.subscription_data;
+    let expression_type = &subscription.expression_type;
+    if expression_type != "TAG" {
+        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+        return refused(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    match TagExpression::parse(&subscription.sub_string) {
+        Ok(_) => Response::ok(),
+        Err(error) => refused(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string()),
+    }
+}
+
+/// GET_CONSUMER_CONNECTION_LIST (203).
+pub(crate) fn consumer_connections(
+    broker: &Broker,
+    request: &wire::GetConsumerConnectionList<'_>,
+) -> Response {
+    let consumers = broker.clients.consumers.lock();
+    let Some(group) = consumers.get(&*request.consumer_group) else {
+        let remark = format!("the consumer group[{}] not online", request.consumer_group);
+        return refused(ResponseCode::CONSUMER_NOT_ONLINE, remark);
+    };
+    json(&ConsumerConnection {
+        connection_set: group.members.values().map(Member::info).collect(),
+        consume_type: group.consume_type.clone(),
+        message_model: group.message_model.clone(),
+        consume_from_where: group.consume_from_where.clone(),
+        subscription_table: group.subscriptions.clone(),
+    })
+}
+
+/// GET_PRODUCER_CONNECTION_LIST (204).
+pub(crate) fn producer_connections(
+    broker: &Broker,
+    request: &wire::GetProducerConnectionList<'_>,
+) -> Response {
+    let producers = broker.clients.producers.lock();
+    let Some(members) = producers.get(&*request.producer_group) else {
+        let remark = format!("the producer group[{}] not exist", request.producer_group);
+        return refused(ResponseCode::SYSTEM_ERROR, remark);
+    };
+    let connection_set = members.values().map(Member::info).collect();
+    json(&ProducerConnection { connection_set })
+}
+
+/// GET_ALL_PRODUCER_INFO (328).
+pub(crate) fn all_producers(broker: &Broker) -> Response {
+    let one = |member: &Member| ProducerInfo {
+        client_id: member.client_id.clone(),
+        remote_ip: member.connection.remote().to_string(),
+        language: member.language.name().to_owned(),
+        version: member.version,
+        last_update_timestamp: member.last_beat_ms,
+    };
+    let producers = broker.clients.producers.lock();
+    let data =
+        producers.iter().map(|(name, members)| (name.clone(), members.values().map(one).collect())).collect();
+    json(&ProducerTableInfo { data })
+}

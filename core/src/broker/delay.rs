@@ -1,0 +1,218 @@
+//! The delay levels: messages in SCHEDULE_TOPIC_XXXX are stored again in their real queue when their time has come.
+//!
+//! Reference: protocol.md 6. Apache's name: ScheduleMessageService.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::message::property;
+use crate::record::{NewRecord, RecordView};
+use crate::store::FlushMode;
+use crate::wire::body::{DataVersion, DelayOffsetSerializeWrapper};
+use crate::wire::json;
+use crate::Result;
+
+use super::state::{next_version, StateFile};
+use super::{names, Broker};
+
+/// After a failed delivery the level tries again after this long.
+const RETRY_MS: i64 = 10_000;
+/// Deliveries of one level in a row before the other levels get their turn.
+const BURST: usize = 1000;
+
+/// Progress of every level, in `config/delayOffset.json`.
+pub(crate) struct Delay {
+    /// Delay of each level in ms; level n is at n - 1.
+    levels_ms: Vec<i64>,
+    /// Next offset of each level's queue.
+    offsets: Mutex<BTreeMap<i32, i64>>,
+    version: Mutex<DataVersion>,
+    changed: AtomicBool,
+    /// Something landed in the schedule topic since the thread last looked.
+    arrived: AtomicBool,
+    file: Mutex<StateFile>,
+}
+
+/// What a level has to say after it was looked at.
+enum Turn {
+    /// Nothing waits in it.
+    Empty,
+    /// The next message is due then.
+    DueAt(i64),
+    /// There may be more right now.
+    More,
+}
+
+impl Delay {
+    /// Loads the progress.
+    pub fn open(root: &Path, levels_ms: &[i64]) -> Result<Self> {
+        let file = StateFile::new(root, "delayOffset.json");
+        let saved = file.load::<DelayOffsetSerializeWrapper>()?.unwrap_or_default();
+        Ok(Delay {
+            levels_ms: levels_ms.to_vec(),
+            offsets: Mutex::new(saved.offset_table),
+            version: Mutex::new(saved.data_version.unwrap_or_default()),
+            changed: AtomicBool::new(false),
+            arrived: AtomicBool::new(false),
+            file: Mutex::new(file),
+        })
+    }
+
+    /// The highest level; larger ones in messages count as this one.
+    pub fn highest_level(&self) -> i32 {
+        self.levels_ms.len() as i32
+    }
+
+    /// The table in the form of the file.
+    pub fn snapshot(&self) -> DelayOffsetSerializeWrapper {
+        DelayOffsetSerializeWrapper {
+            offset_table: self.offsets.lock().clone(),
+            data_version: Some(*self.version.lock()),
+        }
+    }
+
+    /// Saves the progress if it changed. What was delivered up to it is on the disk before, where that was promised.
+    pub fn save(&self, broker: &Broker) {
+        if !self.changed.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let snapshot = {
+            next_version(&mut self.version.lock(), broker.clock.now_ms());
+            self.snapshot()
+        };
+        if broker.store.flush_mode() == FlushMode::Sync {
+            if let Err(error) = broker.store.flush() {
+                tracing::error!(%error, "progress of delayed messages not saved: what they became is not on the disk");
+                self.changed.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+        self.file.lock().save(&json::to_old_vec(&snapshot));
+    }
+
+    /// A message landed in the schedule topic.
+    pub fn wake(&self, broker: &Broker) {
+        if !self.arrived.swap(true, Ordering::AcqRel) {
+            broker.clock.wake();
+        }
+    }
+}
+
+/// Body of the thread that delivers. Sleeps until the next message is due or a new one lands.
+pub(crate) fn run(broker: &Broker) {
+    while !broker.is_stopping() {
+        broker.delay.arrived.store(false, Ordering::Release);
+        let next = deliver_due(broker);
+        broker.store.dispatch();
+        let woken = || broker.is_stopping() || broker.delay.arrived.load(Ordering::Acquire);
+        broker.clock.wait_until(next.unwrap_or(i64::MAX), woken);
+    }
+}
+
+/// Delivers what is due in all levels; the time at which the next message is due, if there is one.
+fn deliver_due(broker: &Broker) -> Option<i64> {
+    let mut next: Option<i64> = None;
+    for level in 1..=broker.delay.highest_level() {
+        let due = match turn(broker, level) {
+            Turn::Empty => continue,
+            Turn::DueAt(due) => due,
+            Turn::More => broker.clock.now_ms(),
+        };
+        next = Some(next.map_or(due, |next| next.min(due)));
+    }
+    next
+}
+
+fn turn(broker: &Broker, level: i32) -> Turn {
+    let Some(bounds) = broker.store.queue_bounds(names::SCHEDULE_TOPIC, level - 1) else {
+        return Turn::Empty;
+    };
+    let saved = broker.delay.offsets.lock().get(&level).copied().unwrap_or(0);
+    let mut offset = saved.clamp(bounds.start, bounds.end);
+    if offset != saved {
+        tracing::warn!(
+            level,
+            saved,
+            ?bounds,
+            "progress of the delay level lies outside its queue; going on inside"
+        );
+    }
+    let mut turn = Turn::More;
+    for _ in 0..BURST {
+        match step(broker, level, offset) {
+            Ok(()) => offset += 1,
+            Err(stop) => {
+                turn = stop;
+                break;
+            }
+        }
+        broker.delay.offsets.lock().insert(level, offset);
+        broker.delay.changed.store(true, Ordering::Relaxed);
+    }
+    turn
+}
+
+/// Delivers the message at `offset` of a level, or says why not now.
+fn step(broker: &Broker, level: i32, offset: i64) -> Result<(), Turn> {
+    let entry = broker.store.entry(names::SCHEDULE_TOPIC, level - 1, offset).ok_or(Turn::Empty)?;
+    let now = broker.clock.now_ms();
+    // The entry's third field is the due time. One further away than the level allows (the clock was set back, or the
+    // levels were changed) is cut.
+    let due = entry.tags_code.min(now.saturating_add(broker.delay.levels_ms[level as usize - 1]));
+    if due > now {
+        return Err(Turn::DueAt(due));
+    }
+    let Some(bytes) = broker.store.record(entry.physical_offset) else {
+        tracing::error!(
+            level,
+            offset,
+            physical_offset = entry.physical_offset,
+            "delayed message is unreadable: skipped"
+        );
+        return Ok(());
+    };
+    match RecordView::parse(&bytes) {
+        Ok(record) => deliver(broker, &record).map_err(|why| {
+            tracing::error!(level, offset, why, "delayed message could not be delivered; next try in 10 s");
+            Turn::DueAt(now + RETRY_MS)
+        }),
+        Err(error) => {
+            tracing::error!(level, offset, %error, "delayed message is unreadable: skipped");
+            Ok(())
+        }
+    }
+}
+
+fn deliver(broker: &Broker, record: &RecordView<'_>) -> Result<(), String> {
+    let Some(topic) = record.property(property::REAL_TOPIC) else {
+        tracing::error!(
+            physical_offset = record.physical_offset(),
+            "delayed message without REAL_TOPIC: skipped"
+        );
+        return Ok(());
+    };
+    let queue_id = record.property(property::REAL_QID).and_then(|id| id.parse().ok()).unwrap_or(0);
+    let delivered = NewRecord {
+        topic,
+        queue_id,
+        flag: record.flag(),
+        sys_flag: record.sys_flag(),
+        born_timestamp: record.born_timestamp(),
+        born_host: record.born_host(),
+        store_host: broker.store_host(),
+        reconsume_times: record.reconsume_times(),
+        prepared_transaction_offset: record.prepared_transaction_offset(),
+        body: record.body(),
+        properties: record.properties(),
+    };
+    let appended = broker.store.append(&delivered).map_err(|error| error.to_string())?;
+    if broker.store.flush_mode() == FlushMode::Sync {
+        // Nobody waits; the flush makes the message visible.
+        broker.store.when_durable(appended.end, Box::new(|_| {}));
+    }
+    broker.stats.put(1, record.body().len());
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! One match: a decoded request goes to the plain function that answers it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::net::{Call, Connection, Service, Ticket};
+use serde::Serialize;
+
+use crate::wire::{self, Frame, Language, Request, Response, ResponseCode};
+
+use super::{admin, clients, locks, offsets, pull, query, retry, send, topic_admin, Broker};
+
+/// What a handler answers: at once, or later through a ticket. A handler never waits.
+pub(crate) enum Answer {
+    /// The response, ready to go.
+    Now(Response),
+    /// Parks the request: the closure gets the ticket and keeps it until the answer is true.
+    Later(Box<dyn FnOnce(Ticket) + Send>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Answer::Now(response)
+    }
+}
+
+/// Who asks, as far as handlers look at it.
+pub(crate) struct Caller<'a> {
+    /// The connection of the client; the identity of a client is its connection.
+    pub connection: &'a Arc<Connection>,
+    /// Version ordinal of the peer, protocol.md 1.4.
+    pub version: i32,
+    /// Language of the peer.
+    pub language: Language,
+}
+
+impl Caller<'_> {
+    /// The peer's address.
+    pub fn remote(&self) -> SocketAddr {
+        self.connection.remote()
+    }
+}
+
+/// Why a request is not done: the response code and what went wrong.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: ResponseCode,
+    remark: String,
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Response::error(refusal.code, refusal.remark)
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Answer::Now(refusal.into())
+    }
+}
+
+/// An error on its way to the answer.
+pub(crate) fn refuse(code: ResponseCode, remark: impl Into<String>) -> Refusal {
+    Refusal { code, remark: remark.into() }
+}
+
+/// An error answer.
+pub(crate) fn refused(code: ResponseCode, remark: impl Into<String>) -> Response {
+    Response::error(code, remark)
+}
+
+/// SUCCESS with a JSON body.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Response {
+    Response::ok().with_body(wire::json::to_vec(value))
+}
+
+/// SUCCESS with a JSON body in the old form: integer keys without quotes, objects as keys.
+pub(crate) fn old_json<T: Serialize + ?Sized>(value: &T) -> Response {
+    Response::ok().with_body(wire::json::to_old_vec(value))
+}
+
+impl Service for Broker {
+    fn handle(&self, call: Call<'_>) {
+        match self.answer(call.frame, call.connection) {
+            Answer::Now(response) => call.reply(&response),
+            Answer::Later(park) => park(call.park()),
+        }
+    }
+
+    fn drained(&self, _connection: &Arc<Connection>) {
+        // The producers have their answers; now consumers waiting for these messages are woken.
+        self.store.dispatch();
+    }
+
+    fn closed(&self, connection: &Arc<Connection>) {
+        clients::connection_closed(self, connection);
+    }
+}
+
+impl Broker {
+    fn answer(&self, frame: &Frame<'_>, connection: &Arc<Connection>) -> Answer {
+        let caller = Caller { connection, version: frame.version, language: frame.language };
+        match Request::decode(frame) {
+            Ok(request) => route(self, &caller, request),
+            Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
+        }
+    }
+}
+
+fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
+    match request {
+        Request::SendMessage(send) => send::send(broker, caller, &send),
+        Request::PullMessage(pull) => pull::pull(broker, caller, &pull),
+        Request::ConsumerSendMsgBack(back) => retry::send_back(broker, caller, &back),
+        Request::HeartBeat(beat) => clients::heartbeat(broker, caller, beat).into(),
+        Request::UnregisterClient(gone) => clients::unregister(broker, caller, &gone).into(),
+        Request::GetConsumerListByGroup(ask) => clients::consumer_ids(broker, &ask).into(),
+        Request::CheckClientConfig(check) => clients::check_config(broker, &check).into(),
+        Request::QueryConsumerOffset(ask) => offsets::query(broker, &ask).into(),
+        Request::UpdateConsumerOffset(update) => offsets::update(broker, caller, &update).into(),
+        Request::GetMaxOffset(ask) => offsets::max(broker, &ask).into(),
+        Request::GetMinOffset(ask) => offsets::min(broker, &ask).into(),
+        Request::SearchOffsetByTimestamp(ask) => offsets::search(broker, &ask).into(),
+        Request::GetEarliestMsgStoretime(ask) => offsets::earliest_store_time(broker, &ask).into(),
+        Request::LockBatchMq(lock) => locks::lock(broker, &lock).into(),
+        Request::UnlockBatchMq(unlock) => locks::unlock(broker, &unlock).into(),
+        Request::ViewMessageById(view) => query::view(broker, &view).into(),
+        Request::QueryMessage(ask) => query::by_key(broker, &ask).into(),
+        request => route_admin(broker, caller, request).into(),
+    }
+}
+
+fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Response {
+    match request {
+        Request::UpdateAndCreateTopic(topic) => topic_admin::update(broker, caller, &topic),
+        Request::DeleteTopicInBroker(topic) => topic_admin::delete(broker, caller, &topic),
+        Request::GetAllTopicConfig(_) => topic_admin::all(broker),
+        Request::GetTopicStatsInfo(ask) => topic_admin::stats(broker, &ask),
+        Request::GetTopicConfig(ask) => topic_admin::one(broker, &ask),
+        Request::GetSystemTopicListFromBroker => topic_admin::system(broker),
+        Request::UpdateAndCreateSubscriptiongroup(group) => admin::update_group(broker, caller, group),
+        Request::DeleteSubscriptiongroup(group) => admin::delete_group(broker, caller, &group),
+        Request::GetAllSubscriptiongroupConfig(_) => admin::all_groups(broker),
+        Request::GetSubscriptiongroupConfig(ask) => admin::one_group(broker, &ask),
+        Request::GetAllConsumerOffset => admin::all_consumer_offsets(broker),
+        Request::GetAllDelayOffset => admin::all_delay_offsets(broker),
+        Request::GetBrokerConfig => admin::config(broker),
+        Request::UpdateBrokerConfig(update) => admin::update_config(broker, caller, &update),
+        Request::GetBrokerRuntimeInfo => admin::runtime_info(broker),
+        Request::GetConsumerConnectionList(ask) => clients::consumer_connections(broker, &ask),
+        Request::GetProducerConnectionList(ask) => clients::producer_connections(broker, &ask),
+        Request::GetAllProducerInfo => clients::all_producers(broker),
+        Request::GetConsumeStats(ask) => admin::consume_stats(broker, &ask),
+        Request::QueryTopicConsumeByWho(ask) => admin::groups_of_topic(broker, &ask),
+        other => {
+            let code = other.code().0;
+            refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
+        }
+    }
+}

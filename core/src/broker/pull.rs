@@ -1,0 +1,257 @@
+//! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361): checks, the look into the queue, the answer or the wait.
+//!
+//! Reference: protocol.md 5.1. Apache's name: PullMessageProcessor.
+
+use crate::filter::TagExpression;
+use crate::message::sys_flag::pull as pull_flag;
+use crate::store::{Filter, Get, GetResult, GetStatus};
+use crate::wire::body::{SubscriptionData, SubscriptionGroupConfig};
+use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode, ResponseHeader};
+
+use super::handler::{refuse, Answer, Caller, Refusal};
+use super::permission;
+use super::waiters::{self, Parked};
+use super::Broker;
+
+/// What a pull selects. SQL92 will be a second kind.
+#[derive(Debug, Clone)]
+pub(crate) struct PullFilter(TagExpression);
+
+impl PullFilter {
+    /// Whether an entry with this tags code may match.
+    pub fn wants_tags(&self, tags_code: Option<i64>) -> bool {
+        self.0.matches(tags_code)
+    }
+}
+
+impl Filter for PullFilter {
+    fn tags_match(&self, tags_code: Option<i64>) -> bool {
+        self.wants_tags(tags_code)
+    }
+
+    fn looks_at_records(&self) -> bool {
+        false
+    }
+}
+
+/// A checked pull that owns what it needs, so that it can wait.
+pub(crate) struct OwnedPull {
+    pub group: String,
+    pub topic: String,
+    pub queue_id: i32,
+    pub offset: i64,
+    pub filter: PullFilter,
+    max_count: usize,
+    max_bytes: usize,
+    /// The group's brokers for normal times and for when it lags.
+    suggest: [i64; 2],
+    topic_sys_flag: i32,
+    group_sys_flag: i32,
+}
+
+/// Answers a pull, or parks it until a message lands or the hold time is over.
+pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Answer {
+    let pull = match check(broker, caller, request) {
+        Ok(pull) => pull,
+        Err(refusal) => return refusal.into(),
+    };
+    if request.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
+        broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset);
+    }
+    let found = look(broker, &pull);
+    let response = response(broker, &pull, found);
+    if response.code != ResponseCode::PULL_NOT_FOUND || request.sys_flag & pull_flag::SUSPEND == 0 {
+        return response.into();
+    }
+    let config = broker.config();
+    let hold_ms = if config.long_polling_enable {
+        request.suspend_timeout_millis
+    } else {
+        config.short_polling_time_mills
+    };
+    if hold_ms <= 0 {
+        return response.into();
+    }
+    let deadline_ms = broker.clock.now_ms().saturating_add(hold_ms);
+    let broker = broker.shared();
+    Answer::Later(Box::new(move |ticket| waiters::park(&broker, Parked { ticket, pull, deadline_ms })))
+}
+
+/// Runs a parked pull again: answers it, or parks it anew when a false alarm woke it before its time.
+pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
+    let found = look(broker, &parked.pull);
+    let response = response(broker, &parked.pull, found);
+    if response.code == ResponseCode::PULL_NOT_FOUND && parked.deadline_ms > broker.clock.now_ms() {
+        waiters::park(broker, parked);
+    } else {
+        parked.ticket.reply(&response);
+    }
+}
+
+fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Result<OwnedPull, Refusal> {
+    if caller.connection.is_vip() {
+        let remark = format!(
+            "pulls are not supported on the VIP port; pull from port {}",
+            caller.connection.local().port() + 2
+        );
+        return Err(refuse(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+    }
+    let config = broker.config();
+    if request.lite && !config.lite_pull_message_enable {
+        let remark = "the broker serves no lite pulls (litePullMessageEnable=false)";
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    if !permission::readable(config.broker_permission) {
+        let remark = format!("the broker[{}] pulling message is forbidden", config.broker_ip1);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    let group = broker.groups.find_or_create(broker, &request.consumer_group).ok_or_else(|| {
+        let remark = format!(
+            "subscription group [{}] does not exist; create it, or set autoCreateSubscriptionGroup=true",
+            request.consumer_group
+        );
+        refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+    })?;
+    if !group.consume_enable {
+        let remark = format!("subscription group no permission, {}", request.consumer_group);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    let topic = broker.topics.find(&request.topic).ok_or_else(|| {
+        let remark = format!("topic[{}] not exist, apply first please!", request.topic);
+        refuse(ResponseCode::TOPIC_NOT_EXIST, remark)
+    })?;
+    if !permission::readable(topic.perm) {
+        let remark = format!(
+            "the topic[{}] pulling message is forbidden: its perm is {}, reading needs 4",
+            request.topic, topic.perm
+        );
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    if request.queue_id < 0 || request.queue_id >= topic.read_queue_nums {
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            request.queue_id,
+            request.topic,
+            topic.read_queue_nums,
+            caller.remote()
+        );
+        return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    let filter = filter(broker, &group, request)?;
+    let suggest = match config.slave_read_enable {
+        true => [group.broker_id, group.which_broker_when_consume_slowly],
+        false => [0, 0],
+    };
+    Ok(OwnedPull {
+        group: request.consumer_group.to_string(),
+        topic: request.topic.to_string(),
+        queue_id: request.queue_id,
+        offset: request.queue_offset,
+        filter,
+        max_count: request.max_msg_nums.max(1) as usize,
+        max_bytes: request
+            .max_msg_bytes
+            .filter(|&bytes| bytes > 0)
+            .map_or(usize::MAX, |bytes| bytes as usize),
+        suggest,
+        topic_sys_flag: topic.topic_sys_flag,
+        group_sys_flag: group.group_sys_flag,
+    })
+}
+
+/// The filter of a request: its own text, or what the group's heartbeats said.
+fn filter(
+    broker: &Broker,
+    group: &SubscriptionGroupConfig,
+    request: &PullMessage<'_>,
+) -> Result<PullFilter, Refusal> {
+    if request.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+        let expression_type = request.expression_type.as_deref().unwrap_or("TAG");
+        return compile(expression_type, request.subscription.as_deref().unwrap_or("*"));
+    }
+    let (broadcasting, subscription) = subscription_of(broker, request)?;
+    if broadcasting && !group.consume_broadcast_enable {
+        let remark =
+            format!("the consumer group[{}] can not consume by broadcast way", request.consumer_group);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    if subscription.sub_version < request.sub_version {
+        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
+    }
+    compile(&subscription.expression_type, &subscription.sub_string)
+}
+
+fn subscription_of(broker: &Broker, request: &PullMessage<'_>) -> Result<(bool, SubscriptionData), Refusal> {
+    use super::clients::Subscribed;
+    match broker.clients.subscription(&request.consumer_group, &request.topic) {
+        Subscribed::Yes { broadcasting, subscription } => Ok((broadcasting, subscription)),
+        Subscribed::NoGroup => {
+            Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, "the consumer's group info not exist"))
+        }
+        Subscribed::NoTopic => {
+            Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, "the consumer's subscription not exist"))
+        }
+    }
+}
+
+fn compile(expression_type: &str, expression: &str) -> Result<PullFilter, Refusal> {
+    if !expression_type.is_empty() && expression_type != "TAG" {
+        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    TagExpression::parse(expression)
+        .map(PullFilter)
+        .map_err(|error| refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string()))
+}
+
+fn look(broker: &Broker, pull: &OwnedPull) -> GetResult {
+    let get = Get {
+        topic: &pull.topic,
+        queue_id: pull.queue_id,
+        offset: pull.offset,
+        max_count: pull.max_count,
+        max_bytes: pull.max_bytes,
+    };
+    broker.store.get(&get, &pull.filter)
+}
+
+fn response(broker: &Broker, pull: &OwnedPull, found: GetResult) -> Response {
+    let code = code_of(found.status, pull.offset);
+    if found.status == GetStatus::Found {
+        broker.stats.got(&pull.group, found.count, found.bytes);
+    }
+    let header = PullMessageResponse {
+        suggest_which_broker_id: pull.suggest[usize::from(found.lagging)],
+        next_begin_offset: found.next_offset,
+        min_offset: found.min_offset,
+        max_offset: found.max_offset,
+        topic_sys_flag: Some(pull.topic_sys_flag),
+        group_sys_flag: Some(pull.group_sys_flag),
+        offset_delta: None,
+        forbidden_type: None,
+    };
+    Response {
+        code,
+        remark: Some(found.status.name().to_owned()),
+        header: ResponseHeader::PullMessage(header),
+        body: match found.records.is_empty() {
+            true => Body::Empty,
+            false => Body::Chunks(found.records),
+        },
+    }
+}
+
+/// The response code of a store status.
+fn code_of(status: GetStatus, offset: i64) -> ResponseCode {
+    match status {
+        GetStatus::Found => ResponseCode::SUCCESS,
+        GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving => ResponseCode::PULL_RETRY_IMMEDIATELY,
+        GetStatus::OffsetFoundNull | GetStatus::OffsetOverflowOne => ResponseCode::PULL_NOT_FOUND,
+        GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall => ResponseCode::PULL_OFFSET_MOVED,
+        // A queue that is not there yet is an empty queue to who starts at 0, and a moved one to who has an offset.
+        GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue if offset == 0 => {
+            ResponseCode::PULL_NOT_FOUND
+        }
+        GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue => ResponseCode::PULL_OFFSET_MOVED,
+    }
+}

@@ -1,0 +1,215 @@
+//! How a broker makes itself known: registration with every name server at the start, every 30 s and on each change of
+//! topics, and the goodbye.
+//!
+//! Reference: protocol.md 2.3. Apache's name: BrokerOuterAPI.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::BrokerConfig;
+use crate::net::{Client, Reply};
+use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody, TopicConfig};
+use crate::wire::{json, QueryDataVersion, RegisterBroker, Request, ResponseCode, UnregisterBroker};
+use crate::{Error, Result};
+
+use super::Broker;
+
+/// Shortest and longest time between two registrations, whatever the setting says.
+const PERIOD_MS: std::ops::RangeInclusive<i64> = 10_000..=60_000;
+/// A name server that does not answer the goodbye in time will notice the closed connection.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What there is to tell.
+#[derive(Default)]
+struct Pending {
+    /// Everything has to be told anew.
+    all: bool,
+    /// Topics to tell alone.
+    topics: HashMap<String, Arc<TopicConfig>>,
+}
+
+/// State of the registration thread.
+#[derive(Default)]
+pub(crate) struct Registration {
+    pending: Mutex<Pending>,
+    woken: AtomicBool,
+    /// Version of the topics that was told last.
+    told: Mutex<Option<DataVersion>>,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Registration {
+    /// One topic was made or changed: it is told alone, name servers merge it.
+    pub fn topic_changed(&self, broker: &Broker, topic: &Arc<TopicConfig>) {
+        self.pending.lock().topics.insert(topic.topic_name.clone(), topic.clone());
+        self.wake(broker);
+    }
+
+    /// The table changed in a way that one topic cannot tell.
+    pub fn table_changed(&self, broker: &Broker) {
+        self.pending.lock().all = true;
+        self.wake(broker);
+    }
+
+    fn wake(&self, broker: &Broker) {
+        self.woken.store(true, Ordering::Release);
+        broker.clock.wake();
+    }
+}
+
+/// Body of the registration thread: registers at once, then on changes and periodically, until the broker stops.
+pub(crate) fn run(broker: &Broker, client: Arc<Client>) {
+    let registration = &broker.registration;
+    *registration.client.lock() = Some(client.clone());
+    registration.pending.lock().all = true;
+    while !broker.is_stopping() {
+        registration.woken.store(false, Ordering::Release);
+        let pending = std::mem::take(&mut *registration.pending.lock());
+        if pending.all {
+            register_all(broker, &client);
+        } else if !pending.topics.is_empty() {
+            register_topics(broker, &client, pending.topics);
+        }
+        let period = broker.config().register_name_server_period.clamp(*PERIOD_MS.start(), *PERIOD_MS.end());
+        let woken = || broker.is_stopping() || registration.woken.load(Ordering::Acquire);
+        if broker.clock.wait_until(broker.clock.now_ms() + period, woken) {
+            registration.pending.lock().all = true;
+        }
+    }
+}
+
+/// The addresses in a `;` separated list.
+pub(crate) fn addresses(list: &str) -> impl Iterator<Item = &str> {
+    list.split(';').map(str::trim).filter(|address| !address.is_empty())
+}
+
+/// Tells every name server at the same time, so that a dead one does not delay the others.
+fn tell_each(broker: &Broker, tell: impl Fn(&str) + Sync) {
+    let config = broker.config();
+    let list = config.namesrv_addr.as_deref().unwrap_or("");
+    std::thread::scope(|scope| {
+        for address in addresses(list).skip(1) {
+            let tell = &tell;
+            scope.spawn(move || tell(address));
+        }
+        if let Some(first) = addresses(list).next() {
+            tell(first);
+        }
+    });
+}
+
+fn register_all(broker: &Broker, client: &Client) {
+    let topic_config_serialize_wrapper = broker.topics.snapshot();
+    register(broker, client, RegisterBrokerBody { topic_config_serialize_wrapper, ..Default::default() });
+}
+
+fn register_topics(broker: &Broker, client: &Client, topics: HashMap<String, Arc<TopicConfig>>) {
+    // Name servers pass over a version that they have. A topic that was made while the last registration was put
+    // together may already be counted in its version without being in it.
+    if broker.registration.told.lock().as_ref() == Some(&broker.topics.version()) {
+        broker.topics.count_change(broker.clock.now_ms());
+    }
+    let mut body = RegisterBrokerBody::default();
+    body.topic_config_serialize_wrapper.data_version = broker.topics.version();
+    body.topic_config_serialize_wrapper.topic_config_table =
+        topics.into_iter().map(|(name, topic)| (name, (*topic).clone())).collect();
+    register(broker, client, body);
+}
+
+fn register(broker: &Broker, client: &Client, mut body: RegisterBrokerBody) {
+    let config = broker.config();
+    // The broker's own permission caps those of its topics.
+    for topic in body.topic_config_serialize_wrapper.topic_config_table.values_mut() {
+        topic.perm &= config.broker_permission | super::permission::INHERIT;
+    }
+    let version = body.topic_config_serialize_wrapper.data_version;
+    *broker.registration.told.lock() = Some(version);
+    let bytes = body.encode(config.compressed_register);
+    let request = Request::RegisterBroker(RegisterBroker {
+        broker_name: config.broker_name.as_str().into(),
+        broker_addr: broker.address().into(),
+        cluster_name: config.broker_cluster_name.as_str().into(),
+        ha_server_addr: Some(broker.ha_address().into()),
+        broker_id: config.broker_id,
+        compressed: config.compressed_register,
+        body_crc32: register_broker_crc(&bytes),
+        heartbeat_timeout_millis: None,
+        enable_acting_master: None,
+        body: &bytes,
+    });
+    tell_each(broker, |address| {
+        if !config.force_register && is_up_to_date(&config, broker, client, address, &version) {
+            return;
+        }
+        match call(&config, client, address, &request) {
+            Ok(reply) => take_over_orders(broker, &reply),
+            Err(error) => tracing::warn!(address, %error, "registration with the name server failed"),
+        }
+    });
+}
+
+fn call(config: &BrokerConfig, client: &Client, address: &str, request: &Request<'_>) -> Result<Reply> {
+    let timeout = Duration::from_millis(config.register_broker_timeout_mills.max(1) as u64);
+    let reply = client.call(address, request, timeout)?;
+    let frame = reply.frame();
+    match ResponseCode(frame.code) {
+        ResponseCode::SUCCESS => {
+            drop(frame);
+            Ok(reply)
+        }
+        code => Err(Error::remote("register broker", code.0, frame.remark.as_deref().unwrap_or(""))),
+    }
+}
+
+/// Asks a name server whether it has this version of the topics already (QUERY_DATA_VERSION, 322).
+fn is_up_to_date(
+    config: &BrokerConfig,
+    broker: &Broker,
+    client: &Client,
+    address: &str,
+    version: &DataVersion,
+) -> bool {
+    let request = Request::QueryDataVersion(QueryDataVersion {
+        broker_name: config.broker_name.as_str().into(),
+        broker_addr: broker.address().into(),
+        cluster_name: config.broker_cluster_name.as_str().into(),
+        broker_id: config.broker_id,
+        body: Some(*version),
+    });
+    match call(config, client, address, &request) {
+        Ok(reply) => reply.frame().fields.get("changed").as_deref() == Some("false"),
+        Err(_) => false,
+    }
+}
+
+/// Name servers answer with their table of ordered topics.
+fn take_over_orders(broker: &Broker, reply: &Reply) {
+    let frame = reply.frame();
+    if frame.body.is_empty() {
+        return;
+    }
+    if let Ok(orders) = json::from_slice::<KvTable>(frame.body) {
+        broker.topics.mark_ordered(&|topic| orders.table.contains_key(topic));
+    }
+}
+
+/// Says goodbye to every name server (UNREGISTER_BROKER, 104).
+pub(crate) fn unregister(broker: &Broker) {
+    let Some(client) = broker.registration.client.lock().take() else { return };
+    let config = broker.config();
+    let request = Request::UnregisterBroker(UnregisterBroker {
+        broker_name: config.broker_name.as_str().into(),
+        broker_addr: broker.address().into(),
+        cluster_name: config.broker_cluster_name.as_str().into(),
+        broker_id: config.broker_id,
+    });
+    tell_each(broker, |address| {
+        if let Err(error) = client.call(address, &request, GOODBYE) {
+            tracing::warn!(address, %error, "the name server did not take the goodbye");
+        }
+    });
+}

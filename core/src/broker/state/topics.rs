@@ -1,0 +1,224 @@
+//! The topics of a broker, in `config/topics.json`. Apache's name: TopicConfigManager.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::config::BrokerConfig;
+use crate::wire::body::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
+use crate::wire::{json, ResponseCode, SendMessage};
+use crate::Result;
+
+use super::super::handler::{refuse, Refusal};
+use super::super::{names, permission, Broker};
+use super::{next_version, StateFile};
+
+/// Every topic of the broker by name. All methods from any thread.
+pub(crate) struct Topics {
+    table: RwLock<HashMap<String, Arc<TopicConfig>>>,
+    version: Mutex<DataVersion>,
+    /// Held while the file is written, so that an older state never replaces a newer one.
+    file: Mutex<StateFile>,
+}
+
+impl Topics {
+    /// Loads the table and adds the topics that every broker has.
+    pub fn open(root: &Path, config: &BrokerConfig, now_ms: i64) -> Result<Self> {
+        let file = StateFile::new(root, "topics.json");
+        let saved = file.load::<TopicConfigSerializeWrapper>()?;
+        let is_new = saved.is_none();
+        let saved = saved.unwrap_or_default();
+        let mut version = saved.data_version;
+        let mut table: HashMap<_, _> =
+            saved.topic_config_table.into_iter().map(|(name, topic)| (name, Arc::new(topic))).collect();
+        let mut added = is_new;
+        for topic in system_topics(config) {
+            table.entry(topic.topic_name.clone()).or_insert_with(|| {
+                added = true;
+                Arc::new(topic)
+            });
+        }
+        if added {
+            next_version(&mut version, now_ms);
+        }
+        let topics =
+            Topics { table: RwLock::new(table), version: Mutex::new(version), file: Mutex::new(file) };
+        if added {
+            topics.save();
+        }
+        Ok(topics)
+    }
+
+    /// The topic `name`.
+    pub fn find(&self, name: &str) -> Option<Arc<TopicConfig>> {
+        self.table.read().get(name).cloned()
+    }
+
+    /// All topics with their version, as they are registered and saved.
+    pub fn snapshot(&self) -> TopicConfigSerializeWrapper {
+        let table = self.table.read();
+        let topics: BTreeMap<_, _> =
+            table.iter().map(|(name, topic)| (name.clone(), (**topic).clone())).collect();
+        TopicConfigSerializeWrapper {
+            topic_config_table: topics,
+            data_version: *self.version.lock(),
+            ..Default::default()
+        }
+    }
+
+    /// The version of the table.
+    pub fn version(&self) -> DataVersion {
+        *self.version.lock()
+    }
+
+    /// Raises the version as a change would.
+    pub fn count_change(&self, now_ms: i64) {
+        next_version(&mut self.version.lock(), now_ms);
+    }
+
+    /// The topic of a send: an existing one, or one made from the template the client names, if that allows it.
+    pub fn find_or_create_for_send(
+        &self,
+        broker: &Broker,
+        request: &SendMessage<'_>,
+    ) -> Result<Arc<TopicConfig>, Refusal> {
+        if let Some(topic) = self.find(&request.topic) {
+            return Ok(topic);
+        }
+        if let Some(group) = request.topic.strip_prefix(names::RETRY_PREFIX) {
+            return Ok(self.retry(broker, group, 1));
+        }
+        let made = self.made_from_template(broker, request);
+        made.map(|topic| self.create(broker, topic)).ok_or_else(|| {
+            let topic = &request.topic;
+            let remark = format!(
+                "topic[{topic}] not exist, apply first please! (create it, or set autoCreateTopicEnable=true)"
+            );
+            refuse(ResponseCode::TOPIC_NOT_EXIST, remark)
+        })
+    }
+
+    fn made_from_template(&self, broker: &Broker, request: &SendMessage<'_>) -> Option<TopicConfig> {
+        let template = self.find(&request.default_topic)?;
+        let perm = match template.topic_name == names::AUTO_CREATE_TOPIC {
+            // The template outlives the setting in topics.json, so the setting has the last word.
+            true if !broker.config().auto_create_topic_enable => template.perm & !permission::INHERIT,
+            _ => template.perm,
+        };
+        if !permission::inheritable(perm) {
+            return None;
+        }
+        let queues = request.default_topic_queue_nums.min(template.write_queue_nums).max(1);
+        tracing::info!(topic = %request.topic, queues, "topic created by a send");
+        Some(topic(&request.topic, queues, perm & !permission::INHERIT))
+    }
+
+    /// The retry topic of a group, made when missing.
+    pub fn retry(&self, broker: &Broker, group: &str, queues: i32) -> Arc<TopicConfig> {
+        let name = format!("{}{group}", names::RETRY_PREFIX);
+        self.find_or_create(broker, name, queues.max(1))
+    }
+
+    /// The dead-letter topic of a group, made when missing.
+    pub fn dead_letters(&self, broker: &Broker, group: &str) -> Arc<TopicConfig> {
+        let name = format!("{}{group}", names::DEAD_LETTER_PREFIX);
+        self.find_or_create(broker, name, 1)
+    }
+
+    fn find_or_create(&self, broker: &Broker, name: String, queues: i32) -> Arc<TopicConfig> {
+        match self.find(&name) {
+            Some(topic) => topic,
+            None => self.create(broker, topic(&name, queues, permission::READ | permission::WRITE)),
+        }
+    }
+
+    fn create(&self, broker: &Broker, made: TopicConfig) -> Arc<TopicConfig> {
+        let name = made.topic_name.clone();
+        let topic = {
+            let mut table = self.table.write();
+            // Another thread may have made it since we looked.
+            if let Some(there) = table.get(&name) {
+                return there.clone();
+            }
+            let topic = Arc::new(made);
+            table.insert(name, topic.clone());
+            next_version(&mut self.version.lock(), broker.clock.now_ms());
+            topic
+        };
+        self.save();
+        broker.registration.topic_changed(broker, &topic);
+        topic
+    }
+
+    /// Creates a topic or replaces its settings.
+    pub fn put(&self, broker: &Broker, changed: TopicConfig) {
+        let topic = Arc::new(changed);
+        self.table.write().insert(topic.topic_name.clone(), topic.clone());
+        next_version(&mut self.version.lock(), broker.clock.now_ms());
+        self.save();
+        broker.registration.topic_changed(broker, &topic);
+    }
+
+    /// Forgets a topic. Returns whether there was one.
+    pub fn remove(&self, broker: &Broker, name: &str) -> bool {
+        let removed = self.table.write().remove(name).is_some();
+        if removed {
+            next_version(&mut self.version.lock(), broker.clock.now_ms());
+            self.save();
+            broker.registration.table_changed(broker);
+        }
+        removed
+    }
+
+    /// Takes over the `order` marks that name servers keep for topics (ORDER_TOPIC_CONFIG).
+    pub fn mark_ordered(&self, ordered: &dyn Fn(&str) -> bool) {
+        let mut table = self.table.write();
+        for topic in table.values_mut() {
+            let order = ordered(&topic.topic_name);
+            if order && !topic.order {
+                Arc::make_mut(topic).order = true;
+            }
+        }
+    }
+
+    fn save(&self) {
+        let file = self.file.lock();
+        file.save(&json::to_vec(&self.snapshot()));
+    }
+}
+
+fn topic(name: &str, queues: i32, perm: i32) -> TopicConfig {
+    TopicConfig {
+        topic_name: name.to_owned(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm,
+        ..TopicConfig::default()
+    }
+}
+
+/// The topics that a broker makes for itself at its start. Reference: protocol.md 13.
+pub(crate) fn system_topics(config: &BrokerConfig) -> Vec<TopicConfig> {
+    use permission::{INHERIT, READ, WRITE};
+    let all = READ | WRITE | INHERIT;
+    let own = |enabled: bool| if enabled { all } else { READ | WRITE };
+    let levels = config.message_delay_level.ms().len() as i32;
+    let mut topics = vec![
+        topic("SELF_TEST_TOPIC", 1, READ | WRITE),
+        topic("BenchmarkTest", 1024, READ | WRITE),
+        topic(&config.broker_cluster_name, 16, own(config.cluster_topic_enable)),
+        topic(&config.broker_name, 1, own(config.broker_topic_enable)),
+        topic("OFFSET_MOVED_EVENT", 1, READ | WRITE),
+        topic(names::SCHEDULE_TOPIC, levels.max(18), READ | WRITE),
+        topic(&format!("{}_REPLY_TOPIC", config.broker_cluster_name), 1, READ | WRITE),
+    ];
+    if config.auto_create_topic_enable {
+        topics.push(topic(names::AUTO_CREATE_TOPIC, config.default_topic_queue_nums, all));
+    }
+    if config.trace_topic_enable {
+        topics.push(topic(&config.msg_trace_topic_name, 1, READ | WRITE));
+    }
+    topics
+}

@@ -1,0 +1,142 @@
+//! Long polling: pulls that found nothing wait here, by queue, until a message lands or their time is up.
+//!
+//! Apache's names: PullRequestHoldService, NotifyMessageArrivingListener.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::net::Ticket;
+use crate::store::Arrival;
+
+use super::pull::OwnedPull;
+use super::{pull, Broker};
+
+/// Queues are spread over this many locks by the hash of their topic, so that arrivals of different topics do not
+/// meet.
+const SHARDS: usize = 16;
+
+/// A pull without its frame: what is needed to run it again, the ticket to answer, and when to give up.
+pub(crate) struct Parked {
+    pub ticket: Ticket,
+    pub pull: OwnedPull,
+    /// Clock milliseconds at which it is answered with what there is.
+    pub deadline_ms: i64,
+}
+
+type Queues = HashMap<i32, Vec<Parked>>;
+
+/// The parked pulls of a broker. All methods from any thread.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    shards: [Mutex<HashMap<String, Queues>>; SHARDS],
+    parked: AtomicUsize,
+}
+
+impl Waiters {
+    fn shard(&self, topic: &str) -> &Mutex<HashMap<String, Queues>> {
+        let hash = topic.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte as usize));
+        &self.shards[hash % SHARDS]
+    }
+
+    /// Pulls waiting now.
+    pub fn len(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, parked: Parked) {
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        let mut shard = self.shard(&parked.pull.topic).lock();
+        let queues = match shard.get_mut(&parked.pull.topic) {
+            Some(queues) => queues,
+            None => shard.entry(parked.pull.topic.clone()).or_default(),
+        };
+        queues.entry(parked.pull.queue_id).or_default().push(parked);
+    }
+
+    /// Takes the pulls of one queue that `wanted` picks, in the order they came.
+    fn take(&self, topic: &str, queue_id: i32, wanted: impl Fn(&Parked) -> bool) -> Vec<Parked> {
+        let mut shard = self.shard(topic).lock();
+        let Some(queue) = shard.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id)) else {
+            return Vec::new();
+        };
+        let (taken, kept) = std::mem::take(queue).into_iter().partition(wanted);
+        *queue = kept;
+        self.count_out(taken)
+    }
+
+    fn count_out(&self, taken: Vec<Parked>) -> Vec<Parked> {
+        self.parked.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken
+    }
+
+    /// Takes every pull that `wanted` picks, of all queues, and forgets queues nobody waits in.
+    fn take_all(&self, wanted: impl Fn(&Parked) -> bool) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            shard.lock().retain(|_, queues| {
+                queues.retain(|_, queue| {
+                    let (out, kept): (Vec<_>, Vec<_>) = std::mem::take(queue).into_iter().partition(&wanted);
+                    taken.extend(out);
+                    *queue = kept;
+                    !queue.is_empty()
+                });
+                !queues.is_empty()
+            });
+        }
+        self.count_out(taken)
+    }
+}
+
+/// Parks a pull. A message that landed between its look into the queue and now answers it at once.
+pub(crate) fn park(broker: &Broker, parked: Parked) {
+    let (topic, queue_id) = (parked.pull.topic.clone(), parked.pull.queue_id);
+    broker.waiters.add(parked);
+    if let Some(bounds) = broker.store.queue_bounds(&topic, queue_id) {
+        run_again(broker, broker.waiters.take(&topic, queue_id, |parked| parked.pull.offset < bounds.end));
+    }
+}
+
+/// A message became readable: answers the pulls of its queue that want it.
+pub(crate) fn arrived(broker: &Broker, arrival: &Arrival<'_>) {
+    if broker.waiters.len() == 0 {
+        return;
+    }
+    let wants = |parked: &Parked| {
+        parked.pull.offset <= arrival.offset && parked.pull.filter.wants_tags(Some(arrival.tags_code))
+    };
+    run_again(broker, broker.waiters.take(arrival.topic, arrival.queue_id, wants));
+}
+
+/// Answers pulls whose time is up, or whose queue holds something after all; drops those whose connection is gone.
+/// Run about once a second.
+pub(crate) fn sweep(broker: &Broker) {
+    if broker.waiters.len() == 0 {
+        return;
+    }
+    let now = broker.clock.now_ms();
+    let moved = |parked: &Parked| {
+        let bounds = broker.store.queue_bounds(&parked.pull.topic, parked.pull.queue_id);
+        bounds.is_some_and(|bounds| parked.pull.offset < bounds.end)
+    };
+    let due = broker.waiters.take_all(|parked| {
+        parked.deadline_ms <= now || !parked.ticket.connection().is_open() || moved(parked)
+    });
+    run_again(broker, due);
+}
+
+/// Answers all waiting pulls with "nothing new" so that clients ask elsewhere; for the shutdown.
+pub(crate) fn release_all(broker: &Broker) {
+    for parked in broker.waiters.take_all(|_| true) {
+        pull::answer_parked(broker, Parked { deadline_ms: i64::MIN, ..parked });
+    }
+}
+
+fn run_again(broker: &Broker, taken: Vec<Parked>) {
+    for parked in taken {
+        if parked.ticket.connection().is_open() {
+            pull::answer_parked(broker, parked);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Processes put together from rooms: a name server, a broker, or both, each behind its listener.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, NamesrvConfig};
+use crate::namesrv::Namesrv;
+use crate::net::{self, Loops};
+use crate::wire::{Response, ResponseCode};
+use crate::Result;
+
+/// In-flight requests get this long to be answered at a shutdown.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// How `ferromq server` is to be started.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Directory of the store; made if missing.
+    pub data: PathBuf,
+    /// Address that is bound and advertised.
+    pub host: String,
+    /// Port of the name server; 0 picks a free one.
+    pub namesrv_port: u16,
+    /// Port of the broker; 0 picks a free one.
+    pub broker_port: u16,
+    /// Further settings of the broker; host, ports, data directory and name server are set from the above.
+    pub broker: BrokerConfig,
+    /// Further settings of the name server.
+    pub namesrv: NamesrvConfig,
+    /// The clock of both; tests give one that they move.
+    pub clock: Clock,
+}
+
+impl ServerOptions {
+    /// A server on 127.0.0.1 with Apache's ports and default settings.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        ServerOptions {
+            data: data.into(),
+            host: "127.0.0.1".into(),
+            namesrv_port: 9876,
+            broker_port: 10911,
+            broker: BrokerConfig::default(),
+            namesrv: NamesrvConfig::default(),
+            clock: Clock::new(),
+        }
+    }
+}
+
+/// A name server and a broker in one process.
+pub struct Server {
+    // Dropped in this order: the broker says goodbye to the name server.
+    broker: BrokerProcess,
+    namesrv: NamesrvProcess,
+}
+
+impl Server {
+    /// Starts both. Returns when both accept and the broker is registered.
+    ///
+    /// # Errors
+    /// When a port is in use, or the data directory is in use or not usable.
+    pub fn start(options: ServerOptions) -> Result<Server> {
+        let loops = Loops::new(event_loops());
+        let ServerOptions { data, host, namesrv_port, broker_port, mut broker, mut namesrv, clock } = options;
+        namesrv.listen_port = namesrv_port;
+        namesrv.bind_address.clone_from(&host);
+        let namesrv = NamesrvProcess::start_on(&loops, namesrv, clock.clone())?;
+        broker.store_path_root_dir = data;
+        broker.bind_address.clone_from(&host);
+        broker.listen_port = broker_port;
+        let advertised =
+            if host == "0.0.0.0" { crate::config::address::local_ipv4().to_string() } else { host };
+        broker.broker_ip1.clone_from(&advertised);
+        broker.broker_ip2 = advertised;
+        // The broker reaches the name server by the address that is bound: on a machine without network both are local.
+        let own = if broker.bind_address == "0.0.0.0" { "127.0.0.1" } else { &broker.bind_address };
+        broker.namesrv_addr = Some(format!("{own}:{}", namesrv.port()));
+        let broker = BrokerProcess::start_on(&loops, broker, clock)?;
+        namesrv.wait_for_broker();
+        Ok(Server { broker, namesrv })
+    }
+
+    /// The name server's port.
+    pub fn namesrv_port(&self) -> u16 {
+        self.namesrv.port()
+    }
+
+    /// The broker's port.
+    pub fn broker_port(&self) -> u16 {
+        self.broker.port()
+    }
+
+    /// Orderly end of both. Idempotent; dropping does it too.
+    ///
+    /// # Errors
+    /// When the store cannot be flushed or closed.
+    pub fn stop(&self) -> Result<()> {
+        let stopped = self.broker.stop();
+        self.namesrv.stop();
+        stopped
+    }
+}
+
+/// A name server behind its listener.
+pub struct NamesrvProcess {
+    namesrv: Arc<Namesrv>,
+    listener: net::Server,
+}
+
+impl NamesrvProcess {
+    /// Starts a name server that listens as its settings say.
+    ///
+    /// # Errors
+    /// When the port is in use or the KV file cannot be read.
+    pub fn start(config: NamesrvConfig) -> Result<NamesrvProcess> {
+        Self::start_on(&Loops::new(event_loops()), config, Clock::new())
+    }
+
+    fn start_on(loops: &Arc<Loops>, config: NamesrvConfig, clock: Clock) -> Result<NamesrvProcess> {
+        let options = net::ServerOptions {
+            host: config.bind_address.clone(),
+            port: config.listen_port,
+            vip: false,
+            limits: net::Limits {
+                idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let namesrv = Namesrv::new(config, clock)?;
+        let listener = net::Server::bind(loops, options, namesrv.clone())?;
+        namesrv.start()?;
+        Ok(NamesrvProcess { namesrv, listener })
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.listener.port()
+    }
+
+    /// Waits until a broker is registered, at most as long as a registration takes; the broker repeats it anyway.
+    fn wait_for_broker(&self) {
+        let step = Duration::from_micros(200);
+        for _ in 0..15_000 {
+            if self.namesrv.broker_count() > 0 {
+                return;
+            }
+            std::thread::sleep(step);
+        }
+    }
+
+    /// Orderly end. Idempotent.
+    pub fn stop(&self) {
+        self.listener.shutdown(DRAIN);
+        self.namesrv.stop();
+    }
+}
+
+impl Drop for NamesrvProcess {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A broker behind its listener.
+pub struct BrokerProcess {
+    broker: Arc<Broker>,
+    listener: net::Server,
+    client: Arc<net::Client>,
+}
+
+impl BrokerProcess {
+    /// Opens the store and starts a broker that listens and registers as its settings say.
+    ///
+    /// # Errors
+    /// When the port is in use, or the data directory is in use or not usable.
+    pub fn start(config: BrokerConfig) -> Result<BrokerProcess> {
+        Self::start_on(&Loops::new(event_loops()), config, Clock::new())
+    }
+
+    fn start_on(loops: &Arc<Loops>, config: BrokerConfig, clock: Clock) -> Result<BrokerProcess> {
+        let options = net::ServerOptions {
+            host: config.bind_address.clone(),
+            port: config.listen_port,
+            vip: true,
+            max_connections: config.max_connections,
+            limits: net::Limits {
+                frame: config.frame_max_length,
+                idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
+                ..Default::default()
+            },
+        };
+        let broker = Broker::open(config, clock)?;
+        let listener = match net::Server::bind(loops, options, broker.clone()) {
+            Ok(listener) => listener,
+            Err(error) => {
+                // The store was opened cleanly; it is left so.
+                broker.close()?;
+                return Err(error);
+            }
+        };
+        let client = net::Client::new(loops, net::ClientOptions::default(), Arc::new(NothingAsked));
+        broker.start(listener.port(), client.clone())?;
+        Ok(BrokerProcess { broker, listener, client })
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.listener.port()
+    }
+
+    /// Orderly end: goodbye to the name servers, answers for what is in flight, everything saved. Idempotent.
+    ///
+    /// # Errors
+    /// When the store cannot be flushed or closed.
+    pub fn stop(&self) -> Result<()> {
+        self.broker.stop();
+        self.listener.shutdown(DRAIN);
+        self.client.shutdown();
+        self.broker.close()
+    }
+}
+
+impl Drop for BrokerProcess {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the broker did not close cleanly");
+        }
+    }
+}
+
+/// One event loop a core.
+fn event_loops() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What a broker as a client of name servers answers to requests of theirs: it expects none.
+struct NothingAsked;
+
+impl net::Service for NothingAsked {
+    fn handle(&self, call: net::Call<'_>) {
+        let code = call.frame.code;
+        let remark = format!(" request type {code} not supported");
+        call.reply(&Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+    }
+}
