@@ -1,5 +1,9 @@
 //! Behaviour over real sockets and files, one module a topic.
 
+mod broker_errors;
+mod broker_groups;
+mod broker_messages;
+mod broker_retry;
 mod namesrv;
 mod net_bad_input;
 mod net_client;
@@ -8,4 +12,5 @@ mod net_support;
 mod rooms;
 mod store_fixture;
 mod store_golden;
+mod support;
 mod wire_golden;

@@ -1,0 +1,155 @@
+//! Delay levels, retries and dead letters, on a clock that the tests move.
+
+use ferromq::wire::{Request, ResponseCode};
+
+use crate::support::{message, send_back, start_server, RawClient, Received};
+
+const MINUTE: u64 = 60;
+/// Delays of retries 1 to 16, in seconds: the last sixteen delay levels.
+const RETRY_DELAYS: [u64; 16] = [
+    10,
+    30,
+    MINUTE,
+    2 * MINUTE,
+    3 * MINUTE,
+    4 * MINUTE,
+    5 * MINUTE,
+    6 * MINUTE,
+    7 * MINUTE,
+    8 * MINUTE,
+    9 * MINUTE,
+    10 * MINUTE,
+    20 * MINUTE,
+    30 * MINUTE,
+    60 * MINUTE,
+    120 * MINUTE,
+];
+
+#[test]
+fn a_delayed_message_comes_after_its_time_and_not_before() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.create_topic("Later", 2);
+    client.produce("Later", 1, b"in 10 s", "DELAY=3 TAGS=A KEYS=k").ok();
+    client.produce("Later", 1, b"now", "").ok();
+    server.pass(9);
+    // Time for a wrong delivery to happen: the schedule thread was woken by the moved clock.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(client.pull_all("Later", 1, 0).len(), 1);
+    server.pass(2);
+    let all = client.await_messages("Later", 1, 2);
+    assert_eq!(all[1].body, b"in 10 s");
+    assert_eq!(all[1].properties.get("TAGS"), Some("A"));
+    assert_eq!(all[1].properties.get("REAL_TOPIC"), Some("Later"));
+    let waiting = client.pull_all("SCHEDULE_TOPIC_XXXX", 2, 0);
+    assert_eq!(waiting.len(), 1, "level 3 waits in queue 2");
+}
+
+#[test]
+fn a_level_above_the_highest_counts_as_the_highest() {
+    let server = start_server("messageDelayLevel=1s 2s 1h");
+    let mut client = server.broker();
+    client.produce("Later", 0, b"x", "DELAY=19").ok();
+    let waiting = client.pull_all("SCHEDULE_TOPIC_XXXX", 2, 0);
+    assert_eq!(waiting[0].properties.get("DELAY"), Some("3"));
+    server.pass(3601);
+    client.await_messages("Later", 0, 1);
+}
+
+#[test]
+fn delayed_messages_survive_restarts_and_come_once() {
+    let mut server = start_server("");
+    for level in [1, 5, 18] {
+        server.broker().produce("Later", 0, &[level], &format!("DELAY={level}")).ok();
+    }
+    server.pass(2);
+    server.broker().await_messages("Later", 0, 1);
+    server.restart();
+    server.pass(3 * 3600);
+    let mut client = server.broker();
+    let all = client.await_messages("Later", 0, 3);
+    assert_eq!(all.iter().map(|message| message.body[0]).collect::<Vec<_>>(), [1, 5, 18]);
+    server.restart();
+    server.pass(24 * 3600);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(server.broker().pull_all("Later", 0, 0).len(), 3);
+}
+
+/// Fails the newest delivery of a message and waits for the next one.
+fn fail(client: &mut RawClient, received: &Received) {
+    client.call(&send_back("G", received, 0)).ok();
+}
+
+#[test]
+fn a_message_that_keeps_failing_is_tried_16_times_and_then_a_dead_letter() {
+    let server = start_server("");
+    let mut client = server.broker();
+    let sent = client.produce("Work", 0, b"poison", "UNIQ_KEY=U TAGS=T KEYS=k").ok();
+    // Pulling makes the group, as a heartbeat would.
+    let first = client.pull("Work", 0, 0).ok().records().remove(0);
+    let mut last = first.clone();
+    for (n, delay) in RETRY_DELAYS.iter().enumerate() {
+        fail(&mut client, &last);
+        let level = client.pull_all("SCHEDULE_TOPIC_XXXX", n as i32 + 2, 0);
+        assert_eq!(level.len(), 1, "retry {} waits in level {}", n + 1, n + 3);
+        server.pass(delay + 1);
+        let retries = client.await_messages("%RETRY%G", 0, n + 1);
+        last = retries[n].clone();
+        assert_eq!(last.reconsume_times, n as i32 + 1);
+        assert_eq!(last.body, b"poison");
+        assert_eq!(last.properties.get("RETRY_TOPIC"), Some("Work"));
+        assert_eq!(last.properties.get("ORIGIN_MESSAGE_ID"), Some(&*sent.field("msgId")));
+        assert_eq!(last.properties.get("UNIQ_KEY"), Some("U"));
+    }
+    assert_eq!(
+        client.pull("%DLQ%G", 0, 0).code(),
+        ResponseCode::TOPIC_NOT_EXIST,
+        "no dead letter yet, no topic"
+    );
+    fail(&mut client, &last);
+    let dead = client.await_messages("%DLQ%G", 0, 1);
+    assert_eq!(dead[0].reconsume_times, 17);
+    assert_eq!(dead[0].body, b"poison");
+    assert_eq!(dead[0].properties.get("DLQ_ORIGIN_TOPIC"), Some("Work"));
+    assert_eq!(dead[0].properties.get("DLQ_ORIGIN_MESSAGE_ID"), Some(&*sent.field("msgId")));
+}
+
+#[test]
+fn the_consumers_own_limit_counts() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.produce("Work", 0, b"x", "").ok();
+    let first = client.pull("Work", 0, 0).ok().records().remove(0);
+    let Request::ConsumerSendMsgBack(mut back) = send_back("G", &first, 0) else { unreachable!() };
+    back.max_reconsume_times = Some(0);
+    client.call(&Request::ConsumerSendMsgBack(back)).ok();
+    assert_eq!(client.await_messages("%DLQ%G", 0, 1).len(), 1);
+}
+
+#[test]
+fn a_client_that_sends_its_retries_itself_meets_the_same_limit() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.produce("Work", 0, b"x", "").ok();
+    client.pull("Work", 0, 0).ok();
+    for (times, topic, count) in [(16, "%RETRY%G", 1), (17, "%DLQ%G", 1)] {
+        let mut retry = message("%RETRY%G", 0, b"again", "RETRY_TOPIC=Work");
+        retry.reconsume_times = times;
+        client.call(&Request::SendMessage(retry)).ok();
+        assert_eq!(client.await_messages(topic, 0, count).len(), count);
+    }
+}
+
+#[test]
+fn sending_back_what_is_not_there_is_refused() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.produce("Work", 0, b"x", "").ok();
+    let mut first = client.pull("Work", 0, 0).ok().records().remove(0);
+    let unknown = client.call(&send_back("NoSuchGroup", &first, 0));
+    assert_eq!(unknown.code(), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST);
+    first.physical_offset += 3;
+    let nothing = client.call(&send_back("G", &first, 0));
+    assert_eq!(nothing.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(nothing.remark().contains(&first.physical_offset.to_string()), "{}", nothing.remark());
+}
