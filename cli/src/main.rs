@@ -1,2 +1,84 @@
-//! The `ferromq` command.
-fn main() {}
+//! The `ferromq` command: name server, broker, or both in one process, and pipes to produce and consume.
+
+mod broker;
+mod namesrv;
+mod process;
+mod server;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// FerroMQ: Apache RocketMQ's name server and broker in one small binary.
+#[derive(Parser)]
+#[command(name = "ferromq", version, arg_required_else_help = true, subcommand_required = true)]
+struct Cli {
+    /// What is written to stderr: error, warn, info, debug, trace, or a filter such as ferromq::store=debug
+    /// [default: the environment's RUST_LOG, else info]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log_level: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Name server and broker in one process; needs no configuration
+    Server(server::Args),
+    /// A name server
+    Namesrv(namesrv::Args),
+    /// A broker that registers with name servers
+    Broker(broker::Args),
+}
+
+/// Why a command ended without success.
+enum Failure {
+    /// It could not do what it should: exit code 1.
+    Failed(ferromq::Error),
+    /// It was not called as it has to be: exit code 2.
+    Usage(String),
+}
+
+impl From<ferromq::Error> for Failure {
+    fn from(error: ferromq::Error) -> Self {
+        Failure::Failed(error)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = log_to_stderr(cli.log_level.as_deref()).and_then(|()| match cli.command {
+        Command::Server(args) => server::run(args),
+        Command::Namesrv(args) => namesrv::run(args),
+        Command::Broker(args) => broker::run(args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => {
+            eprintln!("ferromq: {error}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(text)) => {
+            eprintln!("ferromq: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs go to stderr, so that stdout stays for what a program may read.
+fn log_to_stderr(level: Option<&str>) -> Result<(), Failure> {
+    let from_environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = level.map(str::to_owned).or(from_environment).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        Failure::Usage(format!("log filter {filter:?}: {error}; write for example info or debug"))
+    })?;
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        .init();
+    Ok(())
+}

@@ -1,6 +1,13 @@
-//! What this machine is called, and which address others reach it at: the defaults of `brokerName` and `brokerIP1`.
+//! What this machine is called, which address others reach it at, and where its user's files are: what the defaults of
+//! `brokerName`, `brokerIP1` and the paths come from.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// The user's home directory, where Apache keeps its files by default; the current one if `HOME` is not set.
+pub(super) fn home() -> PathBuf {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).unwrap_or_else(|| ".".into()).into()
+}
 
 /// The host's name; `DEFAULT_BROKER`, as in Apache, where it cannot be found out.
 pub fn host_name() -> String {

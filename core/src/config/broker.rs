@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::address::{host_name, local_ipv4};
+use super::address::{home, host_name, local_ipv4};
 use super::table::settings;
 use super::table::Allowed::{Any, Filled, Range};
 use super::value::{BrokerRole, DelayLevels, DeleteHours, FlushDiskType, Value};
@@ -115,7 +115,7 @@ settings! {
             "Most connections at a time; further ones are closed at once.";
 
         // Store: files.
-        "storePathRootDir" store_path_root_dir: PathBuf = default_root(), Any, AtStart,
+        "storePathRootDir" store_path_root_dir: PathBuf = home().join("store"), Any, AtStart,
             "Directory of all store files.";
         "storePathCommitLog" store_path_commit_log: Option<PathBuf> = None, Any, AtStart,
             "Directory of the commit log; commitlog in the store's directory unless set.";
@@ -189,12 +189,6 @@ fn default_delay_levels() -> DelayLevels {
 
 fn default_delete_hours() -> DeleteHours {
     DeleteHours::read("04").expect("the default is well-formed, as a test checks")
-}
-
-/// Apache keeps the store in the user's home.
-fn default_root() -> PathBuf {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).unwrap_or_else(|| ".".into());
-    PathBuf::from(home).join("store")
 }
 
 #[cfg(test)]

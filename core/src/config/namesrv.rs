@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::address::home;
 use super::table::settings;
 use super::table::Allowed::{Any, Filled, Range};
 
@@ -12,9 +13,9 @@ settings! {
             "Port to listen on; 0 picks a free one.";
         "bindAddress" bind_address: String = "0.0.0.0".into(), Filled, AtStart,
             "Local address to listen on; 0.0.0.0 is every one.";
-        "kvConfigPath" kv_config_path: PathBuf = home("kvConfig.json"), Any, AtStart,
+        "kvConfigPath" kv_config_path: PathBuf = home().join("namesrv/kvConfig.json"), Any, AtStart,
             "File of the KV table.";
-        "configStorePath" config_store_path: PathBuf = home("namesrv.properties"), Any, AtStart,
+        "configStorePath" config_store_path: PathBuf = home().join("namesrv/namesrv.properties"), Any, AtStart,
             "Settings file that changes made by admin requests are kept in; the file read at the start if there was one.";
         "scanNotActiveBrokerInterval" scan_not_active_broker_interval: i64 = 10_000, Range(100, i32::MAX as i64), Live,
             "Milliseconds between two looks for brokers that no longer send heartbeats.";
@@ -42,12 +43,6 @@ impl NamesrvConfig {
     pub fn is_black_listed(&self, key: &str) -> bool {
         self.config_black_list.split(';').any(|listed| listed.trim() == key)
     }
-}
-
-/// Apache keeps the name server's files in the user's home.
-fn home(file: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).unwrap_or_else(|| ".".into());
-    PathBuf::from(home).join("namesrv").join(file)
 }
 
 #[cfg(test)]

@@ -1,0 +1,64 @@
+//! What the long-running commands share: the line that says "ready", signals, and settings files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ferromq::config::NamesrvConfig;
+use ferromq::{Error, ErrorKind};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::Failure;
+
+/// Signals that end the process in an orderly way. Made before anything is started, so that none is missed.
+pub struct Stop(Signals);
+
+impl Stop {
+    /// Takes SIGTERM and SIGINT over from here on.
+    pub fn listen() -> Result<Stop, Failure> {
+        let signals = Signals::new([SIGTERM, SIGINT]);
+        Ok(Stop(signals.map_err(|error| Error::io("start", "signal handler", error))?))
+    }
+
+    /// Says on stdout that the process accepts requests, then waits for a signal. A second signal ends the process at
+    /// once: who presses ^C twice does not want to wait for the shutdown.
+    pub fn wait(mut self, ready: &str) {
+        let mut stdout = std::io::stdout().lock();
+        // A closed stdout is no reason to end: nobody wanted to know.
+        let _unread = writeln!(stdout, "ferromq {} ready: {ready}", env!("CARGO_PKG_VERSION"));
+        let _unread = stdout.flush();
+        drop(stdout);
+        if let Some(signal) = self.0.forever().next() {
+            tracing::info!("{} received, shutting down", name(signal));
+        }
+        std::thread::spawn(move || {
+            if let Some(signal) = self.0.forever().next() {
+                tracing::warn!("{} received again, ending at once", name(signal));
+                std::process::exit(1);
+            }
+        });
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    if signal == SIGINT {
+        "SIGINT"
+    } else {
+        "SIGTERM"
+    }
+}
+
+/// Settings of a name server whose file, if given, is `file`; its findings are logged.
+pub fn namesrv_config(file: Option<&Path>) -> Result<NamesrvConfig, Failure> {
+    let config = file.map_or_else(|| Ok(NamesrvConfig::default()), NamesrvConfig::from_file)?;
+    ferromq::config::report(&config.warnings);
+    Ok(config)
+}
+
+/// `path` as an absolute one, so that it still means the same in messages read elsewhere.
+pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        let context = format!("{} is not usable as a path", path.display());
+        Error::new(ErrorKind::InvalidArgument, "start", context).with_source(error).into()
+    })
+}
