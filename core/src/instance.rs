@@ -131,6 +131,7 @@ impl NamesrvProcess {
         };
         let namesrv = Namesrv::new(config, clock)?;
         let listener = net::Server::bind(loops, options, namesrv.clone())?;
+        namesrv.listening_on(listener.port());
         namesrv.start()?;
         Ok(NamesrvProcess { namesrv, listener })
     }

@@ -144,6 +144,9 @@ pub(crate) fn runtime_info(broker: &Broker) -> Response {
     put("dispatchBehindBytes", store.dispatch_behind().to_string());
     let unflushed = store.max_physical_offset() - store.flushed_offset();
     put("remainHowManyDataToFlush", format!("{unflushed} B"));
+    let [log, queues] = store.disk_use_percent().map(|percent| (percent / 100.0).to_string());
+    put("commitLogDiskRatio", log);
+    put("consumeQueueDiskRatio", queues);
     put("earliestMessageTimeStamp", store.earliest_store_time().to_string());
     put("startAcceptSendRequestTimeStamp", broker.config().start_accept_send_request_time_stamp.to_string());
     put("brokerActive", matches!(store.state(), WriteState::Writable).to_string());

@@ -161,13 +161,18 @@ fn register_consumer(broker: &Broker, member: Member, data: ConsumerData) {
         broker.topics.retry(broker, &name, group.retry_queue_nums);
     }
     let changed = broker.clients.consumers.lock().entry(name.clone()).or_default().beat(member, data);
-    if changed && group.notify_consumer_ids_changed_enable {
+    if changed {
         notify_members(broker, &name);
     }
 }
 
-/// Tells every member of a group to share the queues anew (NOTIFY_CONSUMER_IDS_CHANGED, 40).
+/// Tells every member of a group to share the queues anew (NOTIFY_CONSUMER_IDS_CHANGED, 40), unless the group or the
+/// broker is set not to.
 fn notify_members(broker: &Broker, group: &str) {
+    let wanted = broker.groups.find(group).is_none_or(|group| group.notify_consumer_ids_changed_enable);
+    if !wanted || !broker.config().notify_consumer_ids_changed_enable {
+        return;
+    }
     let members: Vec<_> = {
         let consumers = broker.clients.consumers.lock();
         let Some(group) = consumers.get(group) else { return };
@@ -243,9 +248,7 @@ fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
         !group.members.is_empty()
     });
     for name in changed {
-        if broker.groups.find(&name).is_none_or(|group| group.notify_consumer_ids_changed_enable) {
-            notify_members(broker, &name);
-        }
+        notify_members(broker, &name);
     }
 }
 

@@ -159,10 +159,10 @@ fn turn(broker: &Broker, level: i32) -> Turn {
 fn step(broker: &Broker, level: i32, offset: i64) -> Result<(), Turn> {
     let entry = broker.store.entry(names::SCHEDULE_TOPIC, level - 1, offset).ok_or(Turn::Empty)?;
     let now = broker.clock.now_ms();
-    // The entry's third field is the due time. One further away than the level allows (the clock was set back, or the
-    // levels were changed) is cut.
-    let due = entry.tags_code.min(now.saturating_add(broker.delay.levels_ms[level as usize - 1]));
-    if due > now {
+    // The entry's third field is the due time. One further away than the level allows comes at once, as in Apache:
+    // the level was made shorter, or the clock was set back.
+    let due = entry.tags_code;
+    if due > now && due - now <= broker.delay.levels_ms[level as usize - 1] {
         return Err(Turn::DueAt(due));
     }
     let Some(bytes) = broker.store.record(entry.physical_offset) else {

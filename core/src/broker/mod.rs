@@ -134,6 +134,7 @@ impl Broker {
         let config = self.config();
         // A second start keeps the first address; instance never does that.
         let _ = self.store_host.set(SocketAddr::new(self.early_host.ip(), port));
+        Arc::make_mut(&mut self.config.write()).listen_port = port;
         self.spawn("fmq-tasks", tasks::run)?;
         self.spawn("fmq-delay", delay::run)?;
         if registration::addresses(config.namesrv_addr.as_deref().unwrap_or("")).next().is_some() {
@@ -184,6 +185,7 @@ impl Broker {
     }
 
     fn replace_config(&self, config: BrokerConfig) {
+        self.store.set_retention(store_options::retention(&config));
         *self.config.write() = Arc::new(config);
     }
 

@@ -213,8 +213,7 @@ fn store_batch(
     broker.stats.put(records.len(), request.body.len());
     let ids = MessageIds::Many(offsets.iter().map(|&offset| offset_id(broker, offset)).collect());
     let unique_id = message::property(envelope, property::UNIQ_KEY).map(str::to_owned);
-    let mut header = header(broker, target.queue_id, &first, ids, unique_id.clone());
-    header.batch_uniq_id = unique_id;
+    let header = header(broker, target.queue_id, &first, ids, unique_id);
     Ok(Stored { end: first.end, wait, header })
 }
 

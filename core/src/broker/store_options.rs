@@ -1,12 +1,24 @@
 //! From the broker's settings to the store's: the only place that knows both.
 
 use crate::config::{BrokerConfig, FlushDiskType};
-use crate::store::{FlushMode, StoreOptions};
+use crate::store::{FlushMode, Retention, StoreOptions};
 use crate::wire::body::TopicConfigSerializeWrapper;
 use crate::Result;
 
 use super::names;
 use super::state::StateFile;
+
+/// When files go, which may change while the broker runs.
+pub(super) fn retention(config: &BrokerConfig) -> Retention {
+    Retention {
+        file_reserved_time_hours: config.file_reserved_time as u64,
+        delete_when: config.get("deleteWhen").unwrap_or_default(),
+        disk_max_used_space_ratio: config.disk_max_used_space_ratio,
+        disk_space_clean_forcibly_ratio: config.disk_space_clean_forcibly_ratio,
+        disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
+        clean_file_forcibly_enable: config.clean_file_forcibly_enable,
+    }
+}
 
 /// Topics whose messages are kept: those of the table, and the system's, which some brokers keep out of it.
 fn known(topics: TopicConfigSerializeWrapper) -> Vec<String> {
@@ -22,6 +34,7 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
     let root = config.store_path_root_dir.clone();
     // Only read: the directory is not ours before the store holds its lock.
     let topics = StateFile::new(&root, "topics.json").load::<TopicConfigSerializeWrapper>()?;
+    let retention = retention(config);
     Ok(StoreOptions {
         commit_log_dir: config.store_path_commit_log.clone(),
         mapped_file_size_commit_log: config.mapped_file_size_commit_log,
@@ -40,12 +53,12 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
         flush_interval_consume_queue_ms: config.flush_interval_consume_queue as u64,
         flush_consume_queue_least_pages: config.flush_consume_queue_least_pages,
         flush_consume_queue_thorough_interval_ms: config.flush_consume_queue_thorough_interval as u64,
-        file_reserved_time_hours: config.file_reserved_time as u64,
-        delete_when: config.get("deleteWhen").unwrap_or_default(),
-        disk_max_used_space_ratio: config.disk_max_used_space_ratio,
-        disk_space_clean_forcibly_ratio: config.disk_space_clean_forcibly_ratio,
-        disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
-        clean_file_forcibly_enable: config.clean_file_forcibly_enable,
+        file_reserved_time_hours: retention.file_reserved_time_hours,
+        delete_when: retention.delete_when,
+        disk_max_used_space_ratio: retention.disk_max_used_space_ratio,
+        disk_space_clean_forcibly_ratio: retention.disk_space_clean_forcibly_ratio,
+        disk_space_warning_level_ratio: retention.disk_space_warning_level_ratio,
+        clean_file_forcibly_enable: retention.clean_file_forcibly_enable,
         clean_resource_interval_ms: config.clean_resource_interval as u64,
         max_message_size: config.max_message_size,
         access_message_in_memory_max_ratio: config.access_message_in_memory_max_ratio,

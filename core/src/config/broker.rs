@@ -71,14 +71,10 @@ settings! {
             "Whether messages and send replies ask clients to trace (TRACE_ON).";
 
         // Sending and consuming.
-        "maxMessageSize" max_message_size: usize = 4_194_304, COUNT, Live,
+        "maxMessageSize" max_message_size: usize = 4_194_304, COUNT, AtStart,
             "Largest message body accepted.";
         "startAcceptSendRequestTimeStamp" start_accept_send_request_time_stamp: i64 = 0, Range(0, i64::MAX), Live,
             "Milliseconds since 1970 before which sends are refused.";
-        "rejectTransactionMessage" reject_transaction_message: bool = false, Any, Live,
-            "Whether transactional messages are refused.";
-        "storeReplyMessageEnable" store_reply_message_enable: bool = true, Any, Live,
-            "Whether reply messages are stored as well as passed on.";
         "longPollingEnable" long_polling_enable: bool = true, Any, Live,
             "Whether a pull that finds nothing waits as long as the client allows; otherwise shortPollingTimeMills.";
         "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000, MS, Live,
@@ -87,10 +83,6 @@ settings! {
             "Whether the request code of lite pull is served.";
         "slaveReadEnable" slave_read_enable: bool = false, Any, Live,
             "Whether consumers that lag far behind are sent to a slave.";
-        "disableConsumeIfConsumerReadSlowly" disable_consume_if_consumer_read_slowly: bool = false, Any, Live,
-            "Whether a group that lags more than consumerFallbehindThreshold is switched off.";
-        "consumerFallbehindThreshold" consumer_fallbehind_threshold: i64 = 17_179_869_184, Range(1, i64::MAX), Live,
-            "Bytes of lag at which disableConsumeIfConsumerReadSlowly acts.";
         "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true, Any, Live,
             "Whether the members of a group are told when the group changes.";
         "channelExpiredTimeout" channel_expired_timeout: i64 = 120_000, MS, Live,
@@ -135,7 +127,7 @@ settings! {
         // Store: flushing.
         "flushDiskType" flush_disk_type: FlushDiskType = FlushDiskType::Async, Any, AtStart,
             "When a send is acknowledged: once its message is in the page cache, or once it is on the disk.";
-        "syncFlushTimeout" sync_flush_timeout: i64 = 5_000, MS, Live,
+        "syncFlushTimeout" sync_flush_timeout: i64 = 5_000, MS, AtStart,
             "Longest wait for a synchronous flush.";
         "flushIntervalCommitLog" flush_interval_commit_log: i64 = 500, MS, AtStart,
             "Time between two asynchronous flushes of the commit log.";
@@ -167,18 +159,16 @@ settings! {
             "Whether files may be deleted before their time when the disk is nearly full.";
 
         // Store: reading.
-        "accessMessageInMemoryMaxRatio" access_message_in_memory_max_ratio: u32 = 40, PERCENT, Live,
+        "accessMessageInMemoryMaxRatio" access_message_in_memory_max_ratio: u32 = 40, PERCENT, AtStart,
             "Percent of the machine's memory; messages further from the end than that count as on disk.";
-        "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144, COUNT, Live,
+        "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144, COUNT, AtStart,
             "Most bytes of a pull of messages in memory.";
-        "maxTransferCountOnMessageInMemory" max_transfer_count_on_message_in_memory: usize = 32, COUNT, Live,
+        "maxTransferCountOnMessageInMemory" max_transfer_count_on_message_in_memory: usize = 32, COUNT, AtStart,
             "Most messages of a pull of messages in memory.";
-        "maxTransferBytesOnMessageInDisk" max_transfer_bytes_on_message_in_disk: usize = 65_536, COUNT, Live,
+        "maxTransferBytesOnMessageInDisk" max_transfer_bytes_on_message_in_disk: usize = 65_536, COUNT, AtStart,
             "Most bytes of a pull of messages on disk.";
-        "maxTransferCountOnMessageInDisk" max_transfer_count_on_message_in_disk: usize = 8, COUNT, Live,
+        "maxTransferCountOnMessageInDisk" max_transfer_count_on_message_in_disk: usize = 8, COUNT, AtStart,
             "Most messages of a pull of messages on disk.";
-        "maxFilterMessageSize" max_filter_message_size: usize = 16_000, COUNT, Live,
-            "Bytes of queue entries (20 each) that one filtered pull looks at.";
     }
 }
 

@@ -86,6 +86,11 @@ impl Namesrv {
         }
     }
 
+    /// Tells the port that is listened on, where the settings asked for a free one.
+    pub fn listening_on(&self, port: u16) {
+        Arc::make_mut(&mut self.config.write()).listen_port = port;
+    }
+
     /// The settings as they are now.
     pub fn config(&self) -> Arc<NamesrvConfig> {
         self.config.read().clone()

@@ -63,6 +63,7 @@ use crate::{Error, ErrorKind, Result};
 
 pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
+pub use self::retention::Retention;
 pub use self::types::*;
 
 /// The longest topic, in bytes: it names a directory.
@@ -92,6 +93,8 @@ pub struct Core {
     pub(crate) stopping: AtomicBool,
     /// Something was appended while the timer rested.
     pub(crate) stirred: AtomicBool,
+    /// When files go.
+    pub(crate) retention: RwLock<Retention>,
     /// Start of the log when queues and index were last made to follow it.
     pub(crate) retained_to: AtomicI64,
     report: std::sync::OnceLock<RecoveryReport>,
@@ -171,6 +174,7 @@ impl Core {
             memory_reach: (memory / 100 * u64::from(options.access_message_in_memory_max_ratio)) as i64,
             stopping: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
+            retention: RwLock::new(Retention::from(&options)),
             retained_to: AtomicI64::new(0),
             report: std::sync::OnceLock::new(),
             held: Mutex::new(None),

@@ -2,12 +2,54 @@
 //! they point to.
 
 use super::storage::local_time;
-use super::Core;
+use super::{Core, StoreOptions};
 
 /// Files of the log that one round removes at most.
 const FILES_A_ROUND: usize = 10;
 
+/// When files go. May be changed while the store is open; the fields are those of [`StoreOptions`].
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// Hours that commit-log files are kept.
+    pub file_reserved_time_hours: u64,
+    /// Hours of the day at which expired files go.
+    pub delete_when: String,
+    /// Percent of disk use at which expired files go at any hour.
+    pub disk_max_used_space_ratio: u32,
+    /// Percent of disk use at which files go before their time.
+    pub disk_space_clean_forcibly_ratio: u32,
+    /// Percent of disk use at which writes are refused.
+    pub disk_space_warning_level_ratio: u32,
+    /// Whether files may go before their time.
+    pub clean_file_forcibly_enable: bool,
+}
+
+impl From<&StoreOptions> for Retention {
+    fn from(options: &StoreOptions) -> Self {
+        Retention {
+            file_reserved_time_hours: options.file_reserved_time_hours,
+            delete_when: options.delete_when.clone(),
+            disk_max_used_space_ratio: options.disk_max_used_space_ratio,
+            disk_space_clean_forcibly_ratio: options.disk_space_clean_forcibly_ratio,
+            disk_space_warning_level_ratio: options.disk_space_warning_level_ratio,
+            clean_file_forcibly_enable: options.clean_file_forcibly_enable,
+        }
+    }
+}
+
 impl Core {
+    /// Changes when files go, from the next round on.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.retention.write() = retention;
+    }
+
+    /// Percent in use of the disks of the commit log and of the queues.
+    pub fn disk_use_percent(&self) -> [f64; 2] {
+        let storage = &*self.options.storage;
+        let dirs = [&self.log.dir, &self.options.root];
+        dirs.map(|dir| storage.space(dir).map_or(0.0, |space| space.used_percent()))
+    }
+
     /// One round of retention, as the store's timer does it every `clean_resource_interval_ms`.
     #[doc(alias = "CleanCommitLogService")]
     pub fn run_retention(&self) {
@@ -22,14 +64,15 @@ impl Core {
 
     fn retain(&self, now_or_later: bool) {
         let used = self.note_space();
-        let options = &self.options;
-        let crowded = options.clean_file_forcibly_enable && used > self.forcibly_percent();
+        let rules = self.retention.read().clone();
+        let crowded = rules.clean_file_forcibly_enable
+            && used > f64::from(rules.disk_space_clean_forcibly_ratio.clamp(30, 85));
         let time_is_up = now_or_later
-            || self.is_delete_hour()
-            || used > f64::from(options.disk_max_used_space_ratio.clamp(10, 95));
+            || self.is_delete_hour(&rules)
+            || used > f64::from(rules.disk_max_used_space_ratio.clamp(10, 95));
         if time_is_up || crowded {
             let mut removed = 0;
-            while removed < FILES_A_ROUND && self.remove_oldest(crowded) {
+            while removed < FILES_A_ROUND && self.remove_oldest(&rules, crowded) {
                 removed += 1;
             }
             if removed > 0 {
@@ -40,17 +83,12 @@ impl Core {
         self.follow_log();
     }
 
-    fn forcibly_percent(&self) -> f64 {
-        f64::from(self.options.disk_space_clean_forcibly_ratio.clamp(30, 85))
-    }
-
     /// Looks at the disks of log and queues; past the warning level the store takes no writes. Returns the larger use
     /// in percent.
     fn note_space(&self) -> f64 {
-        let storage = &*self.options.storage;
-        let level = f64::from(self.options.disk_space_warning_level_ratio.clamp(35, 90));
+        let level = f64::from(self.retention.read().disk_space_warning_level_ratio.clamp(35, 90));
         let dirs = [&self.log.dir, &self.options.root];
-        let used = dirs.map(|dir| storage.space(dir).map_or(0.0, |space| space.used_percent()));
+        let used = self.disk_use_percent();
         let (percent, dir) = if used[0] >= used[1] { (used[0], dirs[0]) } else { (used[1], dirs[1]) };
         let mut tail = self.log.tail.lock();
         tail.crowded = (percent > level).then(|| {
@@ -60,16 +98,16 @@ impl Core {
         percent
     }
 
-    fn is_delete_hour(&self) -> bool {
+    fn is_delete_hour(&self, rules: &Retention) -> bool {
         let hour = local_time(self.clock.now_ms())[3];
-        self.options.delete_when.split(';').any(|when| when.trim().parse() == Ok(hour))
+        rules.delete_when.split(';').any(|when| when.trim().parse() == Ok(hour))
     }
 
     /// Removes the oldest file of the log, if its time is over or `anyway`. The file that is written to stays.
-    fn remove_oldest(&self, anyway: bool) -> bool {
+    fn remove_oldest(&self, rules: &Retention, anyway: bool) -> bool {
         let all = self.log.segments.all();
         let [oldest, _, ..] = &all[..] else { return false };
-        let kept_ms = self.options.file_reserved_time_hours.saturating_mul(3_600_000);
+        let kept_ms = rules.file_reserved_time_hours.saturating_mul(3_600_000);
         let modified = oldest.file.modified_ms().unwrap_or(i64::MAX);
         let age = self.clock.now_ms().saturating_sub(modified);
         let expired = age > i64::try_from(kept_ms).unwrap_or(i64::MAX);
