@@ -20,8 +20,8 @@ impl Stop {
         Ok(Stop(signals.map_err(|error| Error::io("start", "signal handler", error))?))
     }
 
-    /// Says on stdout that the process accepts requests, then waits for a signal. A second signal ends the process at
-    /// once: who presses ^C twice does not want to wait for the shutdown.
+    /// Says on stdout that the process accepts requests, then waits for a signal. ^C during the shutdown ends the
+    /// process at once: who presses it does not want to wait.
     pub fn wait(mut self, ready: &str) {
         let mut stdout = std::io::stdout().lock();
         // A closed stdout is no reason to end: nobody wanted to know.
@@ -32,8 +32,9 @@ impl Stop {
             tracing::info!("{} received, shutting down", name(signal));
         }
         std::thread::spawn(move || {
-            if let Some(signal) = self.0.forever().next() {
-                tracing::warn!("{} received again, ending at once", name(signal));
+            // SIGTERM may come more than once for one wish to end: to the process and to its group.
+            if self.0.forever().any(|signal| signal == SIGINT) {
+                tracing::warn!("SIGINT received while shutting down, ending at once");
                 std::process::exit(1);
             }
         });

@@ -542,6 +542,8 @@ fn finish(
     core.dispatcher.store_timestamp.store(state.last_time, std::sync::atomic::Ordering::Release);
     let min = core.log.min();
     for queue in core.queues.all() {
+        // Entries made from the log moved the end of the queue, not what the next append gets.
+        queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
         queue.expire(&core.queues.files, min).map_err(failed)?;
     }
     log_report(&report);
