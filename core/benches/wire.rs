@@ -95,14 +95,14 @@ fn encode_responses() {
     }
 }
 
-/// The fastest of several rounds: what is slower was disturbed.
+/// The fastest of many short rounds: what is slower was disturbed.
 fn measure(name: &str, mut work: impl FnMut()) {
-    const CALLS: u32 = 200_000;
+    const CALLS: u32 = 1_000;
     let round = |work: &mut dyn FnMut()| {
         let start = Instant::now();
         (0..CALLS).for_each(|_| work());
         start.elapsed().as_nanos() as f64 / f64::from(CALLS)
     };
-    let best = (0..15).map(|_| round(&mut work)).fold(f64::MAX, f64::min);
+    let best = (0..1_000).map(|_| round(&mut work)).fold(f64::MAX, f64::min);
     println!("{name:<45} {best:6.0} ns");
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::fields::{Part, Source, Span};
 use super::frame::{Frame, Head};
 use super::writer::FieldWriter;
-use super::{Fields, FrameError, Language};
+use super::{FrameError, Language};
 
 /// Fills `frame` from a binary header.
 pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), FrameError> {
@@ -22,7 +22,7 @@ pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), 
     if !remark.is_empty() {
         frame.remark = Some(Cow::Borrowed(std::str::from_utf8(&header[remark]).unwrap_or_default()));
     }
-    frame.fields = Fields::new(Source::Binary(header));
+    frame.fields.point_to(Source::Binary(header));
     let length = reader.length()?;
     let end = reader.at + length;
     while reader.at < end {
@@ -78,7 +78,9 @@ impl Reader<'_> {
         let range = self.at..self.at + length;
         let bytes =
             self.bytes.get(range.clone()).ok_or_else(|| self.fault("a length beyond the header's end"))?;
-        std::str::from_utf8(bytes).map_err(|_| self.fault("not UTF-8"))?;
+        if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+            return Err(self.fault("not UTF-8"));
+        }
         self.at = range.end;
         Ok(range)
     }

@@ -15,6 +15,8 @@ pub(super) const MAX_FIELDS: usize = 1024;
 pub struct Fields<'a> {
     source: Source<'a>,
     count: usize,
+    /// Whether a name has escapes, which makes finding it a matter of patience.
+    odd_names: bool,
     inline: [Span; INLINE],
     more: Vec<Span>,
 }
@@ -35,12 +37,33 @@ pub(super) struct Span {
     pub value: Part,
 }
 
+impl Span {
+    #[inline(always)]
+    fn is_named(&self, name: &str, source: &[u8]) -> bool {
+        self.name.length as usize == name.len() && {
+            let found = &source[self.name.range()];
+            // Names of one letter, which the commonest request has, are not worth a call that compares memory.
+            found.first() == name.as_bytes().first() && (found.len() == 1 || found == name.as_bytes())
+        }
+    }
+}
+
 /// A piece of the source. Headers are shorter than 2^24 bytes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Part {
     at: u32,
     /// The length, and in the top bit whether there are JSON escapes in it.
     length: u32,
+}
+
+impl<'a> Source<'a> {
+    #[inline]
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Source::Json(text) => text.as_bytes(),
+            Source::Binary(bytes) => bytes,
+        }
+    }
 }
 
 impl Part {
@@ -50,10 +73,18 @@ impl Part {
         Part { at: at as u32, length: (end - at) as u32 | if escaped { Self::ESCAPED } else { 0 } }
     }
 
-    fn is_escaped(self) -> bool {
+    /// Whether there are JSON escapes in it.
+    pub fn is_escaped(self) -> bool {
         self.length & Self::ESCAPED != 0
     }
 
+    /// The piece of a JSON header, escapes not resolved.
+    #[inline]
+    pub fn of(self, header: &str) -> &str {
+        &header[self.range()]
+    }
+
+    #[inline]
     fn range(self) -> std::ops::Range<usize> {
         let at = self.at as usize;
         at..at + (self.length & !Self::ESCAPED) as usize
@@ -72,7 +103,7 @@ impl<'a> Value<'a> {
     pub fn text(self) -> Cow<'a, str> {
         match self.source {
             Source::Json(text) => {
-                let raw = &text[self.part.range()];
+                let raw = self.part.of(text);
                 match self.part.is_escaped() {
                     true => Cow::Owned(json_header::unescape(raw)),
                     false => Cow::Borrowed(raw),
@@ -83,24 +114,14 @@ impl<'a> Value<'a> {
     }
 
     /// The value's bytes in the header, escapes not resolved: enough for numbers and for comparing.
+    #[inline]
     pub(super) fn raw(self) -> &'a [u8] {
-        match self.source {
-            Source::Json(text) => &text.as_bytes()[self.part.range()],
-            Source::Binary(bytes) => &bytes[self.part.range()],
-        }
+        &self.source.bytes()[self.part.range()]
     }
 
     /// Whether this is a value of length 0 in a binary header, which does not tell it from null.
     pub(super) fn is_null(self) -> bool {
         matches!(self.source, Source::Binary(_)) && self.part.length == 0
-    }
-
-    fn is(self, text: &str) -> bool {
-        if self.part.is_escaped() {
-            self.text() == text
-        } else {
-            self.raw() == text.as_bytes()
-        }
     }
 }
 
@@ -110,13 +131,21 @@ impl<'a> Fields<'a> {
         Fields::new(Source::Json(""))
     }
 
-    pub(super) fn new(source: Source<'a>) -> Self {
-        Fields { source, count: 0, inline: [Span::default(); INLINE], more: Vec::new() }
+    fn new(source: Source<'a>) -> Self {
+        Fields { source, count: 0, odd_names: false, inline: [Span::default(); INLINE], more: Vec::new() }
+    }
+
+    /// Sets the bytes that the fields to come point into.
+    pub(super) fn point_to(&mut self, source: Source<'a>) {
+        self.clear();
+        self.source = source;
     }
 
     /// Adds a field; false if there are too many.
     #[must_use]
+    #[inline]
     pub(super) fn push(&mut self, span: Span) -> bool {
+        self.odd_names |= span.name.is_escaped();
         match self.inline.get_mut(self.count) {
             Some(place) => *place = span,
             None if self.count < MAX_FIELDS => self.more.push(span),
@@ -128,6 +157,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn clear(&mut self) {
         self.count = 0;
+        self.odd_names = false;
         self.more.clear();
     }
 
@@ -138,11 +168,33 @@ impl<'a> Fields<'a> {
 
     /// The value of the field `name`. Looks at position `*next` first and leaves it behind the field found: who asks
     /// in the order of the fields finds each at once.
+    #[inline(always)]
     pub(super) fn search(&self, name: &str, next: &mut usize) -> Option<Value<'a>> {
-        let start = (*next).min(self.count);
-        let at = (start..self.count).chain(0..start).find(|at| self.part(self.span(*at).name).is(name))?;
+        let bytes = self.source.bytes();
+        match self.inline[..self.count.min(INLINE)].get(*next) {
+            Some(span) if span.is_named(name, bytes) => {
+                *next += 1;
+                Some(self.part(span.value))
+            }
+            _ => self.search_all(name, next),
+        }
+    }
+
+    #[inline(never)]
+    fn search_all(&self, name: &str, next: &mut usize) -> Option<Value<'a>> {
+        let bytes = self.source.bytes();
+        let inline = &self.inline[..self.count.min(INLINE)];
+        let found = inline.iter().position(|span| span.is_named(name, bytes));
+        let at = found.or_else(|| self.search_patiently(name))?;
         *next = at + 1;
         Some(self.part(self.span(at).value))
+    }
+
+    fn search_patiently(&self, name: &str) -> Option<usize> {
+        if self.more.is_empty() && !self.odd_names {
+            return None;
+        }
+        (0..self.count).find(|at| self.part(self.span(*at).name).text() == name)
     }
 
     /// All fields in their order.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::fields::Value;
+use super::text::decimal;
+use super::writer::Name;
 use super::{DecodeError, FieldWriter, Frame, RequestCode};
 
 /// Defines the fields of a request or response: doc comment, name and type in Rust, name on the wire, all in one line.
@@ -49,7 +51,7 @@ macro_rules! header {
         }
 
         impl<'a> $crate::wire::header::Header<'a> for $name $(<$lifetime>)? {
-            fn read(frame: &$crate::wire::Frame<'a>, of: &'static str) -> Result<Self, $crate::wire::DecodeError> {
+            fn read(frame: &$crate::wire::Frame<'a>, of: &'static str) -> $crate::wire::header::Read<Self> {
                 #[allow(unused_mut, unused_variables, reason = "headers without fields or with one form")]
                 let (mut reader, short) = ($crate::wire::header::Reader::new(frame, of), false);
                 $(
@@ -69,7 +71,10 @@ macro_rules! header {
                 let short = false;
                 $(let short = $crate::wire::header::Form::is_short(self.$form);)?
                 $(
-                    let name = header!(@name short, $wire $(, $short)?);
+                    let name = $crate::wire::writer::Name {
+                        wire: header!(@name short, $wire $(, $short)?),
+                        json: header!(@json short, $wire $(, $short)?),
+                    };
                     $crate::wire::header::FieldValue::write(&self.$field, name, writer);
                 )*
             }
@@ -88,15 +93,22 @@ macro_rules! header {
     };
     (@name $is_short:ident, $wire:literal) => { $wire };
     (@name $is_short:ident, $wire:literal, $short:literal) => { if $is_short { $short } else { $wire } };
+    (@json $is_short:ident, $wire:literal) => { concat!("\"", $wire, "\":\"") };
+    (@json $is_short:ident, $wire:literal, $short:literal) => {
+        if $is_short { concat!("\"", $short, "\":\"") } else { concat!("\"", $wire, "\":\"") }
+    };
     (@read $reader:ident, $name:expr) => { $reader.required($name)? };
     (@read $reader:ident, $name:expr, $default:expr) => { $reader.or($name, $default)? };
 }
 pub(super) use header;
 
+/// What was read, or what is wrong; in a box, so that results of numbers fit into registers.
+pub(super) type Read<T> = Result<T, Box<DecodeError>>;
+
 /// A struct that [`header!`] made.
 pub(super) trait Header<'a>: Sized {
     /// Reads fields and body; `of` is Apache's name of the request for errors.
-    fn read(frame: &Frame<'a>, of: &'static str) -> Result<Self, DecodeError>;
+    fn read(frame: &Frame<'a>, of: &'static str) -> Read<Self>;
     /// Passes all fields to `writer`.
     fn write(&self, writer: &mut FieldWriter<'_>);
     /// Whether there is a field of this wire name.
@@ -130,30 +142,39 @@ impl<'f, 'a> Reader<'f, 'a> {
     }
 
     /// The field, or what stands for it when it is absent, which for most types is nothing.
-    pub fn required<T: FieldValue<'a>>(&mut self, name: &'static str) -> Result<T, DecodeError> {
-        let missing = DecodeError::Missing { of: self.of, field: name };
-        match self.frame.fields.search(name, &mut self.next) {
-            None => T::absent().ok_or(missing),
-            Some(value) if value.is_null() => T::null().ok_or(missing),
-            Some(value) => self.parse(name, value),
-        }
+    #[inline(always)]
+    pub fn required<T: FieldValue<'a>>(&mut self, name: &'static str) -> Read<T> {
+        let value = match self.frame.fields.search(name, &mut self.next) {
+            Some(value) if !value.is_null() => return self.parse(name, value),
+            Some(_) => T::null(),
+            None => T::absent(),
+        };
+        value.ok_or_else(|| self.missing(name))
     }
 
     /// The field, or `default`.
-    pub fn or<T: FieldValue<'a>>(&mut self, name: &'static str, default: T) -> Result<T, DecodeError> {
+    #[inline(always)]
+    pub fn or<T: FieldValue<'a>>(&mut self, name: &'static str, default: T) -> Read<T> {
         match self.frame.fields.search(name, &mut self.next) {
             Some(value) if !value.is_null() => self.parse(name, value),
             _ => Ok(default),
         }
     }
 
-    fn parse<T: FieldValue<'a>>(&self, name: &'static str, value: Value<'a>) -> Result<T, DecodeError> {
-        T::read(value).ok_or_else(|| DecodeError::Invalid {
-            of: self.of,
-            field: name,
-            value: value.text().chars().take(100).collect(),
-            expected: T::EXPECTED,
-        })
+    #[inline(always)]
+    fn parse<T: FieldValue<'a>>(&self, name: &'static str, value: Value<'a>) -> Read<T> {
+        T::read(value).ok_or_else(|| self.invalid(name, value, T::EXPECTED))
+    }
+
+    #[cold]
+    fn invalid(&self, field: &'static str, value: Value<'a>, expected: &'static str) -> Box<DecodeError> {
+        let value = value.text().chars().take(100).collect();
+        Box::new(DecodeError::Invalid { of: self.of, field, value, expected })
+    }
+
+    #[cold]
+    fn missing(&self, field: &'static str) -> Box<DecodeError> {
+        Box::new(DecodeError::Missing { of: self.of, field })
     }
 }
 
@@ -170,7 +191,7 @@ pub(super) trait FieldValue<'a>: Sized {
         Self::absent()
     }
     fn read(value: Value<'a>) -> Option<Self>;
-    fn write(&self, name: &str, writer: &mut FieldWriter<'_>);
+    fn write(&self, name: Name, writer: &mut FieldWriter<'_>);
 }
 
 impl<'a> FieldValue<'a> for Cow<'a, str> {
@@ -184,8 +205,8 @@ impl<'a> FieldValue<'a> for Cow<'a, str> {
         Some(value.text())
     }
 
-    fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
-        writer.text(name, self);
+    fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
+        writer.known(name, self);
     }
 }
 
@@ -203,8 +224,8 @@ macro_rules! owned_text {
                 Some(value.text().into())
             }
 
-            fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
-                writer.text(name, self);
+            fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
+                writer.known(name, self);
             }
         }
     )* };
@@ -216,12 +237,11 @@ macro_rules! number {
         impl FieldValue<'_> for $type {
             const EXPECTED: &'static str = $expected;
 
-            #[inline]
             fn read(value: Value<'_>) -> Option<Self> {
-                std::str::from_utf8(value.raw()).ok()?.parse().ok()
+                decimal(value.raw())?.try_into().ok()
             }
 
-            fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
+            fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
                 writer.int(name, i64::from(*self));
             }
         }
@@ -240,7 +260,7 @@ impl FieldValue<'_> for bool {
         Some(value.raw().eq_ignore_ascii_case(b"true"))
     }
 
-    fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
+    fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
         let text: &[u8] = if *self { b"true" } else { b"false" };
         writer.plain(name, |out| out.extend_from_slice(text));
     }
@@ -257,7 +277,7 @@ impl<'a, T: FieldValue<'a>> FieldValue<'a> for Option<T> {
         T::read(value).map(Some)
     }
 
-    fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
+    fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
         if let Some(value) = self {
             value.write(name, writer);
         }
@@ -266,12 +286,12 @@ impl<'a, T: FieldValue<'a>> FieldValue<'a> for Option<T> {
 
 /// A type that a body can have.
 pub(super) trait Body<'a>: Sized {
-    fn read(frame: &Frame<'a>) -> Result<Self, DecodeError>;
+    fn read(frame: &Frame<'a>) -> Read<Self>;
     fn bytes(&self) -> Cow<'_, [u8]>;
 }
 
 impl<'a> Body<'a> for &'a [u8] {
-    fn read(frame: &Frame<'a>) -> Result<Self, DecodeError> {
+    fn read(frame: &Frame<'a>) -> Read<Self> {
         Ok(frame.body)
     }
 
@@ -282,7 +302,7 @@ impl<'a> Body<'a> for &'a [u8] {
 
 /// A body that may be empty.
 impl<'a, T: Body<'a>> Body<'a> for Option<T> {
-    fn read(frame: &Frame<'a>) -> Result<Self, DecodeError> {
+    fn read(frame: &Frame<'a>) -> Read<Self> {
         if frame.body.is_empty() {
             return Ok(None);
         }
@@ -298,8 +318,8 @@ impl<'a, T: Body<'a>> Body<'a> for Option<T> {
 macro_rules! json_bodies {
     ($($type:ty)*) => { $(
         impl<'a> Body<'a> for $type {
-            fn read(frame: &Frame<'a>) -> Result<Self, DecodeError> {
-                let fault = |reason: String| DecodeError::Body { code: frame.request_code(), reason };
+            fn read(frame: &Frame<'a>) -> Read<Self> {
+                let fault = |reason: String| Box::new(DecodeError::Body { code: frame.request_code(), reason });
                 super::json::from_slice(frame.body).map_err(|error| fault(error.to_string()))
             }
 

@@ -32,6 +32,7 @@ mod request;
 mod reset;
 mod response;
 mod send;
+mod text;
 mod topic;
 mod transaction;
 mod writer;

@@ -44,10 +44,10 @@ macro_rules! requests {
                 Ok(match frame.request_code() {
                     $(RequestCode::$plain_code => Request::$plain,)*
                     $(RequestCode::$typed_code => {
-                        Request::$typed(Header::read(frame, stringify!($typed_code))?)
+                        Request::$typed(Header::read(frame, stringify!($typed_code)).map_err(|error| *error)?)
                     })*
                     $($(RequestCode::$formed_code => {
-                        Request::$formed(Header::read(frame, stringify!($formed_code))?)
+                        Request::$formed(Header::read(frame, stringify!($formed_code)).map_err(|error| *error)?)
                     })+)*
                     code => Request::Other { code },
                 })

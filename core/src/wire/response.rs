@@ -141,7 +141,7 @@ macro_rules! responses {
             impl $type {
                 /// Reads the fields of a response.
                 pub fn decode(frame: &Frame<'_>) -> Result<Self, DecodeError> {
-                    Header::read(frame, stringify!($code))
+                    Header::read(frame, stringify!($code)).map_err(|error| *error)
                 }
             }
         )*

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::message::OffsetId;
 
 use super::header::{header, FieldValue, Form};
+use super::writer::Name;
 use super::{FieldWriter, Frame, RequestCode, Value};
 
 header! {
@@ -120,9 +121,9 @@ impl FieldValue<'_> for MessageIds {
         Some(MessageIds::Text(value.text().into()))
     }
 
-    fn write(&self, name: &str, writer: &mut FieldWriter<'_>) {
+    fn write(&self, name: Name, writer: &mut FieldWriter<'_>) {
         match self {
-            MessageIds::Text(text) => writer.text(name, text),
+            MessageIds::Text(text) => writer.known(name, text),
             _ => writer.plain(name, |out| self.write_to(out)),
         }
     }

@@ -9,7 +9,7 @@
 //! | `"\x41\v\0\'"`, half a surrogate pair, control characters | the same text in JSON's escapes, U+FFFD |
 //! | `NaN`, `Infinity` | `null` |
 
-use super::super::json_header::push_string;
+use super::super::text::push_string;
 use super::JsonError;
 
 /// Objects and lists inside each other.
