@@ -127,13 +127,13 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::UnlockBatchMq(unlock) => locks::unlock(broker, &unlock).into(),
         Request::ViewMessageById(view) => query::view(broker, &view).into(),
         Request::QueryMessage(ask) => query::by_key(broker, &ask).into(),
+        Request::UpdateAndCreateTopic(topic) => topic_admin::update(broker, caller, &topic),
         request => route_admin(broker, caller, request).into(),
     }
 }
 
 fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Response {
     match request {
-        Request::UpdateAndCreateTopic(topic) => topic_admin::update(broker, caller, &topic),
         Request::DeleteTopicInBroker(topic) => topic_admin::delete(broker, caller, &topic),
         Request::GetAllTopicConfig(_) => topic_admin::all(broker),
         Request::GetTopicStatsInfo(ask) => topic_admin::stats(broker, &ask),

@@ -139,6 +139,8 @@ impl Broker {
         self.spawn("fmq-delay", delay::run)?;
         if registration::addresses(config.namesrv_addr.as_deref().unwrap_or("")).next().is_some() {
             self.spawn("fmq-register", move |broker| registration::run(broker, client))?;
+        } else {
+            self.registration.nobody_tells();
         }
         Ok(())
     }

@@ -11,9 +11,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::config::BrokerConfig;
-use crate::net::{Client, Reply};
+use crate::net::{Client, Reply, Ticket};
 use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody, TopicConfig};
-use crate::wire::{json, QueryDataVersion, RegisterBroker, Request, ResponseCode, UnregisterBroker};
+use crate::wire::{
+    json, QueryDataVersion, RegisterBroker, Request, Response, ResponseCode, UnregisterBroker,
+};
 use crate::{Error, Result};
 
 use super::Broker;
@@ -30,6 +32,10 @@ struct Pending {
     all: bool,
     /// Topics to tell alone.
     topics: HashMap<String, Arc<TopicConfig>>,
+    /// Who is answered once this was told.
+    tickets: Vec<Ticket>,
+    /// Nobody will tell anything any more, or ever did.
+    nobody_tells: bool,
 }
 
 /// State of the registration thread.
@@ -55,6 +61,29 @@ impl Registration {
         self.wake(broker);
     }
 
+    /// Answers SUCCESS once the name servers were told, or tried, what changed before this call: who makes a topic
+    /// finds its route right after. At once if there are no name servers.
+    pub fn answer_when_told(&self, broker: &Broker, ticket: Ticket) {
+        let mut pending = self.pending.lock();
+        if pending.nobody_tells {
+            drop(pending);
+            return ticket.reply(&Response::ok());
+        }
+        pending.tickets.push(ticket);
+        drop(pending);
+        self.wake(broker);
+    }
+
+    /// There is no thread that tells, or it ended: answers who waits, now and from now on.
+    pub fn nobody_tells(&self) {
+        let left = {
+            let mut pending = self.pending.lock();
+            pending.nobody_tells = true;
+            std::mem::take(&mut pending.tickets)
+        };
+        left.into_iter().for_each(|ticket| ticket.reply(&Response::ok()));
+    }
+
     fn wake(&self, broker: &Broker) {
         self.woken.store(true, Ordering::Release);
         broker.clock.wake();
@@ -74,12 +103,14 @@ pub(crate) fn run(broker: &Broker, client: Arc<Client>) {
         } else if !pending.topics.is_empty() {
             register_topics(broker, &client, pending.topics);
         }
+        pending.tickets.into_iter().for_each(|ticket| ticket.reply(&Response::ok()));
         let period = broker.config().register_name_server_period.clamp(*PERIOD_MS.start(), *PERIOD_MS.end());
         let woken = || broker.is_stopping() || registration.woken.load(Ordering::Acquire);
         if broker.clock.wait_until(broker.clock.now_ms() + period, woken) {
             registration.pending.lock().all = true;
         }
     }
+    registration.nobody_tells();
 }
 
 /// The addresses in a `;` separated list.

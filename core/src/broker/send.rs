@@ -123,7 +123,7 @@ fn redirect_dead(
         return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     };
     let own = request.max_reconsume_times.filter(|_| caller.version >= VERSION_WITH_MAX_RECONSUME);
-    if request.reconsume_times <= own.unwrap_or(group.retry_max_times) {
+    if request.reconsume_times < own.unwrap_or(group.retry_max_times) {
         return Ok(target);
     }
     let dead_letters = broker.topics.dead_letters(broker, group_name);

@@ -3,33 +3,40 @@
 use crate::wire::body::{MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable};
 use crate::wire::{self, Response, ResponseCode};
 
-use super::handler::{json, old_json, refused, Caller};
+use super::handler::{json, old_json, refuse, refused, Answer, Caller, Refusal};
 use super::{names, Broker};
 
-/// UPDATE_AND_CREATE_TOPIC (17).
+/// UPDATE_AND_CREATE_TOPIC (17). Answered when the name servers know, so that the route can be asked for right after.
 pub(crate) fn update(
     broker: &Broker,
     caller: &Caller<'_>,
     request: &wire::UpdateAndCreateTopic<'_>,
-) -> Response {
-    if let Err(why) = names::check_topic(&request.topic) {
-        return refused(ResponseCode::INVALID_PARAMETER, why);
-    }
-    if names::is_system_topic(&request.topic) {
-        let remark = format!("The topic[{}] is conflict with system topic.", request.topic);
-        return refused(ResponseCode::INVALID_PARAMETER, remark);
-    }
-    if let Err(why) = check_numbers(request) {
-        return refused(ResponseCode::INVALID_PARAMETER, why);
-    }
-    let attributes = match request.attributes.as_deref().unwrap_or("").trim() {
-        "" => Default::default(),
-        text => {
-            let remark = format!("topic attributes are not supported by this broker: {text}");
-            return refused(ResponseCode::INVALID_PARAMETER, remark);
+) -> Answer {
+    match checked(request) {
+        Err(refusal) => refusal.into(),
+        Ok(topic) => {
+            let from = caller.remote();
+            tracing::info!(%from, topic = %request.topic, read = topic.read_queue_nums,
+                write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
+            broker.topics.put(broker, topic);
+            let broker = broker.shared();
+            Answer::Later(Box::new(move |ticket| broker.registration.answer_when_told(&broker, ticket)))
         }
-    };
-    let topic = TopicConfig {
+    }
+}
+
+fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refusal> {
+    let invalid = |why: String| refuse(ResponseCode::INVALID_PARAMETER, why);
+    names::check_topic(&request.topic).map_err(invalid)?;
+    if names::is_system_topic(&request.topic) {
+        return Err(invalid(format!("The topic[{}] is conflict with system topic.", request.topic)));
+    }
+    check_numbers(request).map_err(invalid)?;
+    let attributes = request.attributes.as_deref().unwrap_or("").trim();
+    if !attributes.is_empty() {
+        return Err(invalid(format!("topic attributes are not supported by this broker: {attributes}")));
+    }
+    Ok(TopicConfig {
         topic_name: request.topic.to_string(),
         read_queue_nums: request.read_queue_nums,
         write_queue_nums: request.write_queue_nums,
@@ -37,13 +44,8 @@ pub(crate) fn update(
         topic_filter_type: request.topic_filter_type.as_deref().unwrap_or("SINGLE_TAG").to_owned(),
         topic_sys_flag: request.topic_sys_flag.unwrap_or(0),
         order: request.order,
-        attributes,
-    };
-    let from = caller.remote();
-    tracing::info!(%from, topic = %request.topic, read = topic.read_queue_nums, write = topic.write_queue_nums,
-        perm = topic.perm, "topic created or changed");
-    broker.topics.put(broker, topic);
-    Response::ok()
+        ..Default::default()
+    })
 }
 
 /// Apache's limit for queues of a topic would be the wire's 2^31; this many still list and register in a frame.

@@ -132,7 +132,7 @@ fn a_client_that_sends_its_retries_itself_meets_the_same_limit() {
     let mut client = server.broker();
     client.produce("Work", 0, b"x", "").ok();
     client.pull("Work", 0, 0).ok();
-    for (times, topic, count) in [(16, "%RETRY%G", 1), (17, "%DLQ%G", 1)] {
+    for (times, topic, count) in [(15, "%RETRY%G", 1), (16, "%DLQ%G", 1)] {
         let mut retry = message("%RETRY%G", 0, b"again", "RETRY_TOPIC=Work");
         retry.reconsume_times = times;
         client.call(&Request::SendMessage(retry)).ok();
