@@ -10,8 +10,10 @@ pub mod batch;
 mod id;
 pub mod property;
 pub mod sys_flag;
+mod user;
 
 pub use id::{unique_id, unique_id_of, OffsetId};
+pub use user::{Message, StoredMessage};
 
 /// Stands between the name and the value of a property.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;

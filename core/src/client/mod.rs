@@ -1,1 +1,25 @@
-//! The client room.
+//! The client: producers and consumers of a cluster that other processes run.
+//!
+//! - [`Cluster`]: what all producers and consumers towards one cluster share: connections, routes, heartbeats, and the
+//!   one thread that keeps them up to date.
+//! - [`Producer`]: sends, and tries again elsewhere what failed.
+//! - [`Consumer`]: shares the queues of its topics with the other members of its group, pulls ahead, and stores how far
+//!   the group has come. At least once: what was not committed comes again.
+
+mod cluster;
+mod consumer;
+mod heartbeat;
+mod name_servers;
+mod offsets;
+mod producer;
+mod pull;
+mod rebalance;
+mod route;
+mod stored;
+mod subscription;
+mod worker;
+
+pub use cluster::{Cluster, ClusterOptions};
+pub use consumer::{Consumer, ConsumerOptions, StartFrom};
+pub use producer::{Producer, ProducerOptions, SendOptions, SendStatus, Sent};
+pub use subscription::Subscription;

@@ -1,7 +1,7 @@
 //! Listening sockets: addresses, options, free ports, and errors that name the address.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -46,6 +46,16 @@ pub(super) fn listen(host: &str, port: u16, vip: bool) -> Result<Listeners> {
         }
     };
     Ok(Listeners { main, vip })
+}
+
+/// The address of this machine that connections to `address` (`host:port`) start from. Sends nothing.
+pub fn local_ip_towards(address: &str) -> Option<IpAddr> {
+    let target = address.to_socket_addrs().ok()?.next()?;
+    let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    // Connecting a datagram socket only chooses the route.
+    socket.connect(target).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn resolve(host: &str) -> Result<IpAddr> {
@@ -153,6 +163,12 @@ mod tests {
         let error = listen("127.0.0.1", port + 2, true).err();
         // Another test may hold port + 2 itself: then the error names that one.
         assert_eq!(error.as_ref().map(Error::kind), Some(ErrorKind::InUse), "{error:?}");
+    }
+
+    #[test]
+    fn the_local_address_depends_on_the_target() {
+        assert_eq!(local_ip_towards("127.0.0.1:9876"), Some([127, 0, 0, 1].into()));
+        assert_eq!(local_ip_towards("nonsense"), None);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub use call::{Call, Reply, Ticket};
 pub use client::{Client, ClientOptions};
 pub use connection::Connection;
 pub use limits::Limits;
+pub use listen::local_ip_towards;
 pub use loops::Loops;
 pub use server::{Server, ServerOptions};
 

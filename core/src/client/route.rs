@@ -1,0 +1,156 @@
+//! Where the queues of a topic are (protocol reference, section 2.2).
+
+use std::collections::BTreeMap;
+
+use crate::wire::body::{MessageQueue, QueueData, TopicRouteData};
+
+/// Permission bits of a topic on a broker.
+const WRITE: i32 = 2;
+const READ: i32 = 4;
+
+/// Queues that a producer believes a topic to have that the broker is yet to create from the default topic.
+pub(super) const DEFAULT_QUEUES: i32 = 4;
+
+/// The addresses of a broker set by broker id; 0 is the master.
+pub(super) type BrokerSet = BTreeMap<i64, String>;
+
+/// A topic's queues and their brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Route {
+    /// Queues to send to, a broker's side by side.
+    pub publish: Vec<MessageQueue>,
+    /// Queues to consume from, in their order.
+    pub subscribe: Vec<MessageQueue>,
+    /// The broker sets by name.
+    pub brokers: BTreeMap<String, BrokerSet>,
+}
+
+impl Route {
+    pub fn new(topic: &str, data: &TopicRouteData) -> Route {
+        let brokers: BTreeMap<String, BrokerSet> =
+            data.broker_datas.iter().map(|set| (set.broker_name.clone(), set.broker_addrs.clone())).collect();
+        let mut queue_datas: Vec<&QueueData> = data.queue_datas.iter().collect();
+        queue_datas.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
+        let publish = match data.order_topic_conf.as_deref().filter(|conf| !conf.is_empty()) {
+            Some(conf) => ordered(topic, conf),
+            None => {
+                let writable = queue_datas.iter().filter(|data| {
+                    let master = brokers.get(&data.broker_name).and_then(|set| set.get(&0));
+                    data.perm & WRITE != 0 && master.is_some()
+                });
+                writable.flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums)).collect()
+            }
+        };
+        let readable = queue_datas.iter().filter(|data| data.perm & READ != 0);
+        let subscribe =
+            readable.flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums)).collect();
+        Route { publish, subscribe, brokers }
+    }
+
+    /// The route of a topic that does not exist yet, from that of the default topic: a broker that gets a message for
+    /// it creates it.
+    pub fn of_new_topic(topic: &str, default: &TopicRouteData) -> Route {
+        let mut data = default.clone();
+        for queue in &mut data.queue_datas {
+            let count = queue.read_queue_nums.min(DEFAULT_QUEUES);
+            (queue.read_queue_nums, queue.write_queue_nums) = (count, count);
+        }
+        Route { subscribe: Vec::new(), ..Route::new(topic, &data) }
+    }
+
+    /// The queue with number `turn` of an endless round over all, passing over the broker `avoid` if others exist.
+    pub fn queue_in_turn(&self, turn: usize, avoid: Option<&str>) -> Option<&MessageQueue> {
+        let count = self.publish.len();
+        let in_turn = (turn..).take(count).map(|turn| &self.publish[turn % count]);
+        let mut others = in_turn.filter(|queue| avoid != Some(queue.broker_name.as_str()));
+        others.next().or_else(|| self.publish.get(turn % count.max(1)))
+    }
+}
+
+fn queues<'a>(topic: &'a str, broker: &'a str, count: i32) -> impl Iterator<Item = MessageQueue> + 'a {
+    (0..count).map(move |queue_id| MessageQueue { topic: topic.into(), broker_name: broker.into(), queue_id })
+}
+
+/// Reads `broker-a:4;broker-b:4`; what is malformed is left out.
+fn ordered(topic: &str, conf: &str) -> Vec<MessageQueue> {
+    let brokers = conf.split(';').filter_map(|part| part.split_once(':'));
+    let counted = brokers.filter_map(|(broker, count)| Some((broker, count.trim().parse().ok()?)));
+    counted.flat_map(|(broker, count)| queues(topic, broker.trim(), count).collect::<Vec<_>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::body::BrokerData;
+
+    fn data(queues: &[(&str, i32, i32, i32)], brokers: &[(&str, &[i64])]) -> TopicRouteData {
+        let queue = |(name, read, write, perm): &(&str, i32, i32, i32)| QueueData {
+            broker_name: name.to_string(),
+            read_queue_nums: *read,
+            write_queue_nums: *write,
+            perm: *perm,
+            ..QueueData::default()
+        };
+        let broker = |(name, ids): &(&str, &[i64])| BrokerData {
+            broker_name: name.to_string(),
+            broker_addrs: ids.iter().map(|id| (*id, format!("{name}-{id}:1"))).collect(),
+            ..BrokerData::default()
+        };
+        TopicRouteData {
+            queue_datas: queues.iter().map(queue).collect(),
+            broker_datas: brokers.iter().map(broker).collect(),
+            ..TopicRouteData::default()
+        }
+    }
+
+    fn names(queues: &[MessageQueue]) -> Vec<String> {
+        queues.iter().map(|queue| format!("{}{}", queue.broker_name, queue.queue_id)).collect()
+    }
+
+    #[test]
+    fn permissions_and_masters_decide() {
+        let data = data(
+            &[("d", 1, 1, 6), ("a", 2, 1, 6), ("b", 1, 1, 4), ("c", 1, 1, 2), ("s", 1, 1, 6)],
+            &[("a", &[0, 1]), ("b", &[0]), ("c", &[0]), ("d", &[0]), ("s", &[1])],
+        );
+        let route = Route::new("T", &data);
+        assert_eq!(names(&route.publish), ["a0", "c0", "d0"]);
+        assert_eq!(names(&route.subscribe), ["a0", "a1", "b0", "d0", "s0"]);
+        assert!(route.subscribe.is_sorted());
+        assert_eq!(route.brokers["a"][&1], "a-1:1");
+    }
+
+    #[test]
+    fn an_order_configuration_counts_instead() {
+        let mut data = data(&[("a", 4, 4, 6)], &[("a", &[0])]);
+        data.order_topic_conf = Some("a:1; b:2;nonsense;c:x".into());
+        assert_eq!(names(&Route::new("T", &data).publish), ["a0", "b0", "b1"]);
+    }
+
+    #[test]
+    fn a_new_topic_gets_few_queues_of_the_default_topic() {
+        let route =
+            Route::of_new_topic("New", &data(&[("a", 8, 8, 7), ("b", 2, 8, 7)], &[("a", &[0]), ("b", &[0])]));
+        assert_eq!(names(&route.publish), ["a0", "a1", "a2", "a3", "b0", "b1"]);
+        assert!(route.publish.iter().all(|queue| queue.topic == "New"));
+        assert!(route.subscribe.is_empty());
+    }
+
+    #[test]
+    fn turns_go_round_and_pass_over_a_failed_broker() {
+        let route = Route::new("T", &data(&[("a", 2, 2, 6), ("b", 2, 2, 6)], &[("a", &[0]), ("b", &[0])]));
+        let turn = |turn, avoid| {
+            let queue = route.queue_in_turn(turn, avoid).unwrap();
+            format!("{}{}", queue.broker_name, queue.queue_id)
+        };
+        assert_eq!(
+            (0..5).map(|number| turn(number, None)).collect::<Vec<_>>(),
+            ["a0", "a1", "b0", "b1", "a0"]
+        );
+        assert_eq!(turn(0, Some("a")), "b0");
+        assert_eq!(turn(3, Some("b")), "a0");
+        let alone = Route::new("T", &data(&[("a", 2, 2, 6)], &[("a", &[0])]));
+        assert_eq!(alone.queue_in_turn(1, Some("a")).unwrap().queue_id, 1);
+        assert!(Route::default().queue_in_turn(7, None).is_none());
+    }
+}

@@ -1,0 +1,149 @@
+//! From the record in a pull response to the message that the user gets.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::read::ZlibDecoder;
+
+use crate::message::{property, sys_flag, OffsetId, Properties, StoredMessage};
+use crate::record::RecordView;
+use crate::{Error, ErrorKind, Result};
+
+/// A compressed body that would unpack to more than this is refused: 16 times what a broker takes by default.
+const MAX_UNPACKED: u64 = 64 << 20;
+
+/// Reads a record that a pull brought; `bytes` hold it alone.
+pub(super) fn stored_message(bytes: &Bytes, broker_name: &str) -> Result<StoredMessage> {
+    let record = RecordView::parse(bytes)?;
+    let wrong = |kind, what: String| {
+        let place = format!("{} queue {} at {broker_name}", record.topic(), record.queue_id());
+        Error::new(kind, "read message", format!("{place}, offset {}: {what}", record.queue_offset()))
+    };
+    if !record.body_crc_matches() {
+        return Err(wrong(
+            ErrorKind::Corrupt,
+            "the body does not have the checksum it was stored with".into(),
+        ));
+    }
+    let body = bytes.slice_ref(record.body());
+    let body = if record.sys_flag() & sys_flag::COMPRESSED == 0 {
+        body
+    } else {
+        unpack(&body, record.sys_flag()).map_err(|(kind, what)| wrong(kind, what))?
+    };
+    let properties = Properties::parse(record.properties());
+    // A message that was sent back stands in the retry topic, and is the user's under its own.
+    let topic = properties.get(property::RETRY_TOPIC).unwrap_or(record.topic()).to_string();
+    let offset_id = OffsetId { host: record.store_host(), physical_offset: record.physical_offset() };
+    Ok(StoredMessage {
+        topic,
+        body,
+        flag: record.flag(),
+        broker_name: broker_name.into(),
+        queue_id: record.queue_id(),
+        queue_offset: record.queue_offset(),
+        physical_offset: record.physical_offset(),
+        offset_id: offset_id.to_string(),
+        sys_flag: record.sys_flag(),
+        born_timestamp: record.born_timestamp(),
+        born_host: record.born_host(),
+        store_timestamp: record.store_timestamp(),
+        reconsume_times: record.reconsume_times(),
+        properties,
+    })
+}
+
+fn unpack(body: &[u8], flags: i32) -> Result<Bytes, (ErrorKind, String)> {
+    match flags & sys_flag::COMPRESSION_MASK {
+        0 | sys_flag::COMPRESSION_ZLIB => {}
+        other => {
+            let what = format!("compressed by method {other:#x}; zlib is understood");
+            return Err((ErrorKind::Unsupported, what));
+        }
+    }
+    let mut unpacked = Vec::new();
+    let read = ZlibDecoder::new(body).take(MAX_UNPACKED + 1).read_to_end(&mut unpacked);
+    read.map_err(|error| (ErrorKind::Corrupt, format!("the compressed body does not unpack: {error}")))?;
+    if unpacked.len() as u64 > MAX_UNPACKED {
+        return Err((
+            ErrorKind::LimitExceeded,
+            format!("the body unpacks to more than {MAX_UNPACKED} bytes"),
+        ));
+    }
+    Ok(unpacked.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::NewRecord;
+    use flate2::{write::ZlibEncoder, Compression};
+    use std::io::Write;
+
+    fn record(body: &[u8], sys_flag: i32, properties: &[u8]) -> Bytes {
+        let record = NewRecord {
+            topic: "T",
+            queue_id: 3,
+            flag: 7,
+            sys_flag,
+            born_timestamp: 1,
+            born_host: "10.0.0.1:5".parse().unwrap(),
+            store_host: "10.0.0.2:10911".parse().unwrap(),
+            reconsume_times: 2,
+            prepared_transaction_offset: 0,
+            body,
+            properties,
+        };
+        record.encode(41, 1000, 99).into()
+    }
+
+    fn packed(body: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(5));
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn all_fields_arrive() {
+        let bytes = record(b"body", 0, b"TAGS\x01A\x02KEYS\x01k1 k2\x02x\x01y\x02UNIQ_KEY\x01ID\x02");
+        let message = stored_message(&bytes, "broker-a").unwrap();
+        assert_eq!((message.body.as_ref(), message.topic.as_str()), (b"body".as_slice(), "T"));
+        assert_eq!((message.queue_id, message.queue_offset, message.physical_offset), (3, 41, 1000));
+        assert_eq!((message.flag, message.reconsume_times, message.store_timestamp), (7, 2, 99));
+        assert_eq!((message.tag(), message.message_id()), (Some("A"), "ID"));
+        assert_eq!(message.keys().collect::<Vec<_>>(), ["k1", "k2"]);
+        assert_eq!(message.user_properties().collect::<Vec<_>>(), [("x", "y")]);
+        assert_eq!(message.offset_id, "0A00000200002A9F00000000000003E8");
+    }
+
+    #[test]
+    fn a_retried_message_has_its_own_topic_and_one_without_id_that_of_its_place() {
+        let message = stored_message(&record(b"b", 0, b"RETRY_TOPIC\x01Orders\x02"), "b").unwrap();
+        assert_eq!(message.topic, "Orders");
+        assert_eq!(message.message_id(), message.offset_id);
+    }
+
+    #[test]
+    fn compressed_bodies_unpack() {
+        let body = vec![5; 10_000];
+        for flags in [0x1, 0x301] {
+            assert!(stored_message(&record(&packed(&body), flags, b""), "b").unwrap().body == body);
+        }
+        let error = stored_message(&record(&packed(&body), 0x101, b""), "b").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let error = stored_message(&record(b"not packed", 0x1, b""), "b").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.context().contains("T queue 3 at b, offset 41"), "{error}");
+    }
+
+    #[test]
+    fn bombs_and_torn_bodies_are_refused() {
+        let bomb = packed(&vec![0; MAX_UNPACKED as usize + 1]);
+        let error = stored_message(&record(&bomb, 0x1, b""), "b").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        let mut bytes = record(b"body", 0, b"").to_vec();
+        let at = bytes.windows(4).position(|window| window == b"body").unwrap();
+        bytes[at] ^= 1;
+        assert_eq!(stored_message(&bytes.into(), "b").unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

@@ -1,0 +1,149 @@
+//! What users send and get: [`Message`] and [`StoredMessage`].
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::{check_property, property, Properties};
+use crate::{Error, ErrorKind, Result};
+
+/// A message as a producer makes it: a topic, a body, and what describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The topic, not empty.
+    pub topic: String,
+    /// The body: bytes, whatever they mean.
+    pub body: Bytes,
+    /// A number that is carried and never looked at.
+    pub flag: i32,
+    /// The encoded properties' pairs, those of the user and the reserved ones.
+    pub properties: Properties,
+}
+
+impl Message {
+    /// A message with nothing but topic and body.
+    pub fn new(topic: impl Into<String>, body: impl Into<Bytes>) -> Message {
+        Message { topic: topic.into(), body: body.into(), ..Message::default() }
+    }
+
+    /// With the one tag a message may have: consumers choose by it. `||` in it would be taken literally.
+    #[doc(alias = "setTags")]
+    pub fn with_tag(mut self, tag: &str) -> Result<Message> {
+        self.put(property::TAGS, tag)?;
+        Ok(self)
+    }
+
+    /// With a business key such as an order id, under which the message can be found and told from its duplicates.
+    /// Called again it adds a further one. A key has no spaces, which separate keys.
+    #[doc(alias = "setKeys")]
+    pub fn with_key(mut self, key: &str) -> Result<Message> {
+        if key.contains(' ') {
+            let context = format!("{key:?} holds a space, which separates keys; give each key by itself");
+            return Err(Error::new(ErrorKind::InvalidArgument, "set key", context));
+        }
+        let keys = match self.properties.get(property::KEYS) {
+            Some(keys) => format!("{keys} {key}"),
+            None => key.to_string(),
+        };
+        check_property(property::KEYS, key)?;
+        self.put(property::KEYS, &keys)?;
+        Ok(self)
+    }
+
+    /// With a property of the user's. Reserved names are refused.
+    #[doc(alias = "putUserProperty")]
+    pub fn with_property(mut self, name: &str, value: &str) -> Result<Message> {
+        if property::is_reserved(name) {
+            let context = format!("{name:?} is reserved for the system; choose another name");
+            return Err(Error::new(ErrorKind::InvalidArgument, "set property", context));
+        }
+        self.put(name, value)?;
+        Ok(self)
+    }
+
+    fn put(&mut self, name: &str, value: &str) -> Result<()> {
+        check_property(name, value)?;
+        self.properties.insert(name, value);
+        Ok(())
+    }
+}
+
+/// A message as a consumer gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(alias = "MessageExt")]
+pub struct StoredMessage {
+    /// The topic; of a retried message the one it was first sent to.
+    pub topic: String,
+    /// The body, unpacked if it travelled compressed.
+    pub body: Bytes,
+    /// The number that its producer gave it.
+    pub flag: i32,
+    /// All its properties.
+    pub properties: Properties,
+    /// Name of the broker that it comes from.
+    pub broker_name: String,
+    /// Queue that it comes from.
+    pub queue_id: i32,
+    /// Its place in the queue.
+    pub queue_offset: i64,
+    /// Its place in the broker's log.
+    pub physical_offset: i64,
+    /// Id of the place where it is stored; another one after each retry.
+    #[doc(alias = "offsetMsgId")]
+    pub offset_id: String,
+    /// Bits of [`super::sys_flag`].
+    pub sys_flag: i32,
+    /// When it was made, ms by its producer's clock.
+    pub born_timestamp: i64,
+    /// Where it was made.
+    pub born_host: SocketAddr,
+    /// When it was stored, ms by the broker's clock.
+    pub store_timestamp: i64,
+    /// How often it was consumed in vain.
+    pub reconsume_times: i32,
+}
+
+impl StoredMessage {
+    /// The id that its producer gave it, the same in every delivery; without one the [`StoredMessage::offset_id`].
+    #[doc(alias = "getMsgId")]
+    pub fn message_id(&self) -> &str {
+        self.properties.get(property::UNIQ_KEY).unwrap_or(&self.offset_id)
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> Option<&str> {
+        self.properties.get(property::TAGS)
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.properties.get(property::KEYS).unwrap_or_default().split_ascii_whitespace()
+    }
+
+    /// The properties that are the user's own.
+    pub fn user_properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().filter(|(name, _)| !property::is_reserved(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_add_up_and_reserved_names_are_refused() {
+        let message = Message::new("T", "body").with_tag("A").unwrap();
+        let message = message.with_key("order-1").unwrap().with_key("user-2").unwrap();
+        let message = message.with_property("colour", "red").unwrap();
+        assert_eq!(message.properties.get("KEYS"), Some("order-1 user-2"));
+        assert_eq!(message.properties.get("TAGS"), Some("A"));
+        for (name, value) in
+            [("KEYS", "x"), ("DELAY", "3"), ("UNIQ_KEY", "x"), ("", "x"), ("x", ""), ("a\u{1}", "x")]
+        {
+            let error = message.clone().with_property(name, value).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}={value}");
+        }
+        assert!(message.clone().with_key("two words").is_err());
+        assert!(message.with_key("").is_err());
+    }
+}

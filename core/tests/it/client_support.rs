@@ -1,0 +1,376 @@
+//! A name server and brokers of a few lines, which do what a test tells them, for the tests of the client room.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferromq::client::{Cluster, ClusterOptions};
+use ferromq::message::{batch, OffsetId};
+use ferromq::net::{Call, Connection, Loops, Server, ServerOptions, Service, Ticket};
+use ferromq::record::NewRecord;
+use ferromq::wire::body::{BrokerData, GetConsumerListByGroupResponseBody, QueueData, TopicRouteData};
+use ferromq::wire::*;
+use parking_lot::Mutex;
+
+/// What a broker does with the next send instead of storing it.
+pub enum Mood {
+    /// Answers this code.
+    Refuse(i32),
+    /// Stores it and answers this code.
+    StoreWith(i32),
+    /// Stores it and cuts the connection without an answer.
+    Cut,
+    /// Stores it and never answers.
+    Silence,
+}
+
+#[derive(Default)]
+pub struct BrokerState {
+    pub topics: HashMap<String, Vec<Vec<Bytes>>>,
+    /// First offset kept, of all queues.
+    pub min: i64,
+    pub offsets: BTreeMap<(String, String, i32), i64>,
+    pub groups: BTreeMap<String, BTreeMap<String, Arc<Connection>>>,
+    pub moods: VecDeque<Mood>,
+    /// Code that pulls are answered with instead, if set.
+    pub refuse_pulls: Option<i32>,
+    /// Sends that came, whatever became of them.
+    pub sends: usize,
+    pub pulls: usize,
+    parked: Vec<(Ticket, String, i32, i64, i32)>,
+    silent: Vec<Ticket>,
+}
+
+/// A broker in memory.
+pub struct FakeBroker {
+    pub state: Mutex<BrokerState>,
+    queues: i32,
+}
+
+impl FakeBroker {
+    fn store(&self, state: &mut BrokerState, send: &SendMessage<'_>) -> (OffsetId, i64) {
+        let queue_count = self.queues as usize;
+        let queues =
+            state.topics.entry(send.topic.to_string()).or_insert_with(|| vec![Vec::new(); queue_count]);
+        let queue = &mut queues[send.queue_id as usize];
+        let first = queue.len() as i64;
+        let single = || (send.body, send.properties.as_deref().unwrap_or_default().as_bytes());
+        let parts: Vec<(&[u8], &[u8])> = match send.is_batch() {
+            true => batch::items(send.body)
+                .map(|item| item.unwrap())
+                .map(|item| (item.body, item.properties))
+                .collect(),
+            false => vec![single()],
+        };
+        let host = "127.0.0.1:10911".parse().unwrap();
+        for (body, properties) in parts {
+            let record = NewRecord {
+                topic: &send.topic,
+                queue_id: send.queue_id,
+                flag: send.flag,
+                sys_flag: send.sys_flag,
+                born_timestamp: send.born_timestamp,
+                born_host: host,
+                store_host: host,
+                reconsume_times: 0,
+                prepared_transaction_offset: 0,
+                body,
+                properties,
+            };
+            let offset = queue.len() as i64;
+            queue.push(record.encode(offset, offset * 1000, 1_700_000_000_000 + offset).into());
+        }
+        (OffsetId { host, physical_offset: first * 1000 }, first)
+    }
+
+    fn send(&self, call: Call<'_>, send: &SendMessage<'_>) {
+        let mut state = self.state.lock();
+        state.sends += 1;
+        let mood = state.moods.pop_front();
+        if let Some(Mood::Refuse(code)) = mood {
+            return call.reply(&Response::error(ResponseCode(code), "the test says so"));
+        }
+        let (msg_id, queue_offset) = self.store(&mut state, send);
+        let header = SendMessageResponse {
+            msg_id: MessageIds::One(msg_id),
+            queue_id: send.queue_id,
+            queue_offset,
+            ..SendMessageResponse::default()
+        };
+        let mut response = Response::ok().with_header(header);
+        match mood {
+            Some(Mood::Cut) => call.connection.close(),
+            Some(Mood::Silence) => state.silent.push(call.park()),
+            Some(Mood::StoreWith(code)) => {
+                response.code = ResponseCode(code);
+                call.reply(&response);
+            }
+            _ => call.reply(&response),
+        }
+        self.wake(&mut state);
+    }
+
+    fn wake(&self, state: &mut BrokerState) {
+        for (ticket, topic, queue, offset, max) in std::mem::take(&mut state.parked) {
+            match self.found(state, &topic, queue, offset, max) {
+                Some(response) => ticket.reply(&response),
+                None => state.parked.push((ticket, topic, queue, offset, max)),
+            }
+        }
+    }
+
+    /// The answer to a pull, `None` if there is nothing.
+    fn found(&self, state: &BrokerState, topic: &str, queue: i32, offset: i64, max: i32) -> Option<Response> {
+        let empty = Vec::new();
+        let records = state.topics.get(topic).map_or(&empty, |queues| &queues[queue as usize]);
+        let end = records.len() as i64;
+        let mut header = PullMessageResponse {
+            next_begin_offset: offset,
+            min_offset: state.min,
+            max_offset: end,
+            ..PullMessageResponse::default()
+        };
+        if let Some(code) = state.refuse_pulls {
+            return Some(Response::error(ResponseCode(code), "the test says so").with_header(header));
+        }
+        if offset < state.min || offset > end {
+            header.next_begin_offset = offset.clamp(state.min, end);
+            return Some(
+                Response { code: ResponseCode::PULL_OFFSET_MOVED, ..Response::ok() }.with_header(header),
+            );
+        }
+        let found: Vec<Bytes> = records.iter().skip(offset as usize).take(max as usize).cloned().collect();
+        header.next_begin_offset = offset + found.len() as i64;
+        (!found.is_empty()).then(|| Response::ok().with_header(header).with_body(Body::Chunks(found)))
+    }
+
+    fn pull(&self, call: Call<'_>, pull: &PullMessage<'_>) {
+        let mut state = self.state.lock();
+        state.pulls += 1;
+        if pull.sys_flag & 1 != 0 {
+            let key = (pull.consumer_group.to_string(), pull.topic.to_string(), pull.queue_id);
+            state.offsets.insert(key, pull.commit_offset);
+        }
+        match self.found(&state, &pull.topic, pull.queue_id, pull.queue_offset, pull.max_msg_nums) {
+            Some(response) => call.reply(&response),
+            None => {
+                let (topic, max) = (pull.topic.to_string(), pull.max_msg_nums);
+                state.parked.push((call.park(), topic, pull.queue_id, pull.queue_offset, max));
+            }
+        }
+    }
+
+    fn enrol(&self, client: &str, groups: Vec<String>, connection: &Arc<Connection>) {
+        let mut state = self.state.lock();
+        for group in groups {
+            let members = state.groups.entry(group.clone()).or_default();
+            if members.insert(client.into(), connection.clone()).is_none() {
+                notify(&group, members);
+            }
+        }
+    }
+
+    fn leave(&self, gone: impl Fn(&str, &str, &Arc<Connection>) -> bool) {
+        let mut state = self.state.lock();
+        for (group, members) in &mut state.groups {
+            let before = members.len();
+            members.retain(|client, connection| !gone(group, client, connection));
+            if members.len() < before {
+                notify(group, members);
+            }
+        }
+    }
+
+    pub fn members(&self, group: &str) -> usize {
+        self.state.lock().groups.get(group).map_or(0, BTreeMap::len)
+    }
+
+    pub fn offset(&self, group: &str, topic: &str, queue: i32) -> Option<i64> {
+        self.state.lock().offsets.get(&(group.into(), topic.into(), queue)).copied()
+    }
+
+    /// Cuts all connections, as a restart does.
+    pub fn cut(&self) {
+        let connections: Vec<_> = {
+            let mut state = self.state.lock();
+            let parked = std::mem::take(&mut state.parked);
+            let members = std::mem::take(&mut state.groups).into_values().flat_map(BTreeMap::into_values);
+            members.chain(parked.iter().map(|(ticket, ..)| ticket.connection().clone())).collect()
+        };
+        connections.iter().for_each(|connection| connection.close());
+    }
+
+    fn max(&self, topic: &str, queue: i32) -> i64 {
+        let state = self.state.lock();
+        state.topics.get(topic).map_or(0, |queues| queues[queue as usize].len() as i64)
+    }
+
+    fn offset_answer(&self, request: &QueryConsumerOffset<'_>) -> Response {
+        match self.offset(&request.consumer_group, &request.topic, request.queue_id) {
+            Some(offset) => Response::ok().with_header(QueryConsumerOffsetResponse { offset }),
+            None => Response::error(ResponseCode::QUERY_NOT_FOUND, "none"),
+        }
+    }
+}
+
+fn notify(group: &str, members: &BTreeMap<String, Arc<Connection>>) {
+    for connection in members.values() {
+        let changed = NotifyConsumerIdsChanged { consumer_group: group.into() };
+        connection.push(&Request::NotifyConsumerIdsChanged(changed));
+    }
+}
+
+impl Service for FakeBroker {
+    fn handle(&self, call: Call<'_>) {
+        match Request::decode(call.frame).unwrap() {
+            Request::SendMessage(send) => self.send(call, &send),
+            Request::PullMessage(pull) => self.pull(call, &pull),
+            Request::HeartBeat(HeartBeat { body }) => {
+                let groups = body.consumer_data_set.into_iter().map(|data| data.group_name).collect();
+                self.enrol(&body.client_id, groups, call.connection);
+                call.reply(&Response::ok());
+            }
+            Request::UnregisterClient(request) => {
+                self.leave(|group, client, _| {
+                    client == request.client_id && request.consumer_group.as_deref() == Some(group)
+                });
+                call.reply(&Response::ok());
+            }
+            Request::GetConsumerListByGroup(request) => {
+                let state = self.state.lock();
+                let members = state.groups.get(request.consumer_group.as_ref());
+                let consumer_id_list =
+                    members.map_or(Vec::new(), |members| members.keys().cloned().collect());
+                let body = GetConsumerListByGroupResponseBody { consumer_id_list };
+                call.reply(&Response::ok().with_body(json::to_vec(&body)));
+            }
+            Request::QueryConsumerOffset(request) => call.reply(&self.offset_answer(&request)),
+            Request::UpdateConsumerOffset(request) => {
+                let key = (request.consumer_group.to_string(), request.topic.to_string(), request.queue_id);
+                self.state.lock().offsets.insert(key, request.commit_offset);
+                call.reply(&Response::ok());
+            }
+            Request::GetMaxOffset(request) => {
+                let offset = self.max(&request.topic, request.queue_id);
+                call.reply(&Response::ok().with_header(GetMaxOffsetResponse { offset }));
+            }
+            Request::GetMinOffset(_) => {
+                let offset = self.state.lock().min;
+                call.reply(&Response::ok().with_header(GetMinOffsetResponse { offset }));
+            }
+            Request::SearchOffsetByTimestamp(request) => {
+                let offset = (request.timestamp - 1_700_000_000_000).max(0);
+                call.reply(&Response::ok().with_header(SearchOffsetByTimestampResponse { offset }));
+            }
+            other => panic!("the client should not ask this: {other:?}"),
+        }
+    }
+
+    fn closed(&self, connection: &Arc<Connection>) {
+        self.leave(|_, _, other| other.id() == connection.id());
+    }
+}
+
+/// A name server that knows the brokers of a [`FakeCluster`] and the topics it is told.
+pub struct FakeNames {
+    topics: Mutex<BTreeSet<String>>,
+    brokers: Mutex<Vec<(String, String, i32)>>,
+}
+
+impl Service for FakeNames {
+    fn handle(&self, call: Call<'_>) {
+        let Request::GetRouteinfoByTopic(request) = Request::decode(call.frame).unwrap() else {
+            panic!("the client should not ask this");
+        };
+        if !self.topics.lock().contains(request.topic.as_ref()) {
+            return call.reply(&Response::error(ResponseCode::TOPIC_NOT_EXIST, "no such topic"));
+        }
+        let mut route = TopicRouteData::default();
+        for (name, address, queues) in self.brokers.lock().iter() {
+            route.queue_datas.push(QueueData {
+                broker_name: name.clone(),
+                read_queue_nums: *queues,
+                write_queue_nums: *queues,
+                perm: 6,
+                ..QueueData::default()
+            });
+            route.broker_datas.push(BrokerData {
+                broker_name: name.clone(),
+                broker_addrs: [(0, address.clone())].into(),
+                ..BrokerData::default()
+            });
+        }
+        call.reply(&Response::ok().with_body(json::to_vec(&route)));
+    }
+}
+
+/// A name server and brokers that run.
+pub struct FakeCluster {
+    pub brokers: Vec<Arc<FakeBroker>>,
+    names: Arc<FakeNames>,
+    name_server: Server,
+    servers: Vec<Server>,
+}
+
+impl FakeCluster {
+    /// With as many brokers, each with as many queues of topic `T`.
+    pub fn start(brokers: usize, queues: i32) -> FakeCluster {
+        let loops = Loops::new(1);
+        let options = || ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
+        let names =
+            Arc::new(FakeNames { topics: Mutex::new(["T".into()].into()), brokers: Mutex::default() });
+        let name_server = Server::bind(&loops, options(), names.clone()).unwrap();
+        let (mut fakes, mut servers) = (Vec::new(), Vec::new());
+        for number in 0..brokers {
+            let name = format!("broker-{number}");
+            let fake = Arc::new(FakeBroker { state: Mutex::default(), queues });
+            let server = Server::bind(&loops, options(), fake.clone()).unwrap();
+            names.brokers.lock().push((name, format!("127.0.0.1:{}", server.port()), queues));
+            fakes.push(fake);
+            servers.push(server);
+        }
+        FakeCluster { brokers: fakes, names, name_server, servers }
+    }
+
+    pub fn add_topic(&self, topic: &str) {
+        self.names.topics.lock().insert(topic.into());
+    }
+
+    pub fn name_server(&self) -> String {
+        format!("127.0.0.1:{}", self.name_server.port())
+    }
+
+    /// A client of its own.
+    pub fn connect(&self) -> Arc<Cluster> {
+        self.connect_with(|_| {})
+    }
+
+    pub fn connect_with(&self, change: impl FnOnce(&mut ClusterOptions)) -> Arc<Cluster> {
+        let mut options = ClusterOptions::new(self.name_server());
+        options.net.backoff_least = std::time::Duration::from_millis(1);
+        change(&mut options);
+        Cluster::with_options(options).unwrap()
+    }
+
+    pub fn sends(&self) -> Vec<usize> {
+        self.brokers.iter().map(|broker| broker.state.lock().sends).collect()
+    }
+
+    /// Messages stored in each queue of `T`, broker by broker.
+    pub fn stored(&self) -> Vec<usize> {
+        let count = |broker: &Arc<FakeBroker>| -> Vec<usize> {
+            broker
+                .state
+                .lock()
+                .topics
+                .get("T")
+                .map_or(Vec::new(), |queues| queues.iter().map(Vec::len).collect())
+        };
+        self.brokers.iter().flat_map(count).collect()
+    }
+
+    /// Ends a broker's server for good.
+    pub fn stop_broker(&mut self, number: usize) {
+        self.servers[number].shutdown(std::time::Duration::ZERO);
+    }
+}
