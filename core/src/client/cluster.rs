@@ -81,6 +81,8 @@ pub struct Cluster {
     members: Mutex<Members>,
     worker: Worker,
     pub(super) signal: Arc<Signal>,
+    /// Held while brokers are told who is here, until they have answered.
+    pub(super) introducing: Mutex<()>,
 }
 
 /// A topic that is in use.
@@ -123,6 +125,7 @@ impl Cluster {
             members: Mutex::default(),
             worker: Worker::default(),
             signal,
+            introducing: Mutex::default(),
         }))
     }
 

@@ -9,6 +9,7 @@ use crate::wire::{HeartBeat, Request, UnregisterClient};
 impl Cluster {
     /// Tells all brokers at once, and waits for their answers or the time limit of calls.
     pub(super) fn send_heartbeats(&self) {
+        let _in_order = self.introducing.lock();
         let producers = self.producer_groups();
         let consumers: Vec<_> = self.consumers().iter().filter_map(|consumer| consumer.describe()).collect();
         if producers.is_empty() && consumers.is_empty() {
@@ -40,8 +41,11 @@ impl Cluster {
         }
     }
 
-    /// Tells all brokers that this client leaves a group; without waiting, for they notice it later anyway.
+    /// Tells all brokers that this client leaves a group, of which it is no member any more; without waiting for their
+    /// answers, for they notice it later anyway.
     pub(super) fn leave_group(&self, producer: Option<&str>, consumer: Option<&str>) {
+        // A heartbeat that still has the group, and came after this, would make the client a member again.
+        let _in_order = self.introducing.lock();
         let request = Request::UnregisterClient(UnregisterClient {
             client_id: self.client_id().into(),
             producer_group: producer.map(Into::into),

@@ -226,7 +226,8 @@ impl Client {
             .retain(|_, peer| peer.connection.ending().is_none_or(|end| end.at.elapsed() < FORGET_AFTER));
         table.by_address.insert(address.into(), Peer { connection: connection.clone(), failures });
         table.tasks += 1;
-        let task = Task { peers: self.peers.clone(), connection: connection.clone() };
+        let (peers, loops) = (self.peers.clone(), self.loops.clone());
+        let task = Task { peers, connection: connection.clone(), _loops: loops };
         handle.spawn(task.run(self.dial.clone(), address.to_string()));
         Ok(connection)
     }
@@ -265,6 +266,8 @@ fn check_address(address: &str) -> Result<()> {
 struct Task {
     peers: Arc<Peers>,
     connection: Arc<Connection>,
+    /// Keeps the loop running until the last bytes of a dropped client are written.
+    _loops: Arc<Loops>,
 }
 
 impl Task {

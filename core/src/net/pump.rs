@@ -177,6 +177,10 @@ impl Pump {
     /// Whether the connection should end now.
     fn check(&mut self, phase: Phase, all_written: bool) -> Result<(), End> {
         match phase {
+            // A client's last requests are not to be lost by closing over responses that were not read.
+            Phase::Closing(ErrorKind::Closed, why) if !self.presence.connection.is_accepted() => {
+                Err(End::lingering(ErrorKind::Closed, why))
+            }
             Phase::Closing(kind, why) | Phase::Closed(kind, why) => Err(End::new(kind, why)),
             Phase::Draining if all_written && self.presence.connection.parked() == 0 => {
                 Err(End::lingering(ErrorKind::Connection, "the server is shutting down"))

@@ -219,6 +219,18 @@ fn oneway_requests_arrive() {
 }
 
 #[test]
+fn what_was_queued_is_sent_even_if_the_client_is_dropped_next() {
+    let server = start();
+    for round in 1..=50 {
+        let client = client();
+        client.call(&server.address(), &echo(b"x"), HANG).unwrap();
+        client.oneway(&server.address(), &echo(b"x")).unwrap();
+        drop(client);
+        eventually("it is handled", || server.service.handled.load(Ordering::SeqCst) == 2 * round);
+    }
+}
+
+#[test]
 fn a_server_pushes_to_and_asks_its_clients() {
     let (server, (client, pushes)) = (start(), client_with(|_| {}));
     client.call(&server.address(), &echo(b""), HANG).unwrap();
