@@ -12,7 +12,6 @@ use super::dispatch::Pending;
 use super::index_file::{IndexFile, Key, Shape};
 use super::storage::{local_time, Open, Storage};
 use super::StoreOptions;
-use crate::Result;
 
 /// With so many keys waiting the background thread is woken before its time; with four times as many the dispatcher
 /// does the work itself, so that memory stays bounded.
@@ -22,15 +21,15 @@ pub(crate) const MOST_RESULTS: usize = 64;
 
 /// All index files of a store.
 pub(crate) struct Index {
-    dir: PathBuf,
-    storage: Arc<dyn Storage>,
-    shape: Shape,
+    pub(super) dir: PathBuf,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) shape: Shape,
     enabled: bool,
     backlog: Mutex<Backlog>,
     waiting: AtomicUsize,
-    files: Mutex<Files>,
+    pub(super) files: Mutex<Files>,
     /// Every record before this commit-log offset is indexed.
-    complete_to: AtomicI64,
+    pub(super) complete_to: AtomicI64,
 }
 
 #[derive(Default)]
@@ -41,12 +40,12 @@ struct Backlog {
 
 /// The files, oldest first.
 #[derive(Default)]
-struct Files {
-    list: Vec<IndexFile>,
+pub(super) struct Files {
+    pub list: Vec<IndexFile>,
     /// Why nothing more is indexed, until the store is opened again. Sends are not disturbed.
     failed: Option<String>,
-    /// A file was made or removed since the directory was synced.
-    renamed: bool,
+    /// A file was removed since the directory was synced.
+    pub renamed: bool,
 }
 
 impl Index {
@@ -123,7 +122,6 @@ impl Index {
             }
             let file = self.create(files, key.store_timestamp)?;
             files.list.push(file);
-            files.renamed = true;
         }
         match files.list.last_mut() {
             Some(file) => file.add(key),
@@ -133,7 +131,7 @@ impl Index {
 
     /// A new file, named after the time; behind the newest one's name in any case, as the names are the order.
     fn create(&self, files: &Files, now_ms: i64) -> io::Result<IndexFile> {
-        self.storage.create_dir_all(&self.dir)?;
+        self.make_dir()?;
         let [year, month, day, hour, minute, second] = local_time(now_ms);
         let milli = now_ms.rem_euclid(1000);
         let mut name = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{milli:03}");
@@ -143,7 +141,15 @@ impl Index {
                 .parse::<u64>()
                 .map_or_else(|_| format!("{newest}0"), |number| (number + 1).to_string());
         }
-        IndexFile::open(&*self.storage, &self.dir.join(name), self.shape, Open::Create)
+        let file = IndexFile::open(&*self.storage, &self.dir.join(name), self.shape, Open::Create)?;
+        // A later file must never be found without the ones before it.
+        self.storage.sync_dir(&self.dir)?;
+        Ok(file)
+    }
+
+    fn make_dir(&self) -> io::Result<()> {
+        self.storage.create_dir_all(&self.dir)?;
+        self.storage.sync_dir(self.dir.parent().unwrap_or(&self.dir))
     }
 
     /// Makes durable what is in the files; returns the store time and commit-log offset up to which that is so.
@@ -154,7 +160,6 @@ impl Index {
             files.list.iter_mut().try_for_each(IndexFile::sync)?;
             if std::mem::take(&mut files.renamed) {
                 self.storage.sync_dir(&self.dir)?;
-                self.storage.sync_dir(self.dir.parent().unwrap_or(&self.dir))?;
             }
         }
         Ok((files.list.last().map_or(0, |file| file.header.end_timestamp), complete_to))
@@ -196,95 +201,6 @@ impl Index {
         Ok(removed)
     }
 
-    /// Reads the files that are there. What cannot be used is removed and told; the return value is the commit-log
-    /// offset from which records must be indexed again. `unsynced_after`: files with later items are checked whole,
-    /// as they may have been cut off by the loss of power.
-    pub fn load(
-        &self,
-        log_end: i64,
-        unsynced_after: Option<i64>,
-        saved: Option<Saved>,
-        notes: &mut Vec<String>,
-    ) -> Result<i64> {
-        if !self.enabled {
-            return Ok(i64::MAX);
-        }
-        let error = |error| crate::Error::io("read index", self.dir.display().to_string(), error);
-        let mut files = self.files.lock();
-        let names = self.storage.list(&self.dir).map_err(error)?;
-        let names: Vec<_> = names.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect();
-        let expected = saved.map_or(0, |saved| saved.index_files);
-        let mut damage =
-            (names.len() < expected).then(|| format!("{} of {expected} files are there", names.len()));
-        for name in &names {
-            let path = self.dir.join(name);
-            match IndexFile::open(&*self.storage, &path, self.shape, Open::Existing) {
-                Ok(file) if file.is_sane() => files.list.push(file),
-                Ok(_) => damage = Some(format!("the header of {} cannot be true", path.display())),
-                Err(error) => damage = Some(format!("{}: {error}", path.display())),
-            }
-        }
-        if !files.list.windows(2).all(|pair| pair[0].header.end_offset <= pair[1].header.begin_offset) {
-            damage = Some("the files do not follow each other".into());
-        }
-        if let Some(damage) = damage {
-            notes.push(format!("the key index is made again: {damage}"));
-            files.list.clear();
-            names
-                .iter()
-                .try_for_each(|name| self.storage.remove_file(&self.dir.join(name)))
-                .map_err(error)?;
-            return Ok(0);
-        }
-        self.check(&mut files, log_end, unsynced_after, notes).map_err(error)?;
-        let mut through_files = files.list.last().map_or(0, |file| file.header.end_offset + 1);
-        let saved_to = saved.map_or(0, |saved| saved.index_complete_to.min(log_end));
-        if let Some(newest) = files
-            .list
-            .last_mut()
-            .filter(|file| unsynced_after.is_some() && file.header.end_offset >= saved_to)
-        {
-            // The crash may have come between two keys of the last record: it is indexed again.
-            through_files = newest.header.end_offset;
-            newest.verify(through_files);
-        }
-        Ok(saved_to.max(through_files))
-    }
-
-    /// Checks items, all of small files and of those that may not have been synced, and drops what is not true.
-    fn check(
-        &self,
-        files: &mut Files,
-        log_end: i64,
-        unsynced_after: Option<i64>,
-        notes: &mut Vec<String>,
-    ) -> io::Result<()> {
-        const SMALL: i32 = 100_000;
-        for at in 0..files.list.len() {
-            let file = &mut files.list[at];
-            let unsynced = unsynced_after.is_some_and(|time| file.header.end_timestamp > time);
-            if !unsynced && file.header.next_item > SMALL && file.header.end_offset < log_end {
-                continue;
-            }
-            let dropped = file.verify(log_end);
-            if dropped == 0 {
-                continue;
-            }
-            notes.push(format!("{}: the last {dropped} items were not whole", file.path.display()));
-            // Items must follow each other over the files, so later files go with the dropped items.
-            for later in files.list.drain(at + 1..) {
-                self.storage.remove_file(&later.path)?;
-            }
-            files.renamed = true;
-            break;
-        }
-        if files.list.last().is_some_and(|file| file.header.next_item == 1) {
-            let empty = files.list.pop();
-            empty.map_or(Ok(()), |file| self.storage.remove_file(&file.path))?;
-        }
-        Ok(())
-    }
-
     /// Adds the keys of a record that recovery read. `end` is the commit-log offset behind it.
     pub fn add_recovered(&self, keys: &[Key], end: i64) {
         let mut files = self.files.lock();
@@ -297,11 +213,4 @@ impl Index {
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
-}
-
-/// What the last checkpoint says about the index.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Saved {
-    pub index_files: usize,
-    pub index_complete_to: i64,
 }

@@ -313,9 +313,11 @@ impl Log {
         Ok(())
     }
 
-    /// Makes the file that starts at `base`, its name durable, no blocks in it yet.
+    /// Makes the file that starts at `base`, its name and length durable, no blocks in it yet.
     pub fn create(&self, base: i64) -> io::Result<OpenFile> {
         let (segment, writer) = Segment::open(&*self.storage, &self.dir, base, self.file_size, 0)?;
+        // The length must not be lost while the name stays.
+        segment.file.sync()?;
         self.storage.sync_dir(&self.dir)?;
         Ok(OpenFile::new(segment, writer, 0))
     }

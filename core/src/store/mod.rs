@@ -11,15 +11,18 @@
 
 mod append;
 mod checkpoint;
+mod cursor;
 mod dispatch;
 mod durable;
 mod ext;
 mod get;
 mod index;
 mod index_file;
+mod index_load;
 mod keys;
 mod lock;
 mod log;
+mod log_files;
 mod mapping;
 mod options;
 mod prepare;
@@ -281,6 +284,8 @@ impl Core {
         let (mut found, last_update_timestamp, last_update_offset) =
             self.index.find(keys::key_hash(prefix, key), begin_ms, end_ms, max);
         found.sort_unstable();
+        // A record that a crash caught between two of its keys may stand there twice.
+        found.dedup();
         let records = found.into_iter().filter_map(|offset| self.record(offset)).collect();
         KeyQuery { records, last_update_timestamp, last_update_offset }
     }

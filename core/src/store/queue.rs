@@ -295,21 +295,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Removes files whose entries all lie before `log_min`, and moves the first offset. Returns how many went.
+    /// Removes files whose records all lie before `log_min`, and moves the first offset. The last file stays. Returns
+    /// how many went.
     pub fn expire(&self, files: &OpenFiles, log_min: i64) -> io::Result<usize> {
         let mut state = self.state.lock();
+        let first = state.first_at_or_behind(self.form, files, log_min)?;
+        let first_number = first.map_or(state.end, |(number, _)| number);
         let mut removed = 0;
-        while state.files.first + state.files.per_file < state.files.end.min(state.written + 1) {
-            let last = state.files.first + state.files.per_file - 1;
-            let slot = state.one(self.form, files, last)?;
-            if slot.is_some_and(|slot| slot.entry.is_record() && slot.entry.physical_offset >= log_min) {
-                break;
-            }
+        while state.files.first + state.files.per_file < state.files.end.min(state.written + 1)
+            && state.files.first + state.files.per_file <= first_number
+        {
             state.files.remove_first(files)?;
             removed += 1;
         }
-        let min = state.first_at_or_behind(self.form, files, log_min)?;
-        self.min.store(min.unwrap_or(self.max()), Ordering::Release);
+        self.min.store(first.map_or(self.max(), |(_, offset)| offset), Ordering::Release);
         Ok(removed)
     }
 }
@@ -412,25 +411,24 @@ impl State {
         Ok((low < self.end).then_some(low))
     }
 
-    /// Offset of the first entry whose record lies at or behind `log_offset`, by bisection: records ascend, and a
-    /// blank counts as lying where the next record does.
+    /// Number and offset of the first entry whose record lies at or behind `log_offset`, by bisection: records ascend,
+    /// and a blank counts as lying where the next record does.
     pub fn first_at_or_behind(
         &self,
         form: Form,
         files: &OpenFiles,
         log_offset: i64,
-    ) -> io::Result<Option<i64>> {
-        let (mut low, mut high) = (self.first(), self.end);
-        // Most queues have nothing before the offset, or nothing behind.
+    ) -> io::Result<Option<(i64, i64)>> {
         if self.log_end <= log_offset {
             return Ok(None);
         }
-        if self
-            .one(form, files, low)?
-            .is_some_and(|slot| slot.entry.is_record() && slot.entry.physical_offset >= log_offset)
-        {
-            return Ok(self.one(form, files, low)?.map(|slot| slot.offset));
+        // Most queues have nothing before the offset.
+        if let Some(first) = self.one(form, files, self.first())? {
+            if first.entry.is_record() && first.entry.physical_offset >= log_offset {
+                return Ok(Some((self.first(), first.offset)));
+            }
         }
+        let (mut low, mut high) = (self.first(), self.end);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.next_record(form, files, middle)? {
@@ -438,7 +436,7 @@ impl State {
                 _ => high = middle,
             }
         }
-        Ok(self.next_record(form, files, low)?.map(|(_, slot)| slot.offset))
+        Ok(self.next_record(form, files, low)?.map(|(number, slot)| (number, slot.offset)))
     }
 
     /// The last entry that is not a blank.

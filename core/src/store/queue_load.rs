@@ -1,6 +1,7 @@
 //! Reading consume queues from disk: which entries can be true. Whether the log agrees, recovery finds out.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use parking_lot::Mutex;
@@ -28,8 +29,8 @@ pub(crate) struct Loaded {
 }
 
 /// Loads every queue, on all cores: with many queues the time goes into opening files.
-/// Entries behind `log_end` cannot be true.
-pub(crate) fn load(queues: &Queues, log_end: i64) -> Result<Loaded> {
+/// `log` is the range of the log's files, outside of which nothing can stand.
+pub(crate) fn load(queues: &Queues, log: Range<i64>) -> Result<Loaded> {
     let mut places = Vec::new();
     for form in [Form::Plain, Form::Batch] {
         find(queues, form, &mut places)?;
@@ -43,7 +44,7 @@ pub(crate) fn load(queues: &Queues, log_end: i64) -> Result<Loaded> {
             scope.spawn(|| loop {
                 let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let Some(place) = places.get(at) else { break };
-                match load_one(queues, place, log_end) {
+                match load_one(queues, place, &log) {
                     Ok(one) => loaded.lock().add(one),
                     Err(error) => *failed.lock() = Some(error),
                 }
@@ -87,7 +88,7 @@ fn find(queues: &Queues, form: Form, places: &mut Vec<Place>) -> Result<()> {
     Ok(())
 }
 
-fn load_one(queues: &Queues, place: &Place, log_end: i64) -> Result<Loaded> {
+fn load_one(queues: &Queues, place: &Place, log: &Range<i64>) -> Result<Loaded> {
     let topic = queues.topic_or_new(&place.topic, place.form);
     if topic.form != place.form {
         let notes = vec![format!("topic {} has queues of both forms; the plain ones count", place.topic)];
@@ -98,7 +99,7 @@ fn load_one(queues: &Queues, place: &Place, log_end: i64) -> Result<Loaded> {
     let error = |error| Error::io("read consume queue", dir.display().to_string(), error);
     let names = queues.storage().list(&dir).map_err(error)?;
     check_sizes(&queue, &dir, &names)?;
-    read_queue(queues, &queue, &dir, &names, log_end).map_err(error)
+    read_queue(queues, &queue, &dir, &names, log).map_err(error)
 }
 
 /// Files that all have one other size tell of another setting, and cannot be used; a single odd one is damage.
@@ -127,10 +128,23 @@ fn check_sizes(queue: &Queue, dir: &Path, names: &[Entry]) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
 }
 
-fn read_queue(queues: &Queues, queue: &Queue, dir: &Path, names: &[Entry], most: i64) -> io::Result<Loaded> {
+fn read_queue(
+    queues: &Queues,
+    queue: &Queue,
+    dir: &Path,
+    names: &[Entry],
+    log: &Range<i64>,
+) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut damaged = take_files(queues, queue, dir, names, &mut loaded.notes)?;
-    let last = valid_end(queues, queue, most)?;
+    let begins_late = queue.state().files.first > 0 && queue.form == Form::Plain;
+    if begins_late && log.start == 0 {
+        // No record was ever removed, so none of the entries can have been either.
+        loaded.notes.push(format!("{}: the first files are missing", dir.display()));
+        queue.reset(&queues.files)?;
+        damaged = true;
+    }
+    let last = valid_end(queues, queue, log.end)?;
     let (number, max, log_end) = last.map_or((queue.state().files.first, 0, 0), |end| end);
     let max = if queue.form == Form::Plain { number } else { max };
     damaged |= has_data_behind(queues, queue, number)?;

@@ -6,21 +6,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::index::Saved;
+use super::cursor::{Accepted, Cursor};
 use super::index_file::Key;
+use super::index_load::Known;
 use super::log::OpenFile;
-use super::queue::{Form, Pushed, Queue, Slot};
+use super::log_files::{self, file_at};
+use super::queue::{Form, Queue, Slot};
 use super::queue_load;
 use super::scan::{self, Finding, Found, LogFile};
-use super::segment::{file_name, parse_file_name, Segment};
-use super::storage::Open;
+use super::segment::Segment;
 use super::types::{Damage, QueueEntry, RecoveryReport};
 use super::Core;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// Told of bytes that were never written, or lost; no damage at the end of the log.
 const ZEROS: &str = "zeros";
@@ -34,9 +34,9 @@ pub(crate) struct Before {
 /// Recovers log, queues and index, and readies the log for appends.
 pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut report = RecoveryReport { clean: before.clean, ..RecoveryReport::default() };
-    let files = log_files(core, &mut report.notes)?;
+    let files = log_files::find(core, &mut report.notes)?;
     let log_end = files.last().map_or(0, |last| last.base + last.size as i64);
-    let loaded = queue_load::load(&core.queues, log_end)?;
+    let loaded = queue_load::load(&core.queues, files.first().map_or(0, |first| first.base)..log_end)?;
     report.notes.extend(loaded.notes.iter().cloned());
     if files.is_empty() {
         return start_empty(core, report);
@@ -74,82 +74,21 @@ fn io_error(core: &Core, error: io::Error) -> Error {
     Error::io("recover store", core.options.root.display().to_string(), error)
 }
 
-/// The files of the log. A last one that is too short is made whole; anything else of another size cannot be used.
-fn log_files(core: &Core, notes: &mut Vec<String>) -> Result<Vec<LogFile>> {
-    let (dir, size) = (&core.log.dir, core.log.file_size);
-    let storage = &*core.options.storage;
-    let entries =
-        storage.list(dir).map_err(|error| Error::io("open store", dir.display().to_string(), error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
-            Some(base) => files.push((base, entry.len)),
-            None => {
-                notes.push(format!("{}: not a commit-log file, left alone", dir.join(&entry.name).display()))
-            }
-        }
-    }
-    let last = files.last().map(|(base, _)| *base);
-    for (base, len) in &files {
-        let path = dir.join(file_name(*base));
-        if *len == size as u64 && base % size as i64 == files[0].0 % size as i64 {
-            continue;
-        }
-        if *len < size as u64
-            && Some(*base) == last
-            && (files.len() > 1 || !is_whole(core, &path, *base, *len))
-        {
-            let file = storage.open(&path, Open::Existing);
-            file.and_then(|file| file.set_len(size as u64)).map_err(|error| io_error(core, error))?;
-            // A broker that was stopped while it made the file left nothing in it.
-            if *len > 0 {
-                notes.push(format!(
-                    "{}: had {len} bytes instead of {size}; made longer, what stood behind is gone",
-                    path.display()
-                ));
-            }
-            continue;
-        }
-        let text = format!(
-            "{} has {len} bytes and starts at {base}, mappedFileSizeCommitLog is {size}; set it to the size that the \
-             files were made with",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::InvalidArgument, "open store", text));
-    }
-    Ok(files.into_iter().map(|(base, _)| LogFile { base, path: dir.join(file_name(base)), size }).collect())
-}
-
-/// Whether a single file is whole though shorter than the setting says: it ends with its blank.
-fn is_whole(core: &Core, path: &Path, base: i64, len: u64) -> bool {
-    let open = core.options.storage.open(path, Open::Existing);
-    let Ok((map, _)) = open.and_then(|file| file.map(len as usize, len as usize)) else { return false };
-    let bytes = map.from(0);
-    let mut at = 0;
-    while let Ok(record) = scan::check(&bytes[at..], base + at as i64) {
-        at += record.total_size();
-    }
-    scan::is_blank(&bytes[at..])
-}
-
 /// Without a log there is nothing to be found in queues and index.
 fn start_empty(core: &Core, report: RecoveryReport) -> Result<RecoveryReport> {
     for topic in core.queues.topics() {
         core.queues.delete(&topic.name).map_err(|error| io_error(core, error))?;
     }
-    let mut notes = Vec::new();
-    core.index.load(0, Some(0), None, &mut notes)?;
+    core.index.load(&Known { crashed: true, ..Known::default() }, &mut Vec::new())?;
     core.log.resume(&mut core.log.tail.lock(), None, 0);
     Ok(report)
 }
 
 fn load_index(core: &Core, before: &Before, log_end: i64, notes: &mut Vec<String>) -> Result<i64> {
-    let saved = before
-        .checkpoint
-        .own
-        .map(|own| Saved { index_files: own.index_files as usize, index_complete_to: own.index_complete_to });
-    let unsynced_after = (!before.clean).then_some(before.checkpoint.index_ms);
-    core.index.load(log_end, unsynced_after, saved, notes)
+    let checkpoint = &before.checkpoint;
+    let saved = checkpoint.own.map(|own| (own.index_files as usize, own.index_complete_to));
+    let known = Known { crashed: !before.clean, synced_ms: checkpoint.index_ms, saved, log_end };
+    core.index.load(&known, notes)
 }
 
 /// The commit-log offset before which log and queues are known to agree.
@@ -158,29 +97,11 @@ fn trusted(core: &Core, before: &Before, files: &[LogFile], covered: i64) -> i64
         return covered.saturating_sub(1);
     }
     let safe = before.checkpoint.safe_ms();
+    let storage = &*core.options.storage;
     let first_record_is_safe = |file: &&LogFile| {
-        let mut head = vec![0; 4096];
-        let open = core.options.storage.open(&file.path, Open::Existing).ok();
-        let read = open.and_then(|open| open.read_at(0, &mut head).ok()).unwrap_or(0);
-        first_store_time(&head[..read], file.base).is_some_and(|time| time > 0 && time <= safe)
+        log_files::first_store_time(storage, file).is_some_and(|time| time > 0 && time <= safe)
     };
     files.iter().rev().find(first_record_is_safe).map_or(files[0].base, |file| file.base)
-}
-
-/// Store time of a file's first record, read from its head alone: the record may be longer than what was read.
-fn first_store_time(head: &[u8], base: i64) -> Option<i64> {
-    let int = |at: usize| Some(i32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    let long = |at: usize| Some(i64::from_be_bytes(head.get(at..at + 8)?.try_into().ok()?));
-    let magic = int(4)?;
-    let known = magic == crate::record::MAGIC_V1 || magic == crate::record::MAGIC_V2;
-    if !known || long(28)? != base {
-        return None;
-    }
-    long(if int(36)? & crate::message::sys_flag::BORN_HOST_V6 == 0 { 56 } else { 68 })
-}
-
-fn file_at(files: &[LogFile], offset: i64) -> usize {
-    files.partition_point(|file| file.base <= offset).saturating_sub(1)
 }
 
 /// One reading of the log.
@@ -323,6 +244,7 @@ impl<'a> Pass<'a> {
             QueueEntry { physical_offset: found.offset, size: found.size, tags_code: found.tags_code };
         let count = if cursor.queue.form == Form::Batch { found.count } else { 1 };
         let slot = Slot { offset: found.queue_offset, count, entry, store_timestamp: found.store_timestamp };
+        self.removed += cursor.begin_anew(self.core, &slot)? as u64;
         if let Some(older) = cursor.lacks_before(&slot, self.start, self.files[0].base) {
             self.older_wanted = Some(older);
             return Ok(());
@@ -401,109 +323,6 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// How far a queue agrees with the log.
-struct Cursor {
-    queue: Arc<Queue>,
-    /// Offset of the first entry that no record has vouched for yet.
-    next: i64,
-    ahead: Vec<Slot>,
-    ahead_at: usize,
-}
-
-enum Accepted {
-    Agrees,
-    Made { removed: i64, hole: i64 },
-    Refused(&'static str),
-}
-
-impl Cursor {
-    fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
-        let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
-        let next = first.unwrap_or(queue.max());
-        Ok(Cursor { queue, next, ahead: Vec::new(), ahead_at: 0 })
-    }
-
-    /// Where the scan must begin for the records that are missing before this one, if it began behind them.
-    fn lacks_before(&self, slot: &Slot, start: i64, min: i64) -> Option<i64> {
-        let known_to = self.queue.state().log_end;
-        (slot.offset > self.queue.max() && start > min && known_to < start).then_some(known_to)
-    }
-
-    fn accept(&mut self, core: &Core, slot: &Slot) -> io::Result<Accepted> {
-        let files = &core.queues.files;
-        let mut removed = 0;
-        if slot.offset < self.next {
-            if slot.offset > 0 {
-                return Ok(Accepted::Refused("an earlier record has that offset"));
-            }
-            // Numbers begin anew when a topic was deleted and made again.
-            removed = self.queue.max();
-            self.queue.reset(files)?;
-            (self.next, self.ahead_at) = (0, 0);
-            self.ahead.clear();
-        }
-        // Blanks stand for records that were missing before, too.
-        while self.next < slot.offset
-            && self.existing(files)?.is_some_and(|there| there.entry == QueueEntry::BLANK)
-        {
-            self.next += 1;
-            self.ahead_at += 1;
-        }
-        if self.next < self.queue.max() {
-            if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
-                self.next += slot.count;
-                self.ahead_at += 1;
-                return Ok(Accepted::Agrees);
-            }
-            removed = self.queue.max() - self.next;
-            self.queue.cut(files, self.next)?;
-        }
-        self.make(core, slot, removed)
-    }
-
-    fn make(&mut self, core: &Core, slot: &Slot, removed: i64) -> io::Result<Accepted> {
-        // A queue that begins late lacks nothing: what was before has expired.
-        let begins = self.queue.state().log_end == 0;
-        let hole = match self.queue.push(slot) {
-            Pushed::Added => 0,
-            Pushed::AfterHole(hole) => {
-                if begins {
-                    0
-                } else {
-                    hole
-                }
-            }
-            Pushed::Known => return Ok(Accepted::Refused("an earlier record has that offset")),
-            Pushed::Impossible => {
-                return Ok(Accepted::Refused("the log has no room for the records before it"))
-            }
-        };
-        core.queues.note_unsaved(&self.queue);
-        self.queue.write_behind(&core.queues.files, false)?;
-        self.next = slot.offset + slot.count;
-        Ok(Accepted::Made { removed, hole })
-    }
-
-    fn existing(&mut self, files: &super::queue_files::OpenFiles) -> io::Result<Option<Slot>> {
-        if self.ahead_at >= self.ahead.len() {
-            self.ahead.clear();
-            self.ahead_at = 0;
-            self.queue.read(files, self.next, 64, &mut self.ahead)?;
-        }
-        Ok(self.ahead.get(self.ahead_at).copied())
-    }
-}
-
-/// Whether an entry is the one that the record would get. A tags code that is an address of an extended entry, or a
-/// due time made with other delay levels, is as good.
-fn agree(there: &Slot, made: &Slot) -> bool {
-    let (a, b) = (&there.entry, &made.entry);
-    let is_hash = |code: i64| i32::try_from(code).is_ok();
-    let codes =
-        a.tags_code == b.tags_code || (!is_hash(a.tags_code) && (!is_hash(b.tags_code) || a.tags_code < 0));
-    there.offset == made.offset && a.physical_offset == b.physical_offset && a.size == b.size && codes
-}
-
 /// Cuts the log behind its last valid record and readies its last file for appends.
 fn finish(
     core: &Core,
@@ -540,11 +359,13 @@ fn finish(
     drop(tail);
     core.dispatcher.end.store(end, std::sync::atomic::Ordering::Release);
     core.dispatcher.store_timestamp.store(state.last_time, std::sync::atomic::Ordering::Release);
+    core.index.cut(end).map_err(failed)?;
     let min = core.log.min();
     for queue in core.queues.all() {
         // Entries made from the log moved the end of the queue, not what the next append gets.
         queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
         queue.expire(&core.queues.files, min).map_err(failed)?;
+        queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
     }
     log_report(&report);
     Ok(report)

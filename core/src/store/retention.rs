@@ -144,5 +144,7 @@ impl Core {
         if let Err(error) = self.index.expire(min) {
             tracing::error!(%error, "index files cannot be removed");
         }
+        // The checkpoint counts the files that are there.
+        let _noted = self.save();
     }
 }

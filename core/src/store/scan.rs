@@ -16,6 +16,8 @@ use crate::{Error, Result};
 const BATCH: usize = 1024;
 const BATCHES: usize = 8;
 const PAGE: usize = 4096;
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
 
 /// A file of the commit log, as found in the directory.
 #[derive(Debug, Clone)]
@@ -136,7 +138,7 @@ fn scan_file(
             batch.push(Finding::EndOfFile { at: file.base + at as i64, blank: true });
             return Ok(batch);
         }
-        let reason = match check(&bytes[at..], file.base + at as i64) {
+        let reason = match check(&bytes[at..], file.base, at) {
             Ok(record) => {
                 last_time = record.store_timestamp();
                 batch.push(Finding::Record(topics.found(&record, delay_levels_ms)));
@@ -166,9 +168,11 @@ pub(crate) fn is_blank(bytes: &[u8]) -> bool {
     int(bytes, 4) == MAGIC_BLANK && int(bytes, 0) as usize == bytes.len()
 }
 
-/// The record at the start of `bytes`, if everything about it is right, or what is not.
-pub(crate) fn check(bytes: &[u8], offset: i64) -> std::result::Result<RecordView<'_>, String> {
+/// The record at the start of `bytes`, if everything about it is right, or what is not. It stands at `at` in the file
+/// that begins at `base`.
+pub(crate) fn check(bytes: &[u8], base: i64, at: usize) -> std::result::Result<RecordView<'_>, String> {
     let record = RecordView::parse(bytes).map_err(|error| error.context().to_owned())?;
+    let offset = base + at as i64;
     if record.physical_offset() != offset {
         return Err(format!("the record says it stands at {}", record.physical_offset()));
     }
@@ -181,10 +185,25 @@ pub(crate) fn check(bytes: &[u8], offset: i64) -> std::result::Result<RecordView
     if !(0..=offset / most).contains(&record.queue_offset()) {
         return Err(format!("queue offset {} cannot be right this early in the log", record.queue_offset()));
     }
+    if record.topic().contains('\0') {
+        return Err("the topic holds zeros".into());
+    }
     if !record.body_crc_matches() {
         return Err(format!("the body's CRC is not {:#010x}", record.body_crc()));
     }
+    if lacks_properties(&record, at) {
+        return Err("a part of the properties is missing".into());
+    }
     Ok(record)
+}
+
+/// No CRC covers the properties. A sector of them that did not come to disk is zeros, which their text never is.
+fn lacks_properties(record: &RecordView<'_>, at: usize) -> bool {
+    let properties = record.properties();
+    let starts_at = at + record.total_size() - properties.len();
+    let first = starts_at.next_multiple_of(SECTOR) - starts_at;
+    let rest = properties.get(first..).unwrap_or_default();
+    rest.chunks(SECTOR).any(|sector| sector.iter().all(|byte| *byte == 0))
 }
 
 /// Where the next valid record stands behind damage. One stored before what was read so far is a remnant of what was
@@ -212,7 +231,7 @@ fn next_record(
         }
         let magic = int(bytes, at + 4);
         if magic == MAGIC_V1 || magic == MAGIC_V2 {
-            if let Ok(record) = check(&bytes[at..], base + at as i64) {
+            if let Ok(record) = check(&bytes[at..], base, at) {
                 if record.store_timestamp() >= last_time {
                     return Ok(Some(at));
                 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::{Entry, File, Open, Space, Storage};
 use crate::store::mapping::{Heap, Mapping, Writer};
@@ -46,6 +46,8 @@ struct Disk {
     names: Mutex<Names>,
     hook: RwLock<Option<Box<Hook>>>,
     space: Mutex<Space>,
+    /// Held for reading by every operation, and for writing while the power is cut: a cut hits all files at once.
+    power: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -80,7 +82,8 @@ struct Handle {
 impl Default for Memory {
     fn default() -> Self {
         let space = Mutex::new(Space { total: 1 << 40, free: 1 << 40 });
-        Memory { disk: Arc::new(Disk { names: Mutex::default(), hook: RwLock::new(None), space }) }
+        let (names, hook, power) = (Mutex::default(), RwLock::new(None), RwLock::new(()));
+        Memory { disk: Arc::new(Disk { names, hook, space, power }) }
     }
 }
 
@@ -110,6 +113,7 @@ impl Memory {
     /// The disk as a power cut at this moment may leave it. `seed` decides which of the things that were not synced
     /// are there: names made or removed, and sectors written. Stores that use this file system go on undisturbed.
     pub fn power_cut(&self, seed: u64) -> Memory {
+        let _all_at_once = self.disk.power.write();
         let mut random = Random(seed);
         // Some cuts keep nearly all, some nearly nothing: both ends find other mistakes than the middle.
         let keep = [0, 30, 50, 90, 100][random.below(5) as usize];
@@ -147,6 +151,7 @@ impl Memory {
 
     /// The file system as a kill of the process leaves it: all that was written is there.
     pub fn killed(&self) -> Memory {
+        let _all_at_once = self.disk.power.write();
         let names = self.disk.names.lock();
         let copy = |node: &Node| match node {
             Node::Dir => Node::Dir,
@@ -159,19 +164,22 @@ impl Memory {
         killed
     }
 
-    fn check(&self, operation: Operation, path: &Path) -> io::Result<()> {
+    fn check(&self, operation: Operation, path: &Path) -> io::Result<RwLockReadGuard<'_, ()>> {
         self.disk.check(operation, path)
     }
 }
 
 impl Disk {
-    fn check(&self, operation: Operation, path: &Path) -> io::Result<()> {
-        self.hook.read().as_ref().map_or(Ok(()), |hook| hook(operation, path))
+    /// Asks the hook, and keeps the power on until the operation is done.
+    fn check(&self, operation: Operation, path: &Path) -> io::Result<RwLockReadGuard<'_, ()>> {
+        self.hook.read().as_ref().map_or(Ok(()), |hook| hook(operation, path))?;
+        Ok(self.power.read())
     }
 }
 
 impl Storage for Memory {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let _on = self.disk.power.read();
         let mut names = self.disk.names.lock();
         for dir in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
             names.live.entry(dir.to_path_buf()).or_insert(Node::Dir);
@@ -195,17 +203,18 @@ impl Storage for Memory {
     }
 
     fn open(&self, path: &Path, mode: Open) -> io::Result<Arc<dyn File>> {
-        self.check(Operation::Open, path)?;
+        let _on = self.check(Operation::Open, path)?;
         Ok(Arc::new(self.handle(path, mode)?))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.check(Operation::Remove, path)?;
+        let _on = self.check(Operation::Remove, path)?;
         let removed = self.disk.names.lock().live.remove(path);
         removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let _on = self.disk.power.read();
         let mut names = self.disk.names.lock();
         if names.live.keys().any(|path| path.parent() == Some(dir)) {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
@@ -215,7 +224,7 @@ impl Storage for Memory {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.check(Operation::SyncDir, dir)?;
+        let _on = self.check(Operation::SyncDir, dir)?;
         let mut names = self.disk.names.lock();
         let names = &mut *names;
         names.durable.retain(|path, _| path.parent() != Some(dir));
@@ -225,7 +234,7 @@ impl Storage for Memory {
     }
 
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        self.check(Operation::Sync, dir)?;
+        let _on = self.check(Operation::Sync, dir)?;
         let mut names = self.disk.names.lock();
         for node in names.live.values() {
             if let Node::File(content) = node {
@@ -284,7 +293,7 @@ impl File for Handle {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.check(Operation::Allocate, &self.path)?;
+        let _on = self.disk.check(Operation::Allocate, &self.path)?;
         let mut pages = self.content.pages.lock();
         let mut bytes = bytes_of(&pages);
         bytes.resize(len as usize, 0);
@@ -304,22 +313,22 @@ impl File for Handle {
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.disk.check(Operation::Write, &self.path)?;
+        let _on = self.disk.check(Operation::Write, &self.path)?;
         self.put(at, bytes.len(), bytes.iter().copied())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.check(Operation::Sync, &self.path)?;
+        let _on = self.disk.check(Operation::Sync, &self.path)?;
         self.content.sync();
         Ok(())
     }
 
     fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
-        self.disk.check(Operation::Allocate, &self.path)
+        self.disk.check(Operation::Allocate, &self.path).map(drop)
     }
 
     fn zero(&self, at: u64, len: u64) -> io::Result<()> {
-        self.disk.check(Operation::Write, &self.path)?;
+        let _on = self.disk.check(Operation::Write, &self.path)?;
         let there = self.len()?.saturating_sub(at).min(len) as usize;
         self.put(at, there, std::iter::repeat_n(0, there))
     }

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, in process.
 
 mod basics;
+mod crash;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,14 +52,12 @@ pub(super) fn bodies(store: &Store, topic: &str, queue_id: i32, mut offset: i64)
         let got = store.get(&get, &());
         for record in got.records.iter().flat_map(|run| records(run)) {
             let record = record.unwrap();
-            assert!(record.body_crc_matches());
+            assert!(record.body_crc_matches() && !record.properties().contains(&0));
             assert_eq!((record.topic(), record.queue_id()), (topic, queue_id));
             all.push((record.queue_offset(), record.body().to_vec()));
         }
-        if !matches!(
-            got.status,
-            GetStatus::Found | GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving
-        ) {
+        use GetStatus::{Found, MessageWasRemoving, NoMatchedMessage, OffsetTooSmall};
+        if !matches!(got.status, Found | NoMatchedMessage | MessageWasRemoving | OffsetTooSmall) {
             return all;
         }
         assert!(got.next_offset > offset);

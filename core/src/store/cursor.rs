@@ -1,0 +1,130 @@
+//! A queue compared with the log, record by record.
+
+use std::io;
+use std::sync::Arc;
+
+use super::queue::{Pushed, Queue, Slot};
+use super::queue_files::OpenFiles;
+use super::types::QueueEntry;
+use super::Core;
+
+/// How far a queue agrees with the log.
+pub(crate) struct Cursor {
+    pub queue: Arc<Queue>,
+    /// Offset of the first entry that no record has vouched for yet.
+    pub next: i64,
+    ahead: Vec<Slot>,
+    ahead_at: usize,
+}
+
+/// What became of a record's entry.
+pub(crate) enum Accepted {
+    /// It is there.
+    Agrees,
+    /// It was made; so many others were removed before, and so many offsets before it have no record.
+    Made { removed: i64, hole: i64 },
+    /// It has no place in the queue.
+    Refused(&'static str),
+}
+
+impl Cursor {
+    pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
+        let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
+        let next = first.map_or(queue.max(), |(_, offset)| offset);
+        Ok(Cursor { queue, next, ahead: Vec::new(), ahead_at: 0 })
+    }
+
+    /// Empties the queue if this record shows that its entries cannot stay: numbers begin anew, because the topic was
+    /// deleted and made again; or the file that the entry stood in was lost. Returns how many offsets went.
+    pub fn begin_anew(&mut self, core: &Core, slot: &Slot) -> io::Result<i64> {
+        let files = &core.queues.files;
+        if slot.offset >= self.next {
+            return Ok(0);
+        }
+        if slot.offset > 0 {
+            let mut there = Vec::new();
+            self.queue.read(files, slot.offset, 1, &mut there)?;
+            if there.first().is_some_and(|there| there.entry.is_record()) {
+                return Ok(0);
+            }
+        }
+        let removed = self.queue.max();
+        self.queue.reset(files)?;
+        (self.next, self.ahead_at) = (0, 0);
+        self.ahead.clear();
+        Ok(removed)
+    }
+
+    /// Where the scan must begin for the records that are missing before this one, if it began behind them.
+    pub fn lacks_before(&self, slot: &Slot, start: i64, min: i64) -> Option<i64> {
+        let known_to = self.queue.state().log_end;
+        (slot.offset > self.queue.max() && start > min && known_to < start).then_some(known_to)
+    }
+
+    pub fn accept(&mut self, core: &Core, slot: &Slot) -> io::Result<Accepted> {
+        let files = &core.queues.files;
+        let mut removed = 0;
+        if slot.offset < self.next {
+            return Ok(Accepted::Refused("an earlier record has that offset"));
+        }
+        // Blanks stand for records that were missing before, too.
+        while self.next < slot.offset
+            && self.existing(files)?.is_some_and(|there| there.entry == QueueEntry::BLANK)
+        {
+            self.next += 1;
+            self.ahead_at += 1;
+        }
+        if self.next < self.queue.max() {
+            if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
+                self.next += slot.count;
+                self.ahead_at += 1;
+                return Ok(Accepted::Agrees);
+            }
+            removed = self.queue.max() - self.next;
+            self.queue.cut(files, self.next)?;
+        }
+        self.make(core, slot, removed)
+    }
+
+    fn make(&mut self, core: &Core, slot: &Slot, removed: i64) -> io::Result<Accepted> {
+        // A queue that begins late lacks nothing: what was before has expired.
+        let begins = self.queue.state().log_end == 0;
+        let hole = match self.queue.push(slot) {
+            Pushed::Added => 0,
+            Pushed::AfterHole(hole) => {
+                if begins {
+                    0
+                } else {
+                    hole
+                }
+            }
+            Pushed::Known => return Ok(Accepted::Refused("an earlier record has that offset")),
+            Pushed::Impossible => {
+                return Ok(Accepted::Refused("the log has no room for the records before it"))
+            }
+        };
+        core.queues.note_unsaved(&self.queue);
+        self.queue.write_behind(&core.queues.files, false)?;
+        self.next = slot.offset + slot.count;
+        Ok(Accepted::Made { removed, hole })
+    }
+
+    fn existing(&mut self, files: &OpenFiles) -> io::Result<Option<Slot>> {
+        if self.ahead_at >= self.ahead.len() {
+            self.ahead.clear();
+            self.ahead_at = 0;
+            self.queue.read(files, self.next, 64, &mut self.ahead)?;
+        }
+        Ok(self.ahead.get(self.ahead_at).copied())
+    }
+}
+
+/// Whether an entry is the one that the record would get. A tags code that is an address of an extended entry, or a
+/// due time made with other delay levels, is as good.
+fn agree(there: &Slot, made: &Slot) -> bool {
+    let (a, b) = (&there.entry, &made.entry);
+    let is_hash = |code: i64| i32::try_from(code).is_ok();
+    let codes =
+        a.tags_code == b.tags_code || (!is_hash(a.tags_code) && (!is_hash(b.tags_code) || a.tags_code < 0));
+    there.offset == made.offset && a.physical_offset == b.physical_offset && a.size == b.size && codes
+}

@@ -1,0 +1,88 @@
+//! The files of the commit log as they are found at the start: names and lengths.
+
+use std::path::Path;
+
+use super::scan::{self, LogFile};
+use super::segment::{file_name, parse_file_name};
+use super::storage::{Open, Storage};
+use super::Core;
+use crate::message::sys_flag;
+use crate::record::{MAGIC_V1, MAGIC_V2};
+use crate::{Error, ErrorKind, Result};
+
+/// The files, oldest first, each with the length of the setting. One that is shorter, as a crash or a copy that was cut
+/// off leaves it, is made longer and told of; files of another setting are an error.
+pub(crate) fn find(core: &Core, notes: &mut Vec<String>) -> Result<Vec<LogFile>> {
+    let (dir, size) = (&core.log.dir, core.log.file_size);
+    let storage = &*core.options.storage;
+    let failed = |error| Error::io("open store", dir.display().to_string(), error);
+    let mut files = Vec::new();
+    for entry in storage.list(dir).map_err(failed)? {
+        match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
+            Some(base) => files.push((base, entry.len as usize)),
+            None => {
+                notes.push(format!("{}: not a commit-log file, left alone", dir.join(&entry.name).display()))
+            }
+        }
+    }
+    check_lengths(core, &files)?;
+    for (base, len) in files.iter().filter(|(_, len)| *len < size) {
+        let path = dir.join(file_name(*base));
+        storage.open(&path, Open::Existing).and_then(|file| file.set_len(size as u64)).map_err(failed)?;
+        // A broker that was stopped while it made the file left nothing in it.
+        if *len > 0 {
+            let path = path.display();
+            notes.push(format!(
+                "{path}: had {len} bytes instead of {size}; made longer, what stood behind is gone"
+            ));
+        }
+    }
+    Ok(files.into_iter().map(|(base, _)| LogFile { base, path: dir.join(file_name(base)), size }).collect())
+}
+
+fn check_lengths(core: &Core, files: &[(i64, usize)]) -> Result<()> {
+    let size = core.log.file_size;
+    let right_ones = files.iter().any(|(_, len)| *len == size);
+    let is_wrong = |(base, len): &&(i64, usize)| {
+        let path = core.log.dir.join(file_name(*base));
+        *len > size
+            || base % size as i64 != files[0].0 % size as i64
+            || (*len > 0 && !right_ones && (files.len() > 1 || is_whole(core, &path, *base, *len)))
+    };
+    let Some((base, len)) = files.iter().find(is_wrong) else { return Ok(()) };
+    let text = format!(
+        "{} has {len} bytes and starts at {base}, mappedFileSizeCommitLog is {size}; set it to the size that the files \
+         were made with",
+        core.log.dir.join(file_name(*base)).display()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
+}
+
+/// Whether a file is whole though shorter than the setting says: it ends with its blank.
+fn is_whole(core: &Core, path: &Path, base: i64, len: usize) -> bool {
+    let open = core.options.storage.open(path, Open::Existing);
+    let Ok((map, _)) = open.and_then(|file| file.map(len, len)) else { return false };
+    let bytes = map.from(0);
+    let mut at = 0;
+    while let Ok(record) = scan::check(&bytes[at..], base, at) {
+        at += record.total_size();
+    }
+    scan::is_blank(&bytes[at..])
+}
+
+/// Store time of a file's first record, read from its head alone: the record may be long.
+pub(crate) fn first_store_time(storage: &dyn Storage, file: &LogFile) -> Option<i64> {
+    let mut head = [0; 128];
+    let read = storage.open(&file.path, Open::Existing).ok()?.read_at(0, &mut head).ok()?;
+    let head = &head[..read];
+    let int = |at: usize| Some(i32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| Some(i64::from_be_bytes(head.get(at..at + 8)?.try_into().ok()?));
+    let is_record = matches!(int(4)?, MAGIC_V1 | MAGIC_V2) && long(28)? == file.base;
+    let time_at = if int(36)? & sys_flag::BORN_HOST_V6 == 0 { 56 } else { 68 };
+    long(time_at).filter(|_| is_record)
+}
+
+/// Number of the file that holds a commit-log offset, or of the first one.
+pub(crate) fn file_at(files: &[LogFile], offset: i64) -> usize {
+    files.partition_point(|file| file.base <= offset).saturating_sub(1)
+}
