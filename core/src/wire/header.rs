@@ -50,6 +50,18 @@ macro_rules! header {
             )?
         }
 
+        #[cfg(test)]
+        impl $(<$lifetime>)? $crate::wire::sample::Sample for $name $(<$lifetime>)? {
+            #[allow(unused_variables, reason = "headers without fields")]
+            fn sample(random: &mut $crate::wire::sample::Random) -> Self {
+                $name {
+                    $($field: $crate::wire::sample::Sample::sample(random),)*
+                    $($form: <$form_type as $crate::wire::sample::Sample>::sample(random),)?
+                    $(body: <$body as $crate::wire::sample::Sample>::sample(random),)?
+                }
+            }
+        }
+
         impl<'a> $crate::wire::header::Header<'a> for $name $(<$lifetime>)? {
             fn read(frame: &$crate::wire::Frame<'a>, of: &'static str) -> $crate::wire::header::Read<Self> {
                 #[allow(unused_mut, unused_variables, reason = "headers without fields or with one form")]

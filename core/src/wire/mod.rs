@@ -31,6 +31,8 @@ mod query;
 mod request;
 mod reset;
 mod response;
+#[cfg(test)]
+mod sample;
 mod send;
 mod text;
 mod topic;

@@ -90,6 +90,24 @@ macro_rules! requests {
             }
         }
 
+        #[cfg(test)]
+        impl<'a> Request<'a> {
+            /// One of each kind, at random.
+            pub(super) fn samples(random: &mut super::sample::Random) -> Vec<Self> {
+                use super::sample::Sample;
+                vec![
+                    $(Request::$plain,)*
+                    $(Request::$typed(Sample::sample(random)),)*
+                    $($(Request::$formed(loop {
+                        let request = <$formed_type>::sample(random);
+                        if request.$form.code() == RequestCode::$formed_code {
+                            break request;
+                        }
+                    }),)+)*
+                ]
+            }
+        }
+
         $(impl<'a> From<$type> for Request<'a> {
             fn from(request: $type) -> Self {
                 Request::$typed(request)
@@ -210,5 +228,117 @@ impl Request<'_> {
         })?;
         out.extend_from_slice(&body);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A JSON frame with these fields.
+    fn framed(code: RequestCode, fields: &str, body: &[u8]) -> Vec<u8> {
+        let header = format!("{{\"code\":{},\"extFields\":{{{fields}}},\"version\":401}}", code.0);
+        let mut bytes = ((header.len() + body.len() + 4) as u32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&(header.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    const SHORT: &str =
+        r#""a":"g","b":"t","c":"TBW102","d":"4","e":"1","f":"0","g":"17","h":"0","i":"p","zz":"9""#;
+    const LONG: &str = concat!(
+        r#""producerGroup":"g","topic":"t","defaultTopic":"TBW102","defaultTopicQueueNums":"4","queueId":"1","#,
+        r#""sysFlag":"0","bornTimestamp":"17","flag":"0","properties":"p","batch":"TRUE""#
+    );
+
+    #[test]
+    fn a_send_borrows_all_from_its_frame() {
+        let bytes = framed(RequestCode::SEND_MESSAGE_V2, SHORT, b"body");
+        let frame = Frame::decode(&bytes).unwrap();
+        let Request::SendMessage(send) = Request::decode(&frame).unwrap() else { panic!("no send") };
+        assert!(matches!(send.producer_group, Cow::Borrowed("g")));
+        assert!(matches!(send.topic, Cow::Borrowed("t")));
+        assert!(matches!(send.default_topic, Cow::Borrowed("TBW102")));
+        assert!(matches!(send.properties, Some(Cow::Borrowed("p"))));
+        assert_eq!(
+            (send.queue_id, send.born_timestamp, send.reconsume_times, send.body),
+            (1, 17, 0, &b"body"[..])
+        );
+        assert!(!send.is_batch());
+    }
+
+    #[test]
+    fn one_struct_has_both_names_of_the_fields() {
+        let forms = [
+            (RequestCode::SEND_MESSAGE, LONG, SendForm::V1),
+            (RequestCode::SEND_MESSAGE_V2, SHORT, SendForm::V2),
+            (RequestCode::SEND_BATCH_MESSAGE, SHORT, SendForm::Batch),
+            (RequestCode::SEND_BATCH_MESSAGE, LONG, SendForm::BatchV1),
+            (RequestCode::SEND_REPLY_MESSAGE, LONG, SendForm::Reply),
+            (RequestCode::SEND_REPLY_MESSAGE_V2, SHORT, SendForm::ReplyV2),
+        ];
+        for (code, fields, form) in forms {
+            let bytes = framed(code, fields, b"");
+            let request = Request::decode(&Frame::decode(&bytes).unwrap()).unwrap();
+            let (Request::SendMessage(send) | Request::SendReplyMessage(send)) = &request else {
+                panic!("no send")
+            };
+            assert_eq!((send.form, send.topic.as_ref(), send.born_timestamp), (form, "t", 17));
+            assert_eq!(send.batch, fields == LONG, "Java's booleans ignore case");
+            assert_eq!(request.code(), code);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_does_not_read_is_named() {
+        let refused = |code, fields: &str, body: &[u8]| {
+            let bytes = framed(code, fields, body);
+            Request::decode(&Frame::decode(&bytes).unwrap()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(RequestCode::GET_MAX_OFFSET, r#""topic":"t""#, b""),
+            "GET_MAX_OFFSET: the field queueId is missing"
+        );
+        assert_eq!(
+            refused(RequestCode::GET_MAX_OFFSET, r#""topic":"t","queueId":"2147483648""#, b""),
+            "GET_MAX_OFFSET: the field queueId is \"2147483648\", expected a number of 32 bits"
+        );
+        assert_eq!(
+            refused(RequestCode::SEND_MESSAGE_V2, &SHORT.replace("17", "soon"), b""),
+            "SEND_MESSAGE_V2: the field g is \"soon\", expected a number of 64 bits"
+        );
+        assert_eq!(
+            refused(RequestCode::LOCK_BATCH_MQ, "", b"{\"mqSet\":7}"),
+            "the body of LOCK_BATCH_MQ(41): JSON: invalid type: integer `7`, expected a sequence at line 1 column 10"
+        );
+        let long = format!(r#""topic":"t","queueId":"{}""#, "9".repeat(10_000));
+        assert!(refused(RequestCode::GET_MAX_OFFSET, &long, b"").len() < 300);
+    }
+
+    #[test]
+    fn unknown_codes_and_fields_are_no_error() {
+        let bytes = framed(RequestCode(1999), "", b"whatever");
+        let request = Request::decode(&Frame::decode(&bytes).unwrap()).unwrap();
+        assert_eq!(request, Request::Other { code: RequestCode(1999) });
+        let bytes =
+            framed(RequestCode::GET_MIN_OFFSET, r#""bname":"b","topic":"t","ns":"x","queueId":"3""#, b"");
+        let frame = Frame::decode(&bytes).unwrap();
+        let request = Request::decode(&frame).unwrap();
+        assert_eq!(request, Request::GetMinOffset(GetMinOffset { topic: "t".into(), queue_id: 3 }));
+        assert!(request.knows("topic") && !request.knows("bname"));
+        assert_eq!(frame.fields.get("bname").unwrap(), "b");
+    }
+
+    #[test]
+    fn further_fields_go_behind_the_requests_own() {
+        let request = Request::from(GetMinOffset { topic: "t".into(), queue_id: 3 });
+        for encoding in [Encoding::Json, Encoding::Binary] {
+            let mut bytes = Vec::new();
+            request.encode_with(encoding, 7, false, [("AccessKey", "a\"k")], &mut bytes).unwrap();
+            let frame = Frame::decode(&bytes).unwrap();
+            assert_eq!(frame.fields.get("AccessKey").unwrap(), "a\"k");
+            assert_eq!(Request::decode(&frame).unwrap(), request);
+        }
     }
 }

@@ -131,6 +131,20 @@ macro_rules! responses {
             }
         }
 
+        #[cfg(test)]
+        impl ResponseHeader {
+            /// One of each kind, at random, and how it is read.
+            #[allow(clippy::type_complexity, reason = "a list of pairs")]
+            pub(super) fn samples(
+                random: &mut super::sample::Random,
+            ) -> Vec<(Self, fn(&Frame<'_>) -> Result<Self, DecodeError>)> {
+                vec![$((
+                    ResponseHeader::$name(super::sample::Sample::sample(random)),
+                    |frame| <$type>::decode(frame).map(ResponseHeader::$name),
+                ),)*]
+            }
+        }
+
         $(
             impl From<$type> for ResponseHeader {
                 fn from(header: $type) -> Self {
@@ -223,5 +237,70 @@ impl From<String> for Body {
 impl From<Vec<Bytes>> for Body {
     fn from(chunks: Vec<Bytes>) -> Self {
         Body::Chunks(chunks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MessageIds;
+    use super::*;
+    use crate::message::OffsetId;
+
+    #[test]
+    fn an_answer_to_a_send_is_what_apache_would_write() {
+        let id = |physical_offset| OffsetId { host: "127.0.0.1:10911".parse().unwrap(), physical_offset };
+        let response = Response::ok().with_header(SendMessageResponse {
+            msg_id: MessageIds::Many(vec![id(1), id(255)]),
+            queue_id: 3,
+            queue_offset: 4,
+            msg_region: Some("DefaultRegion".into()),
+            trace_on: Some(true),
+            ..SendMessageResponse::default()
+        });
+        let mut bytes = Vec::new();
+        response.encode(Encoding::Json, 5, &mut bytes);
+        let header = concat!(
+            r#"{"code":0,"extFields":{"msgId":"7F00000100002A9F0000000000000001,7F00000100002A9F00000000000000FF","#,
+            r#""queueId":"3","queueOffset":"4","MSG_REGION":"DefaultRegion","TRACE_ON":"true"},"flag":1,"#,
+            r#""language":"RUST","opaque":5,"serializeTypeCurrentRPC":"JSON","version":409}"#
+        );
+        assert_eq!(std::str::from_utf8(&bytes[8..]).unwrap(), header);
+    }
+
+    #[test]
+    fn head_and_body_written_apart_are_the_whole_frame() {
+        let chunks = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+        let response = Response::error(ResponseCode::PULL_NOT_FOUND, "why").with_body(chunks);
+        for encoding in [Encoding::Json, Encoding::Binary] {
+            let (mut whole, mut head) = (Vec::new(), Vec::new());
+            response.encode(encoding, 1, &mut whole);
+            assert!(response.encode_head(encoding, 1, &mut head));
+            assert_eq!(whole, [&head[..], b"onetwo"].concat());
+            let frame = Frame::decode(&whole).unwrap();
+            assert_eq!((frame.response_code(), frame.remark.as_deref()), (response.code, Some("why")));
+            assert_eq!(frame.body, b"onetwo");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_fits_no_frame_says_so() {
+        let long = ResponseHeader::Fields(vec![("k".into(), "v".repeat(1 << 24))]);
+        let mut bytes = Vec::new();
+        Response::ok().with_header(long).with_body(b"body".to_vec()).encode(Encoding::Json, 9, &mut bytes);
+        let frame = Frame::decode(&bytes).unwrap();
+        assert_eq!((frame.response_code(), frame.opaque), (ResponseCode::SYSTEM_ERROR, 9));
+        assert!(frame.remark.unwrap().contains("must stay below 16 MiB"));
+        assert!(frame.body.is_empty());
+    }
+
+    #[test]
+    fn a_remark_is_cut_where_nobody_reads_on() {
+        let mut bytes = Vec::new();
+        Response::error(ResponseCode::SYSTEM_ERROR, "é".repeat(1 << 20)).encode(
+            Encoding::Binary,
+            1,
+            &mut bytes,
+        );
+        assert_eq!(Frame::decode(&bytes).unwrap().remark.unwrap().len(), MAX_REMARK);
     }
 }

@@ -395,3 +395,47 @@ fn responses_become_typed_and_back() {
     assert_eq!(untyped.keys().copied().collect::<Vec<_>>(), admin_and_5x);
     assert_eq!(typed, 1826);
 }
+
+/// Frames with flipped, cut and repeated bytes are read or refused.
+#[test]
+fn damaged_frames_are_read_or_refused() {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |limit: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 11) as usize % limit
+    };
+    let (mut read, mut refused) = (0, 0);
+    recorded(|recorded| {
+        for _ in 0..8 {
+            let mut bytes = recorded.raw.clone();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                match random(4) {
+                    0 => bytes[at] ^= 1 << random(8),
+                    1 => bytes[at] = [0, 0x7F, 0x80, 0xFF, b'"', b'\\', b'{', b'}'][random(8)],
+                    2 => drop(bytes.drain(at..(at + 1 + random(16)).min(bytes.len() - 1).max(at))),
+                    _ => bytes.extend_from_within(at..(at + 16).min(bytes.len())),
+                }
+            }
+            // Mostly past the check of the length, to the header.
+            if bytes.len() >= 8 && random(4) > 0 {
+                let length = bytes.len() as u32 - 4;
+                bytes[..4].copy_from_slice(&length.to_be_bytes());
+            }
+            let _ = frame::length(&bytes, 1 << 24);
+            match Frame::decode(&bytes) {
+                Ok(frame) => {
+                    read += 1;
+                    let _ = Request::decode(&frame);
+                    let _ = json::from_slice::<TopicRouteData>(frame.body);
+                    let _ = json::from_slice::<ConsumeStats>(frame.body);
+                    let _ = RegisterBrokerBody::decode(frame.body, random(2) == 0, frame.version);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    });
+    assert!(read > 5_000 && refused > 5_000, "{read} read, {refused} refused");
+}

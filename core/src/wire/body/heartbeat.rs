@@ -110,3 +110,48 @@ pub struct CheckClientRequestBody {
     /// The subscription.
     pub subscription_data: SubscriptionData,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::json;
+    use super::*;
+
+    #[test]
+    fn heartbeats_of_other_languages_are_read() {
+        let old_cpp = r#"{"clientID":"c","consumerDataSet":[{"consumeFromWhere":4,"consumeType":1,"groupName":"g",
+            "messageModel":1,"subscriptionDataSet":[{"codeSet":[2598919],"subString":"TagA","subVersion":"1700000000000",
+            "tagsSet":["TagA"],"topic":"t"}]}]}
+"#;
+        let read: HeartbeatData = json::from_slice(old_cpp.as_bytes()).unwrap();
+        let group = &read.consumer_data_set[0];
+        assert_eq!(group.consume_from_where, "CONSUME_FROM_FIRST_OFFSET");
+        assert_eq!(
+            (group.consume_type.as_str(), group.message_model.as_str()),
+            ("CONSUME_PASSIVELY", "CLUSTERING")
+        );
+        let subscription = &group.subscription_data_set[0];
+        assert_eq!(
+            (subscription.sub_version, subscription.expression_type.as_str()),
+            (1_700_000_000_000, "TAG")
+        );
+
+        let go = r#"{"clientID":"c","producerDataSet":null,"consumerDataSet":[{"groupName":"g","unitMode":false,
+            "subscriptionDataSet":[{"topic":"t","tagsSet":null,"codeSet":["2598919","-1"],"subVersion":7}]}]}"#;
+        let read: HeartbeatData = json::from_slice(go.as_bytes()).unwrap();
+        assert_eq!(read.producer_data_set, []);
+        let subscription = &read.consumer_data_set[0].subscription_data_set[0];
+        assert_eq!((subscription.code_set.as_slice(), subscription.sub_version), (&[2_598_919, -1][..], 7));
+        assert_eq!(subscription.tags_set, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_subscription_shared_by_two_groups_may_be_a_reference() {
+        let shared = r#"{"clientID":"c","consumerDataSet":[
+            {"groupName":"a","subscriptionDataSet":[{"topic":"t","subString":"*"}]},
+            {"groupName":"b","subscriptionDataSet":[{"$ref":"$.consumerDataSet[0].subscriptionDataSet[0]"}]}]}"#;
+        let read: HeartbeatData = json::from_slice(shared.as_bytes()).unwrap();
+        let [a, b] = &read.consumer_data_set[..] else { panic!("two groups") };
+        assert_eq!(a.subscription_data_set, b.subscription_data_set);
+        assert_eq!(b.subscription_data_set[0].topic, "t");
+    }
+}

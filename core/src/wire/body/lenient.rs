@@ -34,7 +34,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, 
     Scalar::deserialize(deserializer)?.number()
 }
 
-/// Numbers of 32 bits, perhaps as text: the C++ client writes `codeSet` so.
+/// Numbers of 32 bits, perhaps as text: the Go client writes `codeSet` so.
 pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i32>, D::Error> {
     let number = |scalar: Scalar| Ok(scalar.number::<D::Error>()? as i32);
     Vec::<Scalar>::deserialize(deserializer)?.into_iter().map(number).collect()
