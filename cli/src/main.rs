@@ -1,8 +1,11 @@
 //! The `ferromq` command: name server, broker, or both in one process, and pipes to produce and consume.
 
 mod broker;
+mod consume;
+mod format;
 mod namesrv;
 mod process;
+mod produce;
 mod server;
 
 use std::io::IsTerminal;
@@ -31,6 +34,10 @@ enum Command {
     Namesrv(namesrv::Args),
     /// A broker that registers with name servers
     Broker(broker::Args),
+    /// Sends the lines of standard input as messages
+    Produce(produce::Args),
+    /// Writes messages to standard output
+    Consume(consume::Args),
 }
 
 /// Why a command ended without success.
@@ -53,6 +60,8 @@ fn main() -> ExitCode {
         Command::Server(args) => server::run(args),
         Command::Namesrv(args) => namesrv::run(args),
         Command::Broker(args) => broker::run(args),
+        Command::Produce(args) => produce::run(args),
+        Command::Consume(args) => consume::run(args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ferromq::client::Cluster;
 use ferromq::config::NamesrvConfig;
 use ferromq::{Error, ErrorKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -61,5 +63,15 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| {
         let context = format!("{} is not usable as a path", path.display());
         Error::new(ErrorKind::InvalidArgument, "start", context).with_source(error).into()
+    })
+}
+
+/// A client of the cluster with these name servers, or those of the environment's NAMESRV_ADDR, or that of this machine.
+pub fn connect(name_servers: Option<&str>) -> Result<Arc<Cluster>, Failure> {
+    let from_environment = std::env::var("NAMESRV_ADDR").ok().filter(|addresses| !addresses.is_empty());
+    let addresses = name_servers.map(str::to_owned).or(from_environment);
+    Cluster::connect(addresses.as_deref().unwrap_or("127.0.0.1:9876")).map_err(|error| match error.kind() {
+        ErrorKind::InvalidArgument => Failure::Usage(error.to_string()),
+        _ => Failure::Failed(error),
     })
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod lifecycle;
+mod pipes;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};

@@ -107,6 +107,11 @@ impl Consumer {
     /// An error does not end the consumer: it tells once what went wrong (a permission that was taken away, a message
     /// that cannot be read and was passed over), and the next call goes on.
     pub fn poll(&self, timeout: Duration) -> Result<Vec<StoredMessage>> {
+        self.poll_at_most(self.shared.options.batch, timeout)
+    }
+
+    /// As [`Consumer::poll`], but with this limit instead of the option's.
+    pub fn poll_at_most(&self, count: usize, timeout: Duration) -> Result<Vec<StoredMessage>> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.state.lock();
         let (queue, records) = loop {
@@ -116,7 +121,7 @@ impl Consumer {
             if let Some(error) = state.failure.take() {
                 return Err(error);
             }
-            if let Some(taken) = state.take(self.shared.options.batch.max(1)) {
+            if let Some(taken) = state.take(count.max(1)) {
                 break taken;
             }
             let timed_out = match deadline {
@@ -157,7 +162,8 @@ impl Consumer {
     /// are known.
     pub fn is_caught_up(&self) -> bool {
         let state = self.shared.state.lock();
-        let at_end = |assigned: &Assigned| assigned.buffered.is_empty() && assigned.next >= assigned.end;
+        // An offset beyond the end is one that the next pull puts right.
+        let at_end = |assigned: &Assigned| assigned.buffered.is_empty() && assigned.next == assigned.end;
         state.complete && state.queues.values().all(at_end)
     }
 

@@ -24,8 +24,10 @@ pub(super) struct Begin {
 impl Shared {
     /// Where to begin in a queue that has become this consumer's.
     pub(super) fn begin(&self, queue: &MessageQueue) -> Result<Begin> {
+        // In this order, so that an offset which others store meanwhile does not lie beyond the end.
+        let stored = self.stored_offset(queue)?;
         let end = self.max_offset(queue)?;
-        if let Some(offset) = self.stored_offset(queue)? {
+        if let Some(offset) = stored {
             return Ok(Begin { offset, stored: true, end });
         }
         let is_retry = Some(queue.topic.as_str()) == self.retry_topic();
