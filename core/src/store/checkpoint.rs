@@ -9,7 +9,7 @@ const LEN: usize = 4096;
 /// Apache uses the first 40 bytes and leaves the rest alone, so there is room for what it does not know.
 const OWN_AT: usize = 2048;
 const OWN_MAGIC: &[u8; 8] = b"FerroMQ1";
-const OWN_LEN: usize = 68;
+const OWN_LEN: usize = 76;
 /// Recovery goes back this much further than the times say.
 const MARGIN_MS: i64 = 3000;
 
@@ -37,6 +37,8 @@ pub(crate) struct Own {
     pub queues: i64,
     pub index_files: i64,
     pub index_complete_to: i64,
+    /// Every record before this commit-log offset has its queue entry on disk.
+    pub dispatched_to: i64,
 }
 
 impl Checkpoint {
@@ -68,6 +70,7 @@ impl Checkpoint {
             queues: long(OWN_AT + 32),
             index_files: long(OWN_AT + 40),
             index_complete_to: long(OWN_AT + 48),
+            dispatched_to: long(OWN_AT + 56),
         };
         read.own = Some(own);
         // Bound to the three times, so that what is said here ends when another broker moves them.
@@ -98,6 +101,7 @@ impl Checkpoint {
                 own.queues,
                 own.index_files,
                 own.index_complete_to,
+                own.dispatched_to,
             ];
             values.iter().enumerate().for_each(|(at, value)| put(OWN_AT + 8 + at * 8, *value));
             let crc = crc32fast::hash(&bytes[OWN_AT..OWN_AT + OWN_LEN - 4]);
@@ -120,7 +124,7 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     fn sample() -> Checkpoint {
-        let own = Some(Own { queues: 7, index_files: 2, index_complete_to: 12345 });
+        let own = Some(Own { queues: 7, index_files: 2, index_complete_to: 12345, dispatched_to: 54321 });
         Checkpoint {
             log_ms: NOW - 5000,
             queues_ms: NOW - 6000,

@@ -44,6 +44,7 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let min = files[0].base;
     let index_from = load_index(core, before, log_end, &mut report.notes)?;
     let lost_queues = before.checkpoint.own.is_some_and(|own| (loaded.queues as i64) < own.queues);
+    let all_queues_there = before.checkpoint.own.is_some() && !lost_queues;
     if lost_queues {
         report.notes.push("queue directories are missing: queues are made again from the log".into());
     }
@@ -53,7 +54,7 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut index_from = index_from;
     let state = loop {
         let start = file_at(&files, from.max(min));
-        let pass = Pass::new(core, before, &files, start, index_from).run(start)?;
+        let pass = Pass::new(core, before, &files, start, index_from, all_queues_there).run(start)?;
         match pass.older_wanted {
             Some(older) => {
                 report
@@ -111,10 +112,12 @@ struct Pass<'a> {
     files: &'a [LogFile],
     start: i64,
     index_from: i64,
+    /// No queue directory was lost since the last checkpoint.
+    all_queues_there: bool,
     known_topics: Option<HashSet<&'a str>>,
     /// File being scanned.
     file: usize,
-    cursors: HashMap<(Arc<scan::TopicName>, i32), Option<Cursor>>,
+    cursors: HashMap<(Arc<scan::TopicName>, i32), Cursor>,
     keys: Vec<Key>,
     /// End of the last valid record.
     end: i64,
@@ -133,7 +136,14 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(core: &'a Core, before: &'a Before, files: &'a [LogFile], start: usize, index_from: i64) -> Self {
+    fn new(
+        core: &'a Core,
+        before: &'a Before,
+        files: &'a [LogFile],
+        start: usize,
+        index_from: i64,
+        all_queues_there: bool,
+    ) -> Self {
         let known = core.options.known_topics.as_ref();
         Pass {
             core,
@@ -141,6 +151,7 @@ impl<'a> Pass<'a> {
             files,
             start: files[start].base,
             index_from,
+            all_queues_there,
             known_topics: known.map(|topics| topics.iter().map(String::as_str).collect()),
             file: start,
             cursors: HashMap::new(),
@@ -236,10 +247,10 @@ impl<'a> Pass<'a> {
     fn queue_entry(&mut self, found: &Found) -> io::Result<()> {
         let key = (found.topic.clone(), found.queue_id);
         if !self.cursors.contains_key(&key) {
-            let cursor = self.cursor(found)?;
+            let Some(cursor) = self.cursor(found)? else { return Ok(()) };
             self.cursors.insert(key.clone(), cursor);
         }
-        let Some(cursor) = self.cursors.get_mut(&key).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(cursor) = self.cursors.get_mut(&key) else { return Ok(()) };
         let entry =
             QueueEntry { physical_offset: found.offset, size: found.size, tags_code: found.tags_code };
         let count = if cursor.queue.form == Form::Batch { found.count } else { 1 };
@@ -264,30 +275,40 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// The queue of a record that is the first of its queue in this pass; none for a deleted topic.
+    /// The queue of a record that is the first of its queue in this pass; none if its topic was deleted since.
     fn cursor(&mut self, found: &Found) -> io::Result<Option<Cursor>> {
         let queues = &self.core.queues;
         let name = found.topic.name.as_str();
-        if queues.queue(name, found.queue_id).is_none() {
-            let unknown = self.known_topics.as_ref().is_some_and(|known| !known.contains(name));
-            // After an orderly end the table of topics is up to date: what it does not know was deleted. After a
-            // crash a topic may have been made just before, and losing its messages would be worse than a deleted
-            // one's coming back.
-            let old = self.before.clean || found.store_timestamp <= self.before.checkpoint.queues_ms;
-            if (unknown && old) || super::check_topic(name).is_err() {
-                return Ok(None);
-            }
+        let gone = queues.queue(name, found.queue_id).is_none() && self.was_deleted(found);
+        if gone || super::check_topic(name).is_err() {
+            return Ok(None);
         }
         let topic = queues.topic_or_new(name, Form::Plain);
         let queue = queues.queue_or_new(&topic, found.queue_id);
         Ok(Some(Cursor::new(self.core, queue, self.start)?))
     }
 
+    /// Whether a queue that is not there was deleted, rather than lost. A record that had its entry before the end was
+    /// in a queue that was there; so if all of those are still there, its own was deleted. Otherwise the table of
+    /// topics tells. What came after a checkpoint and before a crash may be the first of a new topic: losing its messages would be worse
+    /// than a deleted one's coming back.
+    fn was_deleted(&self, found: &Found) -> bool {
+        let checkpoint = &self.before.checkpoint;
+        let had_its_entry = self.before.clean
+            || match checkpoint.own {
+                Some(own) => found.offset < own.dispatched_to,
+                None => found.store_timestamp < checkpoint.queues_ms,
+            };
+        let name = found.topic.name.as_str();
+        let unknown = self.known_topics.as_ref().is_some_and(|known| !known.contains(name));
+        had_its_entry && (unknown || self.all_queues_there)
+    }
+
     /// Removes entries for which the log has no record. Where that leaves a queue that ends before this pass began,
     /// the removed entries may have stood in the place of older ones.
     fn remove_unfounded(&mut self) -> io::Result<()> {
         let vouched: HashMap<*const Queue, i64> =
-            self.cursors.values().flatten().map(|cursor| (Arc::as_ptr(&cursor.queue), cursor.next)).collect();
+            self.cursors.values().map(|cursor| (Arc::as_ptr(&cursor.queue), cursor.next)).collect();
         for queue in self.core.queues.all() {
             if queue.state().log_end <= self.start {
                 continue;
@@ -365,7 +386,6 @@ fn finish(
         // Entries made from the log moved the end of the queue, not what the next append gets.
         queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
         queue.expire(&core.queues.files, min).map_err(failed)?;
-        queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
     }
     log_report(&report);
     Ok(report)

@@ -63,6 +63,7 @@ impl Core {
     }
 
     fn retain(&self, now_or_later: bool) {
+        self.catch_up();
         let used = self.note_space();
         let rules = self.retention.read().clone();
         let crowded = rules.clean_file_forcibly_enable
@@ -133,7 +134,9 @@ impl Core {
             return;
         }
         for queue in self.queues.all() {
-            match queue.expire(&self.queues.files, min) {
+            // Whole files go, so entries have to be in files.
+            let written = queue.write_behind(&self.queues.files, true);
+            match written.and_then(|()| queue.expire(&self.queues.files, min)) {
                 Ok(0) => {}
                 Ok(_) => self.queues.note_unsaved(&queue),
                 Err(error) => {
@@ -141,6 +144,7 @@ impl Core {
                 }
             }
         }
+        self.index.drain();
         if let Err(error) = self.index.expire(min) {
             tracing::error!(%error, "index files cannot be removed");
         }

@@ -40,11 +40,12 @@ impl Core {
         let _one_at_a_time = self.saved.saving.lock();
         // What is passed on now is in the queues that are saved below.
         self.catch_up();
+        let dispatched_to = self.dispatcher.end.load(Ordering::Acquire);
         let queues_ms = self.dispatcher.store_timestamp.load(Ordering::Acquire);
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
         self.flush_log()?;
-        self.save_behind(queues_ms).map_err(|error| {
+        self.save_behind(queues_ms, dispatched_to).map_err(|error| {
             self.queues.fresh.fetch_add(fresh, Ordering::AcqRel);
             let reason =
                 format!("saving queues and checkpoint in {} failed: {error}", self.options.root.display());
@@ -53,7 +54,7 @@ impl Core {
         })
     }
 
-    fn save_behind(&self, queues_ms: i64) -> io::Result<()> {
+    fn save_behind(&self, queues_ms: i64, dispatched_to: i64) -> io::Result<()> {
         self.queues.save_all()?;
         self.saved.queues_ms.store(queues_ms, Ordering::Release);
         let (index_ms, index_complete_to) = self.index.save()?;
@@ -62,6 +63,7 @@ impl Core {
             queues: self.queues.on_disk() as i64,
             index_files: self.index.file_count() as i64,
             index_complete_to,
+            dispatched_to,
         };
         let checkpoint = Checkpoint {
             log_ms: self.saved.log_ms.load(Ordering::Acquire),

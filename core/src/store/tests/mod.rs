@@ -2,6 +2,9 @@
 
 mod basics;
 mod crash;
+mod faults;
+mod model;
+mod retention;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,0 +1,267 @@
+//! Disks that fail, are full or slow: every failure is told to whoever waits, and nothing is promised that was not done.
+
+use std::io;
+use std::sync::mpsc::{channel, Receiver};
+use std::time::Duration;
+
+use super::*;
+use crate::store::storage::Operation;
+
+fn sync_store(memory: &Memory, clock: &Clock) -> Arc<Store> {
+    let mut options = options(memory);
+    options.flush_mode = FlushMode::Sync;
+    Store::open(options, clock.clone()).unwrap()
+}
+
+fn wait(store: &Store, end: i64) -> Receiver<Durability> {
+    let (sender, receiver) = channel();
+    store.when_durable(end, Box::new(move |how| sender.send(how).unwrap()));
+    receiver
+}
+
+/// Lets operations of a kind fail on paths that contain `part`.
+fn fail(memory: &Memory, operation: Operation, part: &'static str, code: i32) {
+    memory.intercept(move |asked, path| {
+        if asked == operation && path.to_string_lossy().contains(part) {
+            return Err(io::Error::from_raw_os_error(code));
+        }
+        Ok(())
+    });
+}
+
+fn heal(memory: &Memory) {
+    memory.intercept(|_, _| Ok(()));
+}
+
+fn reason(store: &Store) -> String {
+    match store.state() {
+        WriteState::ReadOnly { reason } => reason,
+        WriteState::Writable => panic!("the store is writable"),
+    }
+}
+
+#[test]
+fn a_failed_sync_is_told_and_never_becomes_a_success() {
+    let memory = Memory::new();
+    let store = sync_store(&memory, &Clock::new());
+    let first = store.append(&new("T", 0, b"safe", b"")).unwrap();
+    assert_eq!(wait(&store, first.end).recv().unwrap(), Durability::Flushed);
+    fail(&memory, Operation::Sync, "commitlog", libc::EIO);
+    let lost = store.append(&new("T", 0, b"lost", b"")).unwrap();
+    let told = wait(&store, lost.end).recv().unwrap();
+    assert!(matches!(&told, Durability::Failed(why) if why.contains("00000000000000000000")), "{told:?}");
+    // The disk works again, but the pages of the failed sync count as clean: only a restart looks at what is there.
+    heal(&memory);
+    assert!(matches!(wait(&store, lost.end).recv().unwrap(), Durability::Failed(_)));
+    assert!(store.flush().is_err());
+    assert_eq!(store.append(&new("T", 0, b"more", b"")), Err(AppendError::ReadOnly(reason(&store))));
+    assert!(reason(&store).contains("sync of"));
+    // Never visible; what was safe can still be read.
+    assert_eq!(store.queue_bounds("T", 0), Some(0..1));
+    assert!(store.record(lost.physical_offset).is_none());
+    assert_eq!(bodies(&store, "T", 0, 0), [(0, b"safe".to_vec())]);
+    assert!(store.close().is_err());
+    assert!(names(&memory, "/store").contains(&"abort".to_owned()));
+    let store = sync_store(&memory, &Clock::new());
+    assert!(!store.recovery_report().clean);
+    assert_eq!(bodies(&store, "T", 0, 0)[0], (0, b"safe".to_vec()));
+}
+
+#[test]
+fn a_failed_sync_in_the_background_stops_the_store() {
+    let memory = Memory::new();
+    let clock = Clock::new();
+    let store = Store::open(options(&memory), clock.clone()).unwrap();
+    fail(&memory, Operation::Sync, "commitlog/", libc::EIO);
+    // The file's own length is synced when it is made.
+    assert!(store.append(&new("T", 0, b"x", b"")).is_err());
+    assert!(reason(&store).contains("commitlog"));
+    drop(store);
+    heal(&memory);
+    let store = Store::open(options(&memory), clock.clone()).unwrap();
+    store.append(&new("T", 0, b"x", b"")).unwrap();
+    fail(&memory, Operation::Sync, "commitlog/", libc::EIO);
+    assert!(store.save().is_err());
+    assert!(matches!(store.append(&new("T", 0, b"x", b"")), Err(AppendError::ReadOnly(_))));
+    // Under ASYNC_FLUSH it was acknowledged from the page cache, and stays readable.
+    assert_eq!(bodies(&store, "T", 0, 0).len(), 1);
+}
+
+#[test]
+fn a_failed_write_is_told_and_stops_the_store() {
+    let memory = Memory::new();
+    let store = sync_store(&memory, &Clock::new());
+    let first = store.append(&new("T", 0, b"safe", b"")).unwrap();
+    assert_eq!(wait(&store, first.end).recv().unwrap(), Durability::Flushed);
+    fail(&memory, Operation::Write, "commitlog", libc::EIO);
+    let error = store.append(&new("T", 0, b"x", b"")).unwrap_err().to_string();
+    assert!(error.contains("commitlog/00000000000000000000") && error.contains("os error 5"), "{error}");
+    heal(&memory);
+    assert!(store.append(&new("T", 0, b"x", b"")).is_err());
+    assert_eq!(store.queue_bounds("T", 0), Some(0..1));
+}
+
+#[test]
+fn a_full_disk_is_met_before_anything_is_written_and_may_end() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let body = [b'x'; 1000];
+    store.append(&new("T", 0, &body, b"")).unwrap();
+    fail(&memory, Operation::Allocate, "commitlog", libc::ENOSPC);
+    let mut stored = 1;
+    let error = loop {
+        match store.append(&new("T", 0, &body, b"")) {
+            Ok(_) => stored += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(stored < 100);
+    };
+    assert!(error.contains("commitlog/0000") && error.contains("os error 28"), "{error}");
+    assert!(reason(&store).contains("no space"));
+    assert_eq!(bodies(&store, "T", 0, 0).len(), stored);
+    heal(&memory);
+    for _ in 0..100 {
+        store.append(&new("T", 0, &body, b"")).unwrap();
+    }
+    assert_eq!(store.state(), WriteState::Writable);
+    store.close().unwrap();
+    let store = open(&memory);
+    assert_eq!(bodies(&store, "T", 0, 0).len(), stored + 100);
+}
+
+#[test]
+fn a_slow_disk_is_a_timeout_and_the_record_is_there() {
+    let memory = Memory::new();
+    let clock = Clock::new();
+    let store = sync_store(&memory, &clock);
+    let first = store.append(&new("T", 0, b"quick", b"")).unwrap();
+    assert_eq!(wait(&store, first.end).recv().unwrap(), Durability::Flushed);
+    let (entered, inside) = channel();
+    let (release, gate) = channel::<()>();
+    let (entered, gate) = (Mutex::new(entered), Mutex::new(Some(gate)));
+    memory.intercept(move |operation, path| {
+        if operation == Operation::Sync && path.to_string_lossy().contains("commitlog") {
+            if let Some(gate) = gate.lock().take() {
+                entered.lock().send(()).unwrap();
+                gate.recv().unwrap();
+            }
+        }
+        Ok(())
+    });
+    let late = store.append(&new("T", 0, b"late", b"")).unwrap();
+    let told = wait(&store, late.end);
+    inside.recv().unwrap();
+    assert_eq!(store.queue_bounds("T", 0), Some(0..1));
+    // Until the deadline nothing is told, and then it is.
+    clock.advance(Duration::from_millis(4_000));
+    assert!(told.try_recv().is_err());
+    clock.advance(Duration::from_millis(1_100));
+    assert_eq!(told.recv().unwrap(), Durability::TimedOut);
+    // Told to be stored, so it is visible.
+    assert_eq!(bodies(&store, "T", 0, 0).len(), 2);
+    assert!(store.flushed_offset() < late.end);
+    release.send(()).unwrap();
+    assert_eq!(wait(&store, late.end).recv().unwrap(), Durability::Flushed);
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_durable() {
+    let memory = Memory::new();
+    let store = sync_store(&memory, &Clock::new());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    store.set_listener(Box::new({
+        let seen = seen.clone();
+        move |arrival: &Arrival<'_>| seen.lock().push(arrival.offset)
+    }));
+    let appended = store.append(&new("T", 0, b"x", b"")).unwrap();
+    store.dispatch();
+    // The timer may flush by itself, but not before its interval is over by a clock that only tests move on.
+    if store.flushed_offset() < appended.end {
+        assert!(seen.lock().is_empty());
+    }
+    assert_eq!(wait(&store, appended.end).recv().unwrap(), Durability::Flushed);
+    assert_eq!(store.queue_bounds("T", 0), Some(0..1));
+    store.close().unwrap();
+    assert_eq!(*seen.lock(), [0]);
+}
+
+#[test]
+fn a_queue_that_cannot_be_written_stops_sends_but_not_reads() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    fail(&memory, Operation::Open, "consumequeue", libc::EMFILE);
+    let mut appended = 0;
+    while appended < 2000 && store.append(&new("T", 0, b"x", b"")).is_ok() {
+        store.dispatch();
+        appended += 1;
+    }
+    assert!((200..2000).contains(&appended));
+    assert!(reason(&store).contains("consume queue of T"));
+    assert_eq!(bodies(&store, "T", 0, 0).len(), appended);
+    drop(store);
+    heal(&memory);
+    let store = open(&memory);
+    assert_eq!(bodies(&store, "T", 0, 0).len(), appended);
+}
+
+#[test]
+fn an_index_that_cannot_be_written_disturbs_nothing() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    fail(&memory, Operation::Allocate, "index", libc::ENOSPC);
+    for n in 0..50 {
+        store.append(&new("T", 0, b"x", format!("KEYS\u{1}k{n}\u{2}").as_bytes())).unwrap();
+    }
+    assert!(store.query_key("T", "k1", 10, 0, i64::MAX).records.is_empty());
+    assert_eq!(store.state(), WriteState::Writable);
+    heal(&memory);
+    store.close().unwrap();
+    // The next start makes up for it.
+    let store = open(&memory);
+    assert_eq!(store.query_key("T", "k1", 10, 0, i64::MAX).records.len(), 1);
+    assert_eq!(store.query_key("T", "k49", 10, 0, i64::MAX).records.len(), 1);
+}
+
+#[test]
+fn a_directory_in_use_or_not_writable_is_named() {
+    let memory = Memory::new();
+    let first = open(&memory);
+    let error = Store::open(options(&memory), Clock::new()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(error.to_string().contains("/store is in use by process"), "{error}");
+    drop(first);
+    let memory = Memory::new();
+    fail(&memory, Operation::Open, "abort", libc::EACCES);
+    let error = Store::open(options(&memory), Clock::new()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("/store") && error.to_string().contains("os error 13"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Store::open(StoreOptions::new(file.path().join("below")), Clock::new()).err().unwrap();
+    assert!(error.to_string().contains("below"), "{error}");
+}
+
+#[test]
+fn other_file_sizes_are_refused_with_the_way_out_and_nothing_is_touched() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    for _ in 0..100 {
+        store.append(&new("T", 0, &[b'x'; 1000], b"")).unwrap();
+    }
+    store.close().unwrap();
+    let change: [fn(&mut StoreOptions); 4] = [
+        |options| options.mapped_file_size_commit_log = 1 << 20,
+        |options| options.mapped_file_size_commit_log = 16 << 10,
+        |options| options.mapped_file_size_consume_queue = 4000,
+        |options| options.mapped_file_size_commit_log = 100,
+    ];
+    for change in change {
+        let mut options = options(&memory);
+        change(&mut options);
+        let error = Store::open(options, Clock::new()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("mappedFileSize"), "{error}");
+    }
+    let store = open(&memory);
+    assert!(store.recovery_report().clean);
+    assert_eq!(bodies(&store, "T", 0, 0).len(), 100);
+}

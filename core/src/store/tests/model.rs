@@ -1,0 +1,222 @@
+//! Random operations on a store and on a model of a few lines, which must agree on every answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append { queue: usize, length: usize, tag: u8, count: usize },
+    Get { queue: usize, offset: i64, max_count: usize, max_bytes: usize, tag: Option<u8> },
+    Time { queue: usize, back_ms: i64 },
+    Key { queue: usize, tag: u8 },
+    Wait(u64),
+    Save,
+    DeleteTopic(usize),
+    Reopen,
+    Kill,
+}
+
+const QUEUES: [(&str, i32); 4] = [("A", 0), ("A", 1), ("B", 0), ("%RETRY%C", 7)];
+
+fn step() -> impl Strategy<Value = Step> {
+    let queue = 0..QUEUES.len();
+    prop_oneof![
+        20 => (queue.clone(), 0..3000_usize, 0..4_u8, 1..5_usize)
+            .prop_map(|(queue, length, tag, count)| Step::Append { queue, length, tag, count }),
+        20 => (queue.clone(), -2..60_i64, 0..40_usize, 0..300_000_usize, prop::option::of(0..4_u8)).prop_map(
+            |(queue, offset, max_count, max_bytes, tag)| Step::Get { queue, offset, max_count, max_bytes, tag }
+        ),
+        4 => (queue.clone(), 0..20_000_i64).prop_map(|(queue, back_ms)| Step::Time { queue, back_ms }),
+        4 => (queue, 0..4_u8).prop_map(|(queue, tag)| Step::Key { queue, tag }),
+        4 => (0..5_000_u64).prop_map(Step::Wait),
+        2 => Just(Step::Save),
+        1 => (0..QUEUES.len()).prop_map(Step::DeleteTopic),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
+    ]
+}
+
+#[derive(Clone)]
+struct Message {
+    body: Vec<u8>,
+    tag: u8,
+    time: i64,
+    size: usize,
+}
+
+struct ByTag(Option<u8>);
+
+impl Filter for ByTag {
+    fn tags_match(&self, tags_code: Option<i64>) -> bool {
+        self.0.is_none_or(|tag| tags_code == Some(i64::from(java_hash(&format!("t{tag}")))))
+    }
+}
+
+/// The store's rule in a few lines: what a get of a queue answers.
+fn expected_get(messages: &[Message], offset: i64, max: usize, bytes: usize, tag: Option<u8>) -> Answer {
+    let end = messages.len() as i64;
+    let none = |status, next| (status, next, Vec::new());
+    match offset {
+        _ if end == 0 => return none(GetStatus::NoMessageInQueue, 0),
+        offset if offset < 0 => return none(GetStatus::OffsetTooSmall, 0),
+        offset if offset == end => return none(GetStatus::OffsetOverflowOne, end),
+        offset if offset > end => return none(GetStatus::OffsetOverflowBadly, end),
+        _ => {}
+    }
+    let (mut found, mut total, mut next) = (Vec::new(), 0, offset);
+    for message in &messages[offset as usize..] {
+        let full = found.len() >= max.min(32) || total + message.size > bytes.min(262_144);
+        if !found.is_empty() && full {
+            break;
+        }
+        if tag.is_none_or(|tag| tag == message.tag) {
+            found.push(message.body.clone());
+            total += message.size;
+        }
+        next += 1;
+    }
+    let status = if found.is_empty() { GetStatus::NoMatchedMessage } else { GetStatus::Found };
+    (status, next, found)
+}
+
+type Answer = (GetStatus, i64, Vec<Vec<u8>>);
+
+struct World {
+    memory: Memory,
+    clock: Clock,
+    store: Arc<Store>,
+    model: BTreeMap<usize, Vec<Message>>,
+    /// Topics that were made anew: the log still has records of the old ones.
+    reborn: bool,
+}
+
+impl World {
+    fn new() -> World {
+        let (memory, clock) = (Memory::new(), Clock::new());
+        let store = Store::open(options(&memory), clock.clone()).unwrap();
+        World { memory, clock, store, model: BTreeMap::new(), reborn: false }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Append { queue, length, tag, count } => self.append(queue, length, tag, count),
+            Step::Get { queue, offset, max_count, max_bytes, tag } => {
+                self.get(queue, offset, max_count, max_bytes, tag);
+            }
+            Step::Time { queue, back_ms } => self.time(queue, back_ms),
+            Step::Key { queue, tag } => self.key(queue, tag),
+            Step::Wait(ms) => self.clock.advance(Duration::from_millis(ms)),
+            Step::Save => self.store.save().unwrap(),
+            Step::DeleteTopic(queue) => self.delete(QUEUES[queue].0),
+            Step::Reopen => {
+                self.store.close().unwrap();
+                self.store = Store::open(options(&self.memory), self.clock.clone()).unwrap();
+                assert!(self.store.recovery_report().clean);
+            }
+            Step::Kill => {
+                let killed = self.memory.killed();
+                self.memory = killed;
+                self.store = Store::open(options(&self.memory), self.clock.clone()).unwrap();
+            }
+        }
+    }
+
+    fn append(&mut self, queue: usize, length: usize, tag: u8, count: usize) {
+        let (topic, queue_id) = QUEUES[queue];
+        let messages = self.model.entry(queue).or_default();
+        let properties = format!("KEYS\u{1}{topic}{queue_id}t{tag}\u{2}TAGS\u{1}t{tag}\u{2}");
+        let first = messages.len();
+        let made: Vec<Vec<u8>> = (0..count)
+            .map(|n| {
+                let mut body = format!("{}:", first + n).into_bytes();
+                body.resize(body.len() + length / count, b'.');
+                body
+            })
+            .collect();
+        let new: Vec<_> = made.iter().map(|body| new(topic, queue_id, body, properties.as_bytes())).collect();
+        let appended = match &new[..] {
+            [one] => self.store.append(one).unwrap(),
+            all => self.store.append_batch(all).unwrap().0,
+        };
+        assert_eq!(appended.queue_offset, first as i64);
+        let time = appended.store_timestamp;
+        let sizes: Vec<usize> = new.iter().map(NewRecord::encoded_len).collect();
+        messages.extend(made.into_iter().zip(sizes).map(|(body, size)| Message { body, tag, time, size }));
+        assert_eq!(self.store.queue_bounds(topic, queue_id), Some(0..messages.len() as i64));
+    }
+
+    fn get(&self, queue: usize, offset: i64, max_count: usize, max_bytes: usize, tag: Option<u8>) {
+        let (topic, queue_id) = QUEUES[queue];
+        let got = self.store.get(&Get { topic, queue_id, offset, max_count, max_bytes }, &ByTag(tag));
+        let Some(messages) = self.model.get(&queue) else {
+            assert!(matches!(got.status, GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue));
+            return;
+        };
+        let bodies =
+            got.records.iter().flat_map(|run| records(run)).map(|record| record.unwrap().body().to_vec());
+        let answer = (got.status, got.next_offset, bodies.collect());
+        assert_eq!(answer, expected_get(messages, offset, max_count, max_bytes, tag));
+        assert_eq!(got.count, answer.2.len());
+        assert_eq!(got.bytes, got.records.iter().map(Bytes::len).sum::<usize>());
+    }
+
+    fn time(&self, queue: usize, back_ms: i64) {
+        let (topic, queue_id) = QUEUES[queue];
+        let Some(messages) = self.model.get(&queue) else { return };
+        let asked = messages.last().map_or(0, |last| last.time) + 5_000 - back_ms;
+        let lower = messages.iter().position(|message| message.time >= asked).unwrap_or(messages.len());
+        let upper = messages.iter().rposition(|message| message.time <= asked).unwrap_or(0);
+        let found = |boundary| self.store.offset_by_time(topic, queue_id, asked, boundary);
+        assert_eq!(found(Boundary::Lower), Some(lower as i64));
+        assert_eq!(found(Boundary::Upper), Some(upper as i64));
+    }
+
+    fn key(&self, queue: usize, tag: u8) {
+        let (topic, queue_id) = QUEUES[queue];
+        let Some(messages) = self.model.get(&queue) else { return };
+        let found = self.store.query_key(topic, &format!("{topic}{queue_id}t{tag}"), 5, 0, i64::MAX);
+        let found: Vec<Vec<u8>> = found
+            .records
+            .iter()
+            .map(|record| records(record).next().unwrap().unwrap().body().to_vec())
+            .collect();
+        let all: Vec<Vec<u8>> = messages
+            .iter()
+            .filter(|message| message.tag == tag)
+            .map(|message| message.body.clone())
+            .collect();
+        let newest = &all[all.len().saturating_sub(5)..];
+        // Records of a deleted topic stay in the log, and so in the index.
+        if self.reborn {
+            assert!(newest.iter().all(|body| found.contains(body)));
+        } else {
+            assert_eq!(found, newest);
+        }
+    }
+
+    fn delete(&mut self, topic: &str) {
+        self.store.delete_topic(topic).unwrap();
+        self.model.retain(|queue, _| QUEUES[*queue].0 != topic);
+        self.reborn = true;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn store_and_model_agree(steps in prop::collection::vec(step(), 1..250)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.take(step);
+        }
+        world.take(&Step::Reopen);
+        for queue in 0..QUEUES.len() {
+            world.get(queue, 0, 32, usize::MAX, None);
+        }
+    }
+}
