@@ -1,5 +1,6 @@
 //! The one clock of a process: wall time in milliseconds, and timed waiting. Tests can move it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +16,10 @@ pub struct Clock {
 #[derive(Default)]
 struct Shared {
     /// Milliseconds by which tests moved this clock ahead of the system's.
-    offset: Mutex<i64>,
-    moved: Condvar,
+    offset: AtomicI64,
+    /// Counts the wake-ups, so that one between a waiter's look and its sleep is not lost.
+    wakes: Mutex<u64>,
+    woken: Condvar,
 }
 
 impl Clock {
@@ -27,37 +30,39 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        system_ms() + *self.shared.offset.lock()
+        system_ms() + self.shared.offset.load(Ordering::Acquire)
     }
 
     /// Moves the clock forward and wakes every [`Clock::wait_until`]. For tests.
     pub fn advance(&self, by: Duration) {
-        *self.shared.offset.lock() += by.as_millis() as i64;
-        self.shared.moved.notify_all();
+        self.shared.offset.fetch_add(by.as_millis() as i64, Ordering::AcqRel);
+        self.wake();
     }
 
-    /// Waits until the clock shows `deadline_ms`, or is moved, or `interrupted` says so when [`Clock::wake`] is called.
-    /// Returns whether the deadline has come. Spurious returns with `false` are possible.
+    /// Waits until the clock shows `deadline_ms`, or `interrupted` says so when [`Clock::wake`] is called. Returns
+    /// whether the deadline has come. No lock of the clock is held while `interrupted` runs, so it may take its own.
     pub fn wait_until(&self, deadline_ms: i64, interrupted: impl Fn() -> bool) -> bool {
-        let mut offset = self.shared.offset.lock();
         loop {
-            let left = deadline_ms - (system_ms() + *offset);
+            let seen = *self.shared.wakes.lock();
+            let left = deadline_ms.saturating_sub(self.now_ms());
             if left <= 0 {
                 return true;
             }
             if interrupted() {
                 return false;
             }
-            self.shared.moved.wait_for(&mut offset, Duration::from_millis(left as u64));
+            let mut wakes = self.shared.wakes.lock();
+            if *wakes == seen {
+                self.shared.woken.wait_for(&mut wakes, Duration::from_millis(left as u64));
+            }
         }
     }
 
     /// Wakes all waits so that they look at their `interrupted` condition again (at shutdown, or when an earlier
     /// deadline was added). The condition must have been made true before the call.
     pub fn wake(&self) {
-        // Taking the lock orders the caller's change before the waiter's next look.
-        let _ordered = self.shared.offset.lock();
-        self.shared.moved.notify_all();
+        *self.shared.wakes.lock() += 1;
+        self.shared.woken.notify_all();
     }
 }
 
@@ -68,7 +73,7 @@ fn system_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn a_moved_clock_ends_a_long_wait() {
@@ -80,6 +85,25 @@ mod tests {
         });
         clock.advance(Duration::from_secs(3601));
         assert!(waiter.join().unwrap());
+    }
+
+    #[test]
+    fn a_condition_may_take_a_lock_that_who_wakes_holds() {
+        let (clock, list) = (Clock::new(), Arc::new(Mutex::new(Vec::new())));
+        let waiter = std::thread::spawn({
+            let (clock, list) = (clock.clone(), list.clone());
+            move || {
+                for n in 1..=10_000 {
+                    clock.wait_until(i64::MAX, || list.lock().len() >= n);
+                }
+            }
+        });
+        for n in 0..10_000 {
+            let mut list = list.lock();
+            list.push(n);
+            clock.wake();
+        }
+        waiter.join().unwrap();
     }
 
     #[test]
