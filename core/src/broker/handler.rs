@@ -18,6 +18,20 @@ pub(crate) enum Answer {
     Later(Box<dyn FnOnce(Ticket) + Send>),
 }
 
+impl Answer {
+    /// The same answer, once the name servers know the topics as they are now.
+    pub fn once_routed(self, broker: &Broker) -> Answer {
+        let broker = broker.shared();
+        Answer::Later(Box::new(move |ticket| {
+            let answer = move || match self {
+                Answer::Now(response) => ticket.reply(&response),
+                Answer::Later(park) => park(ticket),
+            };
+            broker.registration.when_told(&broker, Box::new(answer));
+        }))
+    }
+}
+
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
         Answer::Now(response)

@@ -11,11 +11,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::config::BrokerConfig;
-use crate::net::{Client, Reply, Ticket};
+use crate::net::{Client, Reply};
 use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody, TopicConfig};
-use crate::wire::{
-    json, QueryDataVersion, RegisterBroker, Request, Response, ResponseCode, UnregisterBroker,
-};
+use crate::wire::{json, QueryDataVersion, RegisterBroker, Request, ResponseCode, UnregisterBroker};
 use crate::{Error, Result};
 
 use super::Broker;
@@ -25,17 +23,33 @@ const PERIOD_MS: std::ops::RangeInclusive<i64> = 10_000..=60_000;
 /// A name server that does not answer the goodbye in time will notice the closed connection.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// Who waits for name servers to be told waits about this long at most: clients have deadlines of their own.
+const PATIENCE_MS: i64 = 1000;
+
+type Topics = HashMap<String, Arc<TopicConfig>>;
+
 /// What there is to tell.
 #[derive(Default)]
 struct Pending {
     /// Everything has to be told anew.
     all: bool,
     /// Topics to tell alone.
-    topics: HashMap<String, Arc<TopicConfig>>,
-    /// Who is answered once this was told.
-    tickets: Vec<Ticket>,
+    topics: Topics,
+    /// Counts what was taken from here to be told.
+    round: u64,
+    /// Who goes on once the name servers know.
+    waiting: Vec<Waiting>,
     /// Nobody will tell anything any more, or ever did.
     nobody_tells: bool,
+}
+
+/// Somebody who waits until the name servers were told.
+struct Waiting {
+    /// The round that tells what it waits for.
+    round: u64,
+    /// It waits no longer than this.
+    deadline_ms: i64,
+    then: Box<dyn FnOnce() + Send>,
 }
 
 /// State of the registration thread.
@@ -61,27 +75,48 @@ impl Registration {
         self.wake(broker);
     }
 
-    /// Answers SUCCESS once the name servers were told, or tried, what changed before this call: who makes a topic
-    /// finds its route right after. At once if there are no name servers.
-    pub fn answer_when_told(&self, broker: &Broker, ticket: Ticket) {
+    /// Calls `then` once the name servers were told what changed before this call, so that who makes a topic finds its
+    /// route right after. At once if there are no name servers; not much later than [`PATIENCE_MS`] if they are slow.
+    pub fn when_told(&self, broker: &Broker, then: Box<dyn FnOnce() + Send>) {
         let mut pending = self.pending.lock();
         if pending.nobody_tells {
             drop(pending);
-            return ticket.reply(&Response::ok());
+            return then();
         }
-        pending.tickets.push(ticket);
+        let waiting =
+            Waiting { round: pending.round + 1, deadline_ms: broker.clock.now_ms() + PATIENCE_MS, then };
+        pending.waiting.push(waiting);
         drop(pending);
         self.wake(broker);
     }
 
-    /// There is no thread that tells, or it ended: answers who waits, now and from now on.
+    /// Lets those go on who waited long enough. Run about once a second.
+    pub fn release_overdue(&self, now_ms: i64) {
+        self.release(|waiting| waiting.deadline_ms <= now_ms);
+    }
+
+    /// There is no thread that tells, or it ended: who waits goes on, now and from now on.
     pub fn nobody_tells(&self) {
-        let left = {
+        self.pending.lock().nobody_tells = true;
+        self.release(|_| true);
+    }
+
+    fn release(&self, is_over: impl Fn(&Waiting) -> bool) {
+        let over = {
             let mut pending = self.pending.lock();
-            pending.nobody_tells = true;
-            std::mem::take(&mut pending.tickets)
+            let (over, left) = std::mem::take(&mut pending.waiting).into_iter().partition(is_over);
+            pending.waiting = left;
+            over
         };
-        left.into_iter().for_each(|ticket| ticket.reply(&Response::ok()));
+        let over: Vec<Waiting> = over;
+        over.into_iter().for_each(|waiting| (waiting.then)());
+    }
+
+    /// Takes what there is to tell.
+    fn take(&self) -> (u64, bool, Topics) {
+        let mut pending = self.pending.lock();
+        pending.round += 1;
+        (pending.round, std::mem::take(&mut pending.all), std::mem::take(&mut pending.topics))
     }
 
     fn wake(&self, broker: &Broker) {
@@ -97,13 +132,13 @@ pub(crate) fn run(broker: &Broker, client: Arc<Client>) {
     registration.pending.lock().all = true;
     while !broker.is_stopping() {
         registration.woken.store(false, Ordering::Release);
-        let pending = std::mem::take(&mut *registration.pending.lock());
-        if pending.all {
+        let (round, all, topics) = registration.take();
+        if all {
             register_all(broker, &client);
-        } else if !pending.topics.is_empty() {
-            register_topics(broker, &client, pending.topics);
+        } else if !topics.is_empty() {
+            register_topics(broker, &client, topics);
         }
-        pending.tickets.into_iter().for_each(|ticket| ticket.reply(&Response::ok()));
+        registration.release(|waiting| waiting.round <= round);
         let period = broker.config().register_name_server_period.clamp(*PERIOD_MS.start(), *PERIOD_MS.end());
         let woken = || broker.is_stopping() || registration.woken.load(Ordering::Acquire);
         if broker.clock.wait_until(broker.clock.now_ms() + period, woken) {
@@ -138,7 +173,7 @@ fn register_all(broker: &Broker, client: &Client) {
     register(broker, client, RegisterBrokerBody { topic_config_serialize_wrapper, ..Default::default() });
 }
 
-fn register_topics(broker: &Broker, client: &Client, topics: HashMap<String, Arc<TopicConfig>>) {
+fn register_topics(broker: &Broker, client: &Client, topics: Topics) {
     // Name servers pass over a version that they have. A topic that was made while the last registration was put
     // together may already be counted in its version without being in it.
     if broker.registration.told.lock().as_ref() == Some(&broker.topics.version()) {

@@ -23,6 +23,8 @@ pub(super) const VERSION_WITH_MAX_RECONSUME: i32 = 121;
 struct Target {
     topic: String,
     queue_id: i32,
+    /// The topic was made for this very message.
+    is_new: bool,
 }
 
 /// What the broker reads from the property string of a message before it stores it.
@@ -37,11 +39,17 @@ struct Seen<'a> {
 
 /// Stores one message or a batch.
 pub(crate) fn send(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'_>) -> Answer {
-    let outcome = check(broker, caller, request).and_then(|target| match request.is_batch() {
+    let target = match check(broker, caller, request) {
+        Ok(target) => target,
+        Err(refusal) => return refusal.into(),
+    };
+    let outcome = match request.is_batch() {
         true => store_batch(broker, caller, request, &target),
         false => store_one(broker, caller, request, &target),
-    });
+    };
     match outcome {
+        // Consumers that start when this is answered find the route.
+        Ok(stored) if target.is_new => acknowledge(broker, stored).once_routed(broker),
         Ok(stored) => acknowledge(broker, stored),
         Err(refusal) => refusal.into(),
     }
@@ -76,14 +84,19 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'_>) -> Res
         let remark = format!("Sending message to topic[{}] is forbidden.", request.topic);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
-    let topic = broker.topics.find_or_create_for_send(broker, request)?;
+    let known = broker.topics.find(&request.topic);
+    let is_new = known.is_none();
+    let topic = match known {
+        Some(topic) => topic,
+        None => broker.topics.create_for_send(broker, request)?,
+    };
     if !permission::writable(topic.perm) {
         let perm = topic.perm;
         let remark = format!("topic[{}] is not writable: its perm is {perm}, writing needs 2", request.topic);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
     let queue_id = queue_id(broker, caller, request, &topic)?;
-    redirect_dead(broker, caller, request, Target { topic: request.topic.to_string(), queue_id })
+    redirect_dead(broker, caller, request, Target { topic: request.topic.to_string(), queue_id, is_new })
 }
 
 fn queue_id(
@@ -127,7 +140,7 @@ fn redirect_dead(
         return Ok(target);
     }
     let dead_letters = broker.topics.dead_letters(broker, group_name);
-    Ok(Target { topic: dead_letters.topic_name.clone(), queue_id: 0 })
+    Ok(Target { topic: dead_letters.topic_name.clone(), queue_id: 0, is_new: target.is_new })
 }
 
 fn scan(properties: &[u8]) -> Seen<'_> {

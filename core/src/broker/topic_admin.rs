@@ -19,8 +19,7 @@ pub(crate) fn update(
             tracing::info!(%from, topic = %request.topic, read = topic.read_queue_nums,
                 write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
             broker.topics.put(broker, topic);
-            let broker = broker.shared();
-            Answer::Later(Box::new(move |ticket| broker.registration.answer_when_told(&broker, ticket)))
+            Answer::from(Response::ok()).once_routed(broker)
         }
     }
 }

@@ -78,15 +78,12 @@ impl Topics {
         next_version(&mut self.version.lock(), now_ms);
     }
 
-    /// The topic of a send: an existing one, or one made from the template the client names, if that allows it.
-    pub fn find_or_create_for_send(
+    /// The topic of a send to one that is not there, made from the template the client names, if that allows it.
+    pub fn create_for_send(
         &self,
         broker: &Broker,
         request: &SendMessage<'_>,
     ) -> Result<Arc<TopicConfig>, Refusal> {
-        if let Some(topic) = self.find(&request.topic) {
-            return Ok(topic);
-        }
         if let Some(group) = request.topic.strip_prefix(names::RETRY_PREFIX) {
             return Ok(self.retry(broker, group, 1));
         }
