@@ -114,13 +114,22 @@ fn day_of_month(days: u64) -> u32 {
     (day_of_year - (153 * month + 2) / 5) as u32
 }
 
+/// Appends the upper-case hex digits of `bytes`, four bytes a step: every send is answered with an id.
 fn hex_into(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let start = out.len();
-    out.resize(start + 2 * bytes.len(), 0);
-    for (two, byte) in out[start..].chunks_exact_mut(2).zip(bytes) {
-        two.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    for four in bytes.chunks(4) {
+        let word = four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
+        let digits = hex_digits(word).to_be_bytes();
+        out.extend_from_slice(&digits[8 - 2 * four.len()..]);
     }
+}
+
+/// The eight digits of `word`, the last one in the lowest byte.
+fn hex_digits(word: u32) -> u64 {
+    let halves = (u64::from(word) | u64::from(word) << 16) & 0x0000_FFFF_0000_FFFF;
+    let bytes = (halves | halves << 8) & 0x00FF_00FF_00FF_00FF;
+    let nibbles = (bytes | bytes << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    let above_nine = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    nibbles + 0x3030_3030_3030_3030 + above_nine * u64::from(b'A' - b'9' - 1)
 }
 
 /// At most 28 bytes are of interest; longer text is none of our ids and not worth reading.
@@ -153,6 +162,13 @@ mod tests {
         assert_eq!("7f00000100002a9f0000000000001234".parse::<OffsetId>().unwrap(), id);
         let id = OffsetId { host: "[::1]:1".parse().unwrap(), physical_offset: 7 };
         assert_eq!(id.to_string(), "00000000000000000000000000000001000000010000000000000007");
+    }
+
+    #[test]
+    fn every_digit_is_written() {
+        let mut text = Vec::new();
+        hex_into(&mut text, &[0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF, 0x90, 0xFA, 0x0A]);
+        assert_eq!(text, b"0123456789ABCDEF90FA0A");
     }
 
     #[test]
