@@ -336,11 +336,6 @@ impl FakeCluster {
         self.names.topics.lock().insert(topic.into());
     }
 
-    /// A broker elsewhere.
-    pub fn add_broker(&self, name: &str, address: &str, queues: i32) {
-        self.names.brokers.lock().push((name.into(), address.into(), queues));
-    }
-
     pub fn name_server(&self) -> String {
         format!("127.0.0.1:{}", self.name_server.port())
     }

@@ -5,7 +5,6 @@ mod broker_groups;
 mod broker_messages;
 mod broker_retry;
 mod client_consumer;
-mod client_cuts;
 mod client_producer;
 mod client_support;
 mod namesrv;
