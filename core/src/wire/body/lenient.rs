@@ -36,8 +36,15 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, 
 
 /// Numbers of 32 bits, perhaps as text: the Go client writes `codeSet` so.
 pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i32>, D::Error> {
-    let number = |scalar: Scalar| Ok(scalar.number::<D::Error>()? as i32);
-    Vec::<Scalar>::deserialize(deserializer)?.into_iter().map(number).collect()
+    struct Number(i32);
+
+    impl<'de> Deserialize<'de> for Number {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            number(deserializer).map(|number| Number(number as i32))
+        }
+    }
+
+    Ok(Vec::<Number>::deserialize(deserializer)?.into_iter().map(|Number(number)| number).collect())
 }
 
 pub(super) fn consume_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

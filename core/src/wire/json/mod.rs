@@ -39,8 +39,14 @@ impl From<JsonError> for crate::Error {
     }
 }
 
+/// Objects in a body. An empty one takes 2 bytes here and some hundred once it is read.
+const MAX_OBJECTS: usize = 1_000_000;
+
 /// Reads a body. Empty bytes are null.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    if bytes.iter().filter(|byte| **byte == b'{').count() > MAX_OBJECTS {
+        return Err(JsonError::new(format_args!("over {MAX_OBJECTS} objects")));
+    }
     let has_refs = refs::may_be_in(bytes);
     if !has_refs {
         if let Ok(value) = serde_json::from_slice(bytes) {
@@ -66,4 +72,16 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 /// and for readers older than 4.9.4.
 pub fn to_old_vec<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     old::to_vec(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_nothing_but_objects_is_refused() {
+        let many = format!("[{}]", vec!["{}"; MAX_OBJECTS + 1].join(","));
+        let error = from_slice::<Vec<crate::wire::body::MessageQueue>>(many.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "JSON: over 1000000 objects");
+    }
 }
