@@ -89,10 +89,10 @@ fn a_client_without_heartbeats_expires() {
     silent.send(&heartbeat("silent", "G", "T", "*"));
     expect_note(&mut silent, "G");
     silent.receive().ok();
-    server.pass(119);
+    server.pass(60);
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(members(&mut watcher, "G"), ["silent"]);
-    server.pass(15);
+    server.pass(75);
     while !members(&mut watcher, "G").is_empty() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
