@@ -82,6 +82,7 @@ fn run_timeouts(core: &Core) {
 }
 
 /// What is due when, in ms by the store's clock.
+#[derive(Default)]
 struct Due {
     flush: i64,
     thorough_flush: i64,
@@ -93,15 +94,9 @@ struct Due {
 
 fn run_timer(core: &Core) {
     let options = &core.options;
-    let now = core.clock.now_ms();
-    let mut due = Due {
-        flush: now,
-        thorough_flush: now,
-        queues: now,
-        checkpoint: now,
-        thorough_checkpoint: now,
-        retention: now + FIRST_RETENTION_MS.max(options.clean_resource_interval_ms as i64),
-    };
+    let first_retention = FIRST_RETENTION_MS.max(options.clean_resource_interval_ms as i64);
+    let mut due = Due { retention: core.clock.now_ms() + first_retention, ..Due::default() };
+    due.begin(core);
     while !stopping(core) {
         let now = core.clock.now_ms();
         if now >= due.retention {
@@ -113,7 +108,7 @@ fn run_timer(core: &Core) {
                 .wait_until(due.retention, || stopping(core) || core.stirred.swap(false, Ordering::AcqRel));
             core.log.tail.lock().timer_rests = false;
             // Something came: it is due one interval from now, not at once.
-            begin(&mut due, core);
+            due.begin(core);
             continue;
         }
         flush_if_due(core, &mut due, now);
@@ -134,13 +129,16 @@ fn rest_if_saved(core: &Core) -> bool {
     rests
 }
 
-fn begin(due: &mut Due, core: &Core) {
-    let (options, now) = (&core.options, core.clock.now_ms());
-    due.flush = now + options.flush_interval_commit_log_ms as i64;
-    due.thorough_flush = now + options.flush_commit_log_thorough_interval_ms as i64;
-    due.queues = now + options.flush_interval_consume_queue_ms as i64;
-    due.checkpoint = now + CHECKPOINT_MS;
-    due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
+impl Due {
+    /// Everything but retention is due one interval from now.
+    fn begin(&mut self, core: &Core) {
+        let (options, now) = (&core.options, core.clock.now_ms());
+        self.flush = now + options.flush_interval_commit_log_ms as i64;
+        self.thorough_flush = now + options.flush_commit_log_thorough_interval_ms as i64;
+        self.queues = now + options.flush_interval_consume_queue_ms as i64;
+        self.checkpoint = now + CHECKPOINT_MS;
+        self.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
+    }
 }
 
 fn flush_if_due(core: &Core, due: &mut Due, now: i64) {
