@@ -1,12 +1,12 @@
 //! What queues and index need to know of a record's properties, found in one pass.
 
-use crate::message::{java_hash, properties, property, sys_flag};
+use crate::message::{java_hash, property, sys_flag, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 
 /// Topic of delayed messages: their entries carry the due time.
 pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
 /// The properties that queues and index look at.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Indexed<'a> {
     tags: Option<&'a str>,
     keys: Option<&'a str>,
@@ -16,17 +16,30 @@ pub(crate) struct Indexed<'a> {
 }
 
 impl<'a> Indexed<'a> {
+    /// Reads as [`crate::message::properties`] does, but looks at nothing that is not wanted: this is on the way of
+    /// every send.
     pub fn of(encoded: &'a [u8]) -> Self {
         let mut found = Indexed::default();
-        for (name, value) in properties(encoded) {
-            match name {
-                property::TAGS => found.tags = Some(value),
-                property::KEYS => found.keys = Some(value),
-                property::UNIQ_KEY => found.unique = Some(value),
-                property::DELAY => found.delay = Some(value),
-                property::INNER_NUM => found.inner_num = Some(value),
-                _ => {}
-            }
+        let mut rest = encoded;
+        while !rest.is_empty() {
+            let end = find(rest, PROPERTY_SEPARATOR);
+            let pair = &rest[..end];
+            rest = rest.get(end + 1..).unwrap_or_default();
+            let (place, name) = match pair.first() {
+                Some(b'T') => (&mut found.tags, property::TAGS),
+                Some(b'K') => (&mut found.keys, property::KEYS),
+                Some(b'U') => (&mut found.unique, property::UNIQ_KEY),
+                Some(b'D') => (&mut found.delay, property::DELAY),
+                Some(b'I') => (&mut found.inner_num, property::INNER_NUM),
+                _ => continue,
+            };
+            let value = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(&[NAME_VALUE_SEPARATOR]));
+            let text =
+                value.filter(|value| !value.is_empty()).and_then(|value| std::str::from_utf8(value).ok());
+            // Of several the last one counts.
+            *place = text.or(*place);
         }
         found
     }
@@ -73,6 +86,22 @@ impl<'a> Indexed<'a> {
     }
 }
 
+/// Where `byte` stands first, or the length; eight bytes a step.
+fn find(bytes: &[u8], byte: u8) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let mut at = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let differs = u64::from_le_bytes(chunk.try_into().unwrap_or_default()) ^ (ONES * u64::from(byte));
+        // The lowest set bit is that of the first byte that is zero here.
+        let zeros = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        if zeros != 0 {
+            return at + zeros.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    bytes[at..].iter().position(|found| *found == byte).map_or(bytes.len(), |found| at + found)
+}
+
 /// Whether a record of these flags gets a place in its queue: prepared and rolled back ones do not.
 pub(crate) fn is_queued(flags: i32) -> bool {
     let transaction = flags & sys_flag::TRANSACTION_MASK;
@@ -116,7 +145,38 @@ impl KeyHashes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::message;
+
+    proptest! {
+        #[test]
+        fn properties_are_read_as_everywhere_else(
+            bytes in prop::collection::vec(prop_oneof![
+                Just(b"TAGS\x01".to_vec()), Just(b"KEYS\x01".to_vec()), Just(b"UNIQ_KEY\x01".to_vec()),
+                Just(b"DELAY\x01".to_vec()), Just(b"INNER_NUM\x01".to_vec()), Just(b"\x02".to_vec()),
+                Just(b"\x01".to_vec()), Just(b"TAGS".to_vec()), prop::collection::vec(any::<u8>(), 0..12),
+            ], 0..30)
+        ) {
+            let encoded = bytes.concat();
+            let last = |name| message::property(&encoded, name);
+            let expected = Indexed {
+                tags: last(property::TAGS),
+                keys: last(property::KEYS),
+                unique: last(property::UNIQ_KEY),
+                delay: last(property::DELAY),
+                inner_num: last(property::INNER_NUM),
+            };
+            prop_assert_eq!(Indexed::of(&encoded), expected);
+        }
+
+        #[test]
+        fn a_byte_is_found_where_it_is_first(bytes: Vec<u8>, byte: u8) {
+            let expected = bytes.iter().position(|found| *found == byte).unwrap_or(bytes.len());
+            prop_assert_eq!(find(&bytes, byte), expected);
+        }
+    }
 
     #[test]
     fn keys_are_the_unique_one_and_each_token() {
