@@ -117,7 +117,10 @@ fn get() {
     for size in [128, 1024] {
         let dir = directory();
         let store = open(&dir, FlushMode::Async);
-        (0..1_000_000).for_each(|n| drop(put(&store, "BenchTopic", n % 4, &vec![b'x'; size])));
+        let body = vec![b'x'; size];
+        for n in 0..1_000_000 {
+            put(&store, "BenchTopic", n % 4, &body);
+        }
         store.dispatch();
         let since = Since::now();
         let mut records = 0;
@@ -161,7 +164,10 @@ fn sync() {
         }
         let done = done.clone();
         let end = put(&store, "BenchTopic", 0, &[b'x'; 128]);
-        store.when_durable(end, Box::new(move |_| drop(done.fetch_add(1, Ordering::Relaxed))));
+        let count = move |_| {
+            done.fetch_add(1, Ordering::Relaxed);
+        };
+        store.when_durable(end, Box::new(count));
     }
     while done.load(Ordering::Relaxed) < COUNT {
         std::thread::yield_now();
