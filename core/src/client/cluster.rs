@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use super::consumer;
 use super::name_servers::NameServers;
+use super::pushes::Pushes;
 use super::route::{BrokerSet, Route};
-use super::worker::{Pushes, Signal, Worker};
+use super::worker::{Signal, Worker};
 use crate::clock::Clock;
 use crate::net::{self, Client, Loops, Reply};
 use crate::wire::body::TopicRouteData;
@@ -113,19 +114,22 @@ impl Cluster {
         let client_id = client_id(&options, &name_servers);
         let signal = Signal::new(options.clock.clone());
         let loops = Loops::new(0);
-        let net = Client::new(&loops, options.net.clone(), Arc::new(Pushes(signal.clone())));
-        Ok(Arc::new(Cluster {
-            options,
-            client_id,
-            name_servers,
-            net,
-            loops,
-            topics: Mutex::default(),
-            brokers: Mutex::default(),
-            members: Mutex::default(),
-            worker: Worker::default(),
-            signal,
-            introducing: Mutex::default(),
+        Ok(Arc::new_cyclic(|cluster| {
+            let pushes = Pushes::new(signal.clone(), cluster.clone());
+            let net = Client::new(&loops, options.net.clone(), Arc::new(pushes));
+            Cluster {
+                options,
+                client_id,
+                name_servers,
+                net,
+                loops,
+                topics: Mutex::default(),
+                brokers: Mutex::default(),
+                members: Mutex::default(),
+                worker: Worker::default(),
+                signal,
+                introducing: Mutex::default(),
+            }
         }))
     }
 

@@ -13,6 +13,7 @@ mod name_servers;
 mod offsets;
 mod producer;
 mod pull;
+mod pushes;
 mod rebalance;
 mod route;
 mod stored;

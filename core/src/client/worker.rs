@@ -8,8 +8,6 @@ use parking_lot::Mutex;
 
 use super::Cluster;
 use crate::clock::Clock;
-use crate::net::{Call, Connection, Service};
-use crate::wire::{RequestCode, Response, ResponseCode};
 use crate::{Error, Result};
 
 /// How often consumers store how far they have come, ms. Apache's `persistConsumerOffsetInterval`.
@@ -54,29 +52,6 @@ impl Signal {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
         self.poke();
-    }
-}
-
-/// Requests that brokers send to clients.
-pub(super) struct Pushes(pub Arc<Signal>);
-
-impl Service for Pushes {
-    fn handle(&self, call: Call<'_>) {
-        match call.frame.request_code() {
-            RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
-                self.0.rebalance();
-                call.reply(&Response::ok());
-            }
-            code => {
-                let remark = format!(" request type {} not supported", code.0);
-                call.reply(&Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
-            }
-        }
-    }
-
-    /// A broker forgets a client whose connection broke, so each new one begins with an introduction.
-    fn connected(&self, _: &Arc<Connection>) {
-        self.0.introduce();
     }
 }
 

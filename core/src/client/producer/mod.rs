@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flate2::{write::ZlibEncoder, Compression};
 
-use super::cluster::{succeeded, Cluster, DEFAULT_TOPIC};
-use super::route::DEFAULT_QUEUES;
+use crate::client::cluster::{succeeded, Cluster, DEFAULT_TOPIC};
+use crate::client::route::DEFAULT_QUEUES;
 use crate::message::{
     batch, check_property, property, sys_flag, unique_id, Message, Properties, MAX_PROPERTIES,
 };
