@@ -221,13 +221,9 @@ fn register(broker: &Broker, client: &Client, mut body: RegisterBrokerBody) {
 fn call(config: &BrokerConfig, client: &Client, address: &str, request: &Request<'_>) -> Result<Reply> {
     let timeout = Duration::from_millis(config.register_broker_timeout_mills.max(1) as u64);
     let reply = client.call(address, request, timeout)?;
-    let frame = reply.frame();
-    match ResponseCode(frame.code) {
-        ResponseCode::SUCCESS => {
-            drop(frame);
-            Ok(reply)
-        }
-        code => Err(Error::remote("register broker", code.0, frame.remark.as_deref().unwrap_or(""))),
+    match reply.code() {
+        ResponseCode::SUCCESS => Ok(reply),
+        code => Err(Error::remote("register broker", code.0, reply.remark())),
     }
 }
 
@@ -247,18 +243,18 @@ fn is_up_to_date(
         body: Some(*version),
     });
     match call(config, client, address, &request) {
-        Ok(reply) => reply.frame().fields.get("changed").as_deref() == Some("false"),
+        Ok(reply) => reply.field("changed").as_deref() == Some("false"),
         Err(_) => false,
     }
 }
 
 /// Name servers answer with their table of ordered topics.
 fn take_over_orders(broker: &Broker, reply: &Reply) {
-    let frame = reply.frame();
-    if frame.body.is_empty() {
+    let body = reply.body();
+    if body.is_empty() {
         return;
     }
-    if let Ok(orders) = json::from_slice::<KvTable>(frame.body) {
+    if let Ok(orders) = json::from_slice::<KvTable>(&body) {
         broker.topics.mark_ordered(&|topic| orders.table.contains_key(topic));
     }
 }

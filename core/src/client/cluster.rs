@@ -357,9 +357,9 @@ pub(super) fn succeeded(operation: &'static str, reply: Reply) -> Result<Reply> 
     if code == ResponseCode::SUCCESS {
         return Ok(reply);
     }
-    let frame = reply.frame();
-    let remark = frame.remark.as_deref().filter(|remark| !remark.is_empty());
-    Err(Error::remote(operation, code.0, remark.unwrap_or_else(|| code.name())))
+    let remark = reply.remark();
+    let why = if remark.is_empty() { code.name() } else { remark.as_str() };
+    Err(Error::remote(operation, code.0, why))
 }
 
 fn client_id(options: &ClusterOptions, name_servers: &NameServers) -> String {

@@ -52,7 +52,7 @@ impl Shared {
         });
         let address = self.cluster().master(&queue.broker_name)?;
         match self.cluster().call(&address, "query offset", &request) {
-            Ok(reply) => Ok(Some(QueryConsumerOffsetResponse::decode(&reply.frame())?.offset)),
+            Ok(reply) => Ok(Some(reply.header::<QueryConsumerOffsetResponse>()?.offset)),
             Err(error) if error.code() == Some(ResponseCode::QUERY_NOT_FOUND.0) => Ok(None),
             Err(error) => Err(error),
         }
@@ -66,7 +66,7 @@ impl Shared {
         });
         let address = self.cluster().master(&queue.broker_name)?;
         let reply = self.cluster().call(&address, "query end of queue", &request)?;
-        Ok(GetMaxOffsetResponse::decode(&reply.frame())?.offset)
+        Ok(reply.header::<GetMaxOffsetResponse>()?.offset)
     }
 
     fn min_offset(&self, queue: &MessageQueue) -> Result<i64> {
@@ -76,7 +76,7 @@ impl Shared {
         });
         let address = self.cluster().master(&queue.broker_name)?;
         let reply = self.cluster().call(&address, "query start of queue", &request)?;
-        Ok(GetMinOffsetResponse::decode(&reply.frame())?.offset)
+        Ok(reply.header::<GetMinOffsetResponse>()?.offset)
     }
 
     fn offset_at(&self, queue: &MessageQueue, timestamp: i64) -> Result<i64> {
@@ -88,7 +88,7 @@ impl Shared {
         });
         let address = self.cluster().master(&queue.broker_name)?;
         let reply = self.cluster().call(&address, "query offset by time", &request)?;
-        Ok(SearchOffsetByTimestampResponse::decode(&reply.frame())?.offset)
+        Ok(reply.header::<SearchOffsetByTimestampResponse>()?.offset)
     }
 
     /// Stores how far all queues have been committed, where that has changed. Goes on after a failure and returns the

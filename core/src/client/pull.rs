@@ -87,7 +87,6 @@ impl Shared {
     }
 
     fn read_pull(&self, queue: &MessageQueue, reply: &Reply) -> Result<Pulled> {
-        let frame = reply.frame();
         let code = reply.code();
         if !matches!(
             code,
@@ -96,11 +95,12 @@ impl Shared {
                 | ResponseCode::PULL_RETRY_IMMEDIATELY
                 | ResponseCode::PULL_OFFSET_MOVED
         ) {
-            let remark = frame.remark.as_deref().unwrap_or(code.name());
+            let remark = reply.remark();
+            let remark = if remark.is_empty() { code.name() } else { &remark };
             let place = format!("{} queue {} at {}", queue.topic, queue.queue_id, queue.broker_name);
             return Err(Error::remote("pull", code.0, format!("{place}: {remark}")));
         }
-        let header = PullMessageResponse::decode(&frame)?;
+        let header = reply.header::<PullMessageResponse>()?;
         let mut messages = Vec::new();
         if code == ResponseCode::SUCCESS {
             let body = reply.body();

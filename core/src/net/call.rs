@@ -1,11 +1,13 @@
 //! A request being handled, a parked one, and the response to one of our own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Connection;
-use crate::wire::{Encoding, Frame, RequestCode, Response, ResponseCode};
+use crate::wire::{Encoding, Frame, FromResponse, RequestCode, Response, ResponseCode};
+use crate::Result;
 
 /// One request, borrowed from the connection's read buffer for the time of [`Service::handle`](super::Service::handle).
 pub struct Call<'a> {
@@ -123,6 +125,23 @@ impl Reply {
     /// The response code.
     pub fn code(&self) -> ResponseCode {
         ResponseCode(self.frame().code)
+    }
+
+    /// What the peer said about a request that did not end well; empty if nothing.
+    pub fn remark(&self) -> String {
+        self.frame().remark.map(Cow::into_owned).unwrap_or_default()
+    }
+
+    /// The fields of the response, typed.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) names the field that is missing or not what it should be.
+    pub fn header<T: FromResponse>(&self) -> Result<T> {
+        Ok(T::from_frame(&self.frame())?)
+    }
+
+    /// The text of one field of the response, by its name on the wire.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.frame().fields.get(name).map(Cow::into_owned)
     }
 
     /// The body, sharing the frame's memory.

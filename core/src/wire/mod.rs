@@ -54,7 +54,7 @@ pub use pull::*;
 pub use query::*;
 pub use request::Request;
 pub use reset::*;
-pub use response::{Body, Response, ResponseHeader};
+pub use response::{Body, FromResponse, Response, ResponseHeader};
 pub use send::*;
 pub use topic::*;
 pub use transaction::*;

@@ -103,6 +103,12 @@ fn cut(remark: &str) -> &str {
     &remark[..end]
 }
 
+/// A struct that holds the fields of a response.
+pub trait FromResponse: Sized {
+    /// Reads the fields of a response that came in a frame.
+    fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError>;
+}
+
 /// Defines [`ResponseHeader`] and how each struct is read from a frame.
 macro_rules! responses {
     ($($name:ident($type:ty) = $code:ident,)*) => {
@@ -156,6 +162,12 @@ macro_rules! responses {
                 /// Reads the fields of a response.
                 pub fn decode(frame: &Frame<'_>) -> Result<Self, DecodeError> {
                     Header::read(frame, stringify!($code)).map_err(|error| *error)
+                }
+            }
+
+            impl FromResponse for $type {
+                fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError> {
+                    Self::decode(frame)
                 }
             }
         )*

@@ -45,7 +45,7 @@ fn calls_get_their_own_answers() {
         let (server, (client, _)) = (start(), client_with(|options| options.encoding = encoding));
         for body in [b"".to_vec(), b"x".to_vec(), pattern(70_000), pattern(1_000_000)] {
             let reply = client.call(&server.address(), &echo(&body), HANG).unwrap();
-            assert_eq!(reply.frame().code, 0);
+            assert_eq!(reply.code().0, 0);
             assert!(reply.body() == body);
         }
         assert_eq!((client.connections(), server.server.connections()), (1, 1));

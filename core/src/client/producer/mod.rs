@@ -320,7 +320,7 @@ impl Prepared<'_> {
     }
 
     fn sent(&self, status: SendStatus, queue: MessageQueue, reply: &Reply) -> Result<Sent> {
-        let stored = SendMessageResponse::decode(&reply.frame())?;
+        let stored = reply.header::<SendMessageResponse>()?;
         Ok(Sent {
             status,
             message_id: self.message_id.clone(),
