@@ -8,12 +8,12 @@ use parking_lot::{Condvar, Mutex};
 
 /// Wall clock in milliseconds since 1970 that everything with a timer asks. Cheap to clone; clones share the offset
 /// that [`Clock::advance`] moves.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Clock {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     /// Milliseconds by which tests moved this clock ahead of the system's.
     offset: AtomicI64,

@@ -1,4 +1,4 @@
-//! Every key that Apache's broker and name server know (4.9 and 5.3), so that a file which uses one that nothing here
+//! Every key that Apache's broker, name server and client know (4.9 and 5.3), so that a file which uses one that nothing here
 //! obeys yet is told so, and a misspelt one is told what was meant.
 
 use super::table::Process;
@@ -8,7 +8,7 @@ use super::table::Process;
 pub(super) enum Verdict {
     /// Apache's process of this kind knows it, ours does not obey it yet.
     NotObeyedYet,
-    /// It belongs to the other process.
+    /// It belongs to another process or object.
     Elsewhere(&'static str),
     /// Nobody knows it; the nearest known key if one is near.
     Unknown(Option<&'static str>),
@@ -16,16 +16,22 @@ pub(super) enum Verdict {
 
 /// Judges a key that is in none of our tables. `ours` are the keys that the process obeys.
 pub(super) fn judge(key: &str, process: Process, ours: impl Iterator<Item = &'static str>) -> Verdict {
-    let (own, own_more, other, other_name) = match process {
-        Process::Broker => (BROKER, NETTY, NAMESRV, "name server"),
-        Process::Namesrv => (NAMESRV, NETTY, BROKER, "broker"),
+    const NONE: &str = "";
+    let (own, own_more, others): (_, _, &[_]) = match process {
+        Process::Broker => (BROKER, NETTY, &[(NAMESRV, "name server")]),
+        Process::Namesrv => (NAMESRV, NETTY, &[(BROKER, "broker")]),
+        Process::Client => (CLIENT, NETTY, &[(PRODUCER, "producer"), (CONSUMER, "consumer")]),
+        Process::Producer => (PRODUCER, NONE, &[(CONSUMER, "consumer"), (CLIENT, "client")]),
+        Process::Consumer => (CONSUMER, NONE, &[(PRODUCER, "producer"), (CLIENT, "client")]),
     };
     let mut known = own.split_ascii_whitespace().chain(own_more.split_ascii_whitespace());
     if known.clone().any(|name| name == key) {
         return Verdict::NotObeyedYet;
     }
-    if other.split_ascii_whitespace().any(|name| name == key) {
-        return Verdict::Elsewhere(other_name);
+    for (keys, other) in others {
+        if keys.split_ascii_whitespace().any(|name| name == key) {
+            return Verdict::Elsewhere(other);
+        }
     }
     // Upper and lower case count as equal here: `transactionTimeout` is meant for `transactionTimeOut`.
     let wanted = key.to_lowercase();
@@ -212,6 +218,45 @@ const NETTY: &str = "
     tls.server.authClient tls.server.certPath tls.server.keyPassword tls.server.keyPath tls.server.mode
     tls.server.need.client.auth tls.server.trustCertPath tls.test.mode.enable useEpollNativeSelector
     writeBufferHighWaterMark writeBufferLowWaterMark
+";
+
+/// Keys of clients.
+const CLIENT: &str = "
+    accessChannel clientAsyncSemaphoreValue clientCallbackExecutorThreads
+    clientChannelMaxIdleTimeSeconds clientCloseSocketIfTimeout clientIP clientOnewaySemaphoreValue
+    clientSocketRcvBufSize clientSocketSndBufSize clientWorkerThreads
+    com.rocketmq.remoting.frameMaxLength concurrentHeartbeatThreadPoolSize connectTimeoutMillis
+    decodeDecompressBody decodeReadBody detectInterval detectTimeout enableConcurrentHeartbeat
+    enableHeartbeatChannelEventListener enableStreamRequestType heartbeatBrokerInterval instanceName
+    maxPageSizeInGetMetadata mqClientApiTimeout namespace namespaceV2 namesrvAddr
+    persistConsumerOffsetInterval pollNameServerInterval pullTimeDelayMillsWhenException
+    rebalanceInterval sendLatencyEnable serializeType socksProxyConfig startDetectorEnable
+    traceMsgBatchNum unitMode unitName useHeartbeatV2 useTLS vipChannelEnabled
+";
+
+/// Keys of producers.
+const PRODUCER: &str = "
+    autoBatch backPressureForAsyncSendNum backPressureForAsyncSendSize batchMaxBytes batchMaxDelayMs
+    checkRequestHoldMax checkThreadPoolMaxSize checkThreadPoolMinSize compressLevel
+    compressMsgBodyOverHowmuch compressType createTopicKey customizedTraceTopic defaultTopicQueueNums
+    enableBackpressureForAsyncMode enableMsgTrace latencyMax maxMessageSize notAvailableDuration
+    producerGroup retryAnotherBrokerWhenNotStoreOK retryTimesWhenSendAsyncFailed
+    retryTimesWhenSendFailed sendLatencyFaultEnable sendMsgMaxTimeoutPerRequest sendMsgTimeout
+    totalBatchMaxBytes
+";
+
+/// Keys of consumers.
+const CONSUMER: &str = "
+    adjustThreadPoolNumsThreshold allocateMessageQueueStrategy autoCommit autoCommitIntervalMillis
+    awaitTerminationMillisWhenShutdown brokerSuspendMaxTimeMillis clientRebalance
+    consumeConcurrentlyMaxSpan consumeFromWhere consumeMessageBatchMaxSize consumeThreadMax
+    consumeThreadMin consumeTimeout consumeTimestamp consumerGroup consumerPullTimeoutMillis
+    consumerTimeoutMillisWhenSuspend consumeridcs customizedTraceTopic enableMsgTrace machineRoom
+    maxReconsumeTimes messageModel offsetStoreDir pollBatch pollTimeoutMillis popBatchNums
+    popInvisibleTime popThresholdForQueue postSubscriptionWhenPull pullBatchSize pullBatchSizeInBytes
+    pullInterval pullThreadNums pullThresholdForAll pullThresholdForQueue pullThresholdForTopic
+    pullThresholdSizeForQueue pullThresholdSizeForTopic suspendCurrentQueueTimeMillis
+    topicMetadataCheckIntervalMillis virtualNodeCnt
 ";
 
 #[cfg(test)]

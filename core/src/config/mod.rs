@@ -1,11 +1,13 @@
 //! Settings: Apache's keys, files and defaults, over one table of keys that files, command line, admin requests and
 //! documentation share.
 //!
-//! [`BrokerConfig`] and [`NamesrvConfig`] are the tables. A key stands in one of them only if something obeys it; the
+//! [`BrokerConfig`], [`NamesrvConfig`], [`ClientOptions`], [`ProducerOptions`] and [`ConsumerOptions`] are the tables. A key stands in one of them only if something obeys it; the
 //! other keys that Apache knows are listed in `known`, so that a file which uses one is told so.
 
 pub mod address;
 mod broker;
+mod client;
+mod client_value;
 pub mod file;
 mod known;
 mod namesrv;
@@ -14,12 +16,22 @@ mod table;
 mod value;
 
 pub use broker::BrokerConfig;
+pub use client::{ClientOptions, ConsumerOptions, ProducerOptions};
+pub use client_value::{
+    AllocationStrategy, CompressionType, MessageModel, SerializeType, StartFrom, Timestamp,
+};
 pub use namesrv::NamesrvConfig;
 pub use table::{Allowed, Change, Key, Process};
 pub use value::{delay_levels, BrokerRole, DelayLevels, DeleteHours, FlushDiskType};
 
-/// All keys that something obeys: those of the broker, then those of the name server.
-pub const KEYS: [&[Key]; 2] = [BrokerConfig::KEYS, NamesrvConfig::KEYS];
+/// All keys that something obeys: those of the broker, the name server, clients, producers, consumers.
+pub const KEYS: [&[Key]; 5] = [
+    BrokerConfig::KEYS,
+    NamesrvConfig::KEYS,
+    ClientOptions::KEYS,
+    ProducerOptions::KEYS,
+    ConsumerOptions::KEYS,
+];
 
 /// What a process writes at its start about a file or command line it read: one line a finding.
 pub fn report(warnings: &[String]) {
@@ -40,6 +52,9 @@ mod tests {
             let fresh = match key.process {
                 Process::Broker => BrokerConfig::default().set(key.name, &default).err(),
                 Process::Namesrv => NamesrvConfig::default().set(key.name, &default).err(),
+                Process::Client => ClientOptions::default().set(key.name, &default).err(),
+                Process::Producer => ProducerOptions::default().set(key.name, &default).err(),
+                Process::Consumer => ConsumerOptions::default().set(key.name, &default).err(),
             };
             if !default.is_empty() {
                 assert!(fresh.is_none(), "{} = {default:?}: {fresh:?}", key.name);

@@ -15,6 +15,19 @@ pub enum Process {
     Broker,
     /// `ferromq namesrv`, and the name server of `ferromq server`.
     Namesrv,
+    /// A client: what its producers and consumers share.
+    Client,
+    /// A producer.
+    Producer,
+    /// A consumer.
+    Consumer,
+}
+
+impl Process {
+    /// Whether a program sets the keys by name, which wants to be told of a wrong one at once.
+    fn is_set_by_program(self) -> bool {
+        !matches!(self, Process::Broker | Process::Namesrv)
+    }
 }
 
 /// When a change of a setting takes effect.
@@ -94,12 +107,15 @@ pub(super) fn read<T: Value>(text: &str, allowed: Allowed) -> Option<T> {
     within.then_some(value)
 }
 
-/// Sets one key from a file (`place` names file and line) or a command line. A key that nothing obeys becomes a
-/// warning.
+/// Sets one key from a file (`place` names file and line), a command line or a program (`place` is empty). A key that
+/// nothing obeys becomes a warning; an error if a program sets it.
 pub(super) fn set<S: Settings>(settings: &mut S, place: &str, key: &str, value: &str) -> Result<()> {
     match settings.assign(key, value) {
         Some(true) => Ok(()),
         Some(false) => Err(refused::<S>(place, key, value)),
+        None if place.is_empty() && S::PROCESS.is_set_by_program() => {
+            Err(Error::new(ErrorKind::InvalidArgument, "set option", unobeyed::<S>(key)))
+        }
         None => {
             let note = format!("{place}{}", unobeyed::<S>(key));
             if !settings.notes().contains(&note) {
@@ -202,11 +218,13 @@ pub(super) fn to_text<S: Settings>(settings: &S) -> String {
 }
 
 /// Declares a settings struct from rows of
-/// `"key" field: Type = default, allowed, change, "What it does.";`.
+/// `"key" field: Type = default, allowed, change, "What it does.";` and, after `beside`, fields that are no keys.
 macro_rules! settings {
     ($(#[$meta:meta])* $name:ident of $process:ident {
         $($key:literal $field:ident: $kind:ty = $default:expr, $allowed:expr, $change:ident, $doc:literal;)*
-    }) => {
+    } $(beside {
+        $($(#[$beside_meta:meta])* $beside:ident: $beside_kind:ty = $beside_default:expr,)*
+    })?) => {
         $(#[$meta])*
         #[derive(Debug, Clone)]
         pub struct $name {
@@ -215,6 +233,7 @@ macro_rules! settings {
                 #[doc(alias = $key)]
                 pub $field: $kind,
             )*
+            $($($(#[$beside_meta])* pub $beside: $beside_kind,)*)?
             /// What was odd about the files and arguments read so far, a line each: unknown keys with the nearest
             /// known one, and keys that are not obeyed yet.
             pub warnings: Vec<String>,
@@ -225,7 +244,7 @@ macro_rules! settings {
 
         impl Default for $name {
             fn default() -> Self {
-                $name { $($field: $default,)* warnings: Vec::new(), source: None }
+                $name { $($field: $default,)* $($($beside: $beside_default,)*)? warnings: Vec::new(), source: None }
             }
         }
 
@@ -263,10 +282,11 @@ macro_rules! settings {
                 $crate::config::table::from_text(text, file)
             }
 
-            /// Sets one key, from a command line. A key that nothing obeys is added to `warnings`.
+            /// Sets one key by its name. A key of a server that nothing obeys is added to `warnings`.
             ///
             /// # Errors
-            /// If the value is not allowed: with key, value and what is.
+            /// If the value is not allowed: with key, value and what is. If nothing obeys the key of a client,
+            /// producer or consumer: with the nearest one.
             pub fn set(&mut self, key: &str, value: &str) -> $crate::Result<()> {
                 $crate::config::table::set(self, "", key, value)
             }
