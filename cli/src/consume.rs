@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ferromq::client::{Consumer, ConsumerOptions, StartFrom, Subscription};
+use ferromq::config::Timestamp;
 use ferromq::{Error, ErrorKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -87,14 +88,15 @@ fn start_from(text: &str) -> Result<Start, String> {
 }
 
 impl Start {
-    fn resolve(self) -> StartFrom {
+    fn resolve(self) -> (StartFrom, Option<Timestamp>) {
+        let at = |ms| (StartFrom::Timestamp, Some(Timestamp::from_ms(ms)));
         match self {
-            Start::First => StartFrom::First,
-            Start::Last => StartFrom::Last,
-            Start::At(ms) => StartFrom::Timestamp(ms),
+            Start::First => (StartFrom::First, None),
+            Start::Last => (StartFrom::Last, None),
+            Start::At(ms) => at(ms),
             Start::Ago(ago) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                StartFrom::Timestamp(now.saturating_sub(ago).as_millis() as i64)
+                at(now.saturating_sub(ago).as_millis() as i64)
             }
         }
     }
@@ -106,11 +108,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stopped = stop_flag()?;
     let cluster = connect(args.namesrv.as_deref())?;
     let default = if args.group.is_some() { Start::Last } else { Start::First };
+    let (consume_from_where, consume_timestamp) = args.from.unwrap_or(default).resolve();
     let options = ConsumerOptions {
-        start_from: args.from.unwrap_or(default).resolve(),
-        ..ConsumerOptions::new(args.group.as_deref(), subscription)
+        consumer_group: args.group.clone(),
+        consume_from_where,
+        consume_timestamp,
+        ..ConsumerOptions::default()
     };
-    let consumer = Consumer::join(&cluster, options)?;
+    let consumer = Consumer::join(&cluster, options, vec![subscription])?;
     let printed = print_all(&consumer, &args, &stopped);
     let closed = consumer.close();
     cluster.close();
@@ -176,9 +181,12 @@ mod tests {
 
     #[test]
     fn a_time_ago_is_before_now() {
-        let StartFrom::Timestamp(ms) = Start::Ago(Duration::from_secs(3600)).resolve() else { panic!() };
+        let (StartFrom::Timestamp, Some(time)) = Start::Ago(Duration::from_secs(3600)).resolve() else {
+            panic!()
+        };
+        let ms = time.ms();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
         assert!((now - 3_700_000..=now - 3_600_000).contains(&ms));
-        assert_eq!(Start::Ago(Duration::MAX).resolve(), StartFrom::Timestamp(0));
+        assert_eq!(Start::Ago(Duration::MAX).resolve(), (StartFrom::Timestamp, Some(Timestamp::from_ms(0))));
     }
 }

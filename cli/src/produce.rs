@@ -115,10 +115,10 @@ struct Pipe {
 impl Pipe {
     fn new(cluster: &Arc<Cluster>, args: &Args, template: Message) -> Result<Pipe, Failure> {
         let options = ProducerOptions {
-            group: args.group.clone(),
-            timeout: Duration::from_secs(args.timeout),
+            producer_group: args.group.clone(),
+            send_msg_timeout: Duration::from_secs(args.timeout),
             // What ends a pipe's patience is the time limit: a broker may be starting anew.
-            retries: 100,
+            retry_times_when_send_failed: 100,
             ..ProducerOptions::default()
         };
         Ok(Pipe {

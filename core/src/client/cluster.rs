@@ -12,10 +12,10 @@ use super::name_servers::NameServers;
 use super::pushes::Pushes;
 use super::route::{BrokerSet, Route};
 use super::worker::{Signal, Worker};
-use crate::clock::Clock;
-use crate::net::{self, Client, Loops, Reply};
+use crate::config::{ClientOptions, SerializeType};
+use crate::net::{self, Client, Limits, Loops, Reply};
 use crate::wire::body::TopicRouteData;
-use crate::wire::{json, GetRouteinfoByTopic, Request, ResponseCode};
+use crate::wire::{json, Encoding, GetRouteinfoByTopic, Request, ResponseCode};
 use crate::{Error, ErrorKind, Result};
 
 /// The topic whose settings a topic gets that is created by the first message for it.
@@ -24,55 +24,10 @@ pub(super) const DEFAULT_TOPIC: &str = "TBW102";
 /// A topic that nobody asked for in this time is forgotten, ms.
 const FORGET_AFTER: i64 = 600_000;
 
-/// How a client finds and keeps to its cluster.
-#[derive(Clone)]
-#[doc(alias = "ClientConfig")]
-pub struct ClusterOptions {
-    /// Name servers, `host:port;host:port`.
-    #[doc(alias = "namesrvAddr")]
-    pub name_servers: String,
-    /// Tells clients of one process apart; becomes part of the client id. Default: process id and a number that is
-    /// different in each client.
-    #[doc(alias = "instanceName")]
-    pub instance: Option<String>,
-    /// Time limit of calls other than sends and pulls. Default 3 s.
-    #[doc(alias = "mqClientApiTimeout")]
-    pub call_timeout: Duration,
-    /// How often routes are refreshed. Default 30 s.
-    #[doc(alias = "pollNameServerInterval")]
-    pub route_every: Duration,
-    /// How often brokers are told that this client lives. Default 30 s; brokers forget a client after 120 s.
-    #[doc(alias = "heartbeatBrokerInterval")]
-    pub heartbeat_every: Duration,
-    /// How often consumers look whether their share of the queues has changed, besides being told so. Default 10 s.
-    #[doc(alias = "rocketmq.client.rebalance.waitInterval")]
-    pub rebalance_every: Duration,
-    /// Connections.
-    pub net: net::ClientOptions,
-    /// What the timers go by.
-    pub clock: Clock,
-}
-
-impl ClusterOptions {
-    /// The defaults, with these name servers.
-    pub fn new(name_servers: impl Into<String>) -> ClusterOptions {
-        ClusterOptions {
-            name_servers: name_servers.into(),
-            instance: None,
-            call_timeout: Duration::from_secs(3),
-            route_every: Duration::from_secs(30),
-            heartbeat_every: Duration::from_secs(30),
-            rebalance_every: Duration::from_secs(10),
-            net: net::ClientOptions::default(),
-            clock: Clock::new(),
-        }
-    }
-}
-
 /// A cluster as a client sees it: its name servers, its brokers, and this client's identity towards them.
 #[doc(alias = "MQClientInstance")]
 pub struct Cluster {
-    options: ClusterOptions,
+    options: ClientOptions,
     client_id: String,
     name_servers: NameServers,
     net: Arc<Client>,
@@ -105,18 +60,18 @@ struct Members {
 impl Cluster {
     /// A client of the cluster with these name servers. Connects when first needed.
     pub fn connect(name_servers: &str) -> Result<Arc<Cluster>> {
-        Cluster::with_options(ClusterOptions::new(name_servers))
+        Cluster::with_options(ClientOptions::new(name_servers))
     }
 
     /// As [`Cluster::connect`], with everything settable.
-    pub fn with_options(options: ClusterOptions) -> Result<Arc<Cluster>> {
-        let name_servers = NameServers::parse(&options.name_servers)?;
+    pub fn with_options(options: ClientOptions) -> Result<Arc<Cluster>> {
+        let name_servers = NameServers::parse(&options.namesrv_addr)?;
         let client_id = client_id(&options, &name_servers);
         let signal = Signal::new(options.clock.clone());
         let loops = Loops::new(0);
         Ok(Arc::new_cyclic(|cluster| {
             let pushes = Pushes::new(signal.clone(), cluster.clone());
-            let net = Client::new(&loops, options.net.clone(), Arc::new(pushes));
+            let net = Client::new(&loops, connections(&options), Arc::new(pushes));
             Cluster {
                 options,
                 client_id,
@@ -148,7 +103,7 @@ impl Cluster {
         self.loops.shutdown();
     }
 
-    pub(super) fn options(&self) -> &ClusterOptions {
+    pub(super) fn options(&self) -> &ClientOptions {
         &self.options
     }
 
@@ -167,7 +122,7 @@ impl Cluster {
         operation: &'static str,
         request: &Request<'_>,
     ) -> Result<Reply> {
-        succeeded(operation, self.net.call(address, request, self.options.call_timeout)?)
+        succeeded(operation, self.net.call(address, request, self.options.mq_client_api_timeout)?)
     }
 
     /// The route of a topic, asked for if it is not known.
@@ -262,7 +217,7 @@ impl Cluster {
 
     fn ask_route(&self, topic: &str) -> Result<Option<TopicRouteData>> {
         let request = GetRouteinfoByTopic { topic: topic.into(), ..GetRouteinfoByTopic::default() };
-        let reply = self.name_servers.ask(&self.net, &request.into(), self.options.call_timeout)?;
+        let reply = self.name_servers.ask(&self.net, &request.into(), self.options.mq_client_api_timeout)?;
         if reply.code() == ResponseCode::TOPIC_NOT_EXIST {
             return Ok(None);
         }
@@ -362,11 +317,28 @@ pub(super) fn succeeded(operation: &'static str, reply: Reply) -> Result<Reply> 
     Err(Error::remote(operation, code.0, why))
 }
 
-fn client_id(options: &ClusterOptions, name_servers: &NameServers) -> String {
+fn connections(options: &ClientOptions) -> net::ClientOptions {
+    net::ClientOptions {
+        connect_timeout: options.connect_timeout_millis,
+        backoff_least: options.reconnect_least,
+        backoff_most: options.reconnect_most,
+        encoding: match options.serialize_type {
+            SerializeType::Json => Encoding::Json,
+            SerializeType::RocketMq => Encoding::Binary,
+        },
+        limits: Limits {
+            frame: options.frame_max_length,
+            idle: Duration::from_secs(u64::from(options.client_channel_max_idle_time_seconds)),
+            ..Limits::default()
+        },
+    }
+}
+
+fn client_id(options: &ClientOptions, name_servers: &NameServers) -> String {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
-    let ip = net::local_ip_towards(name_servers.first());
-    let ip = ip.map_or_else(|| "127.0.0.1".to_string(), |ip| ip.to_string());
-    match &options.instance {
+    let local = || net::local_ip_towards(name_servers.first()).map(|ip| ip.to_string());
+    let ip = options.client_ip.clone().or_else(local).unwrap_or_else(|| "127.0.0.1".into());
+    match &options.instance_name {
         Some(instance) => format!("{ip}@{instance}"),
         None => {
             let number = CLIENTS.fetch_add(1, Ordering::Relaxed);

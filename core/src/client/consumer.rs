@@ -15,6 +15,7 @@ use super::rebalance::share;
 use super::route::Route;
 use super::stored::stored_message;
 use super::Subscription;
+use crate::config::ConsumerOptions;
 use crate::message::StoredMessage;
 use crate::wire::body::{ConsumerData, GetConsumerListByGroupResponseBody, MessageQueue};
 use crate::wire::{json, GetConsumerListByGroup, Request, ResponseCode};
@@ -30,49 +31,6 @@ const AHEAD_MESSAGES: usize = 256;
 /// The same in bytes.
 const AHEAD_BYTES: usize = 8 << 20;
 
-/// Where a group begins that has not consumed yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[doc(alias = "ConsumeFromWhere")]
-pub enum StartFrom {
-    /// With the first message there is.
-    #[doc(alias = "CONSUME_FROM_FIRST_OFFSET")]
-    First,
-    /// With messages that are sent from now on.
-    #[default]
-    #[doc(alias = "CONSUME_FROM_LAST_OFFSET")]
-    Last,
-    /// With the first message stored at this time, ms since 1970, or later.
-    #[doc(alias = "CONSUME_FROM_TIMESTAMP")]
-    Timestamp(i64),
-}
-
-/// What and how to consume.
-#[derive(Debug, Clone)]
-pub struct ConsumerOptions {
-    /// The group: its members share the queues, and brokers keep how far it has come. `None`: this consumer reads all
-    /// queues for itself, and nothing is kept.
-    pub group: Option<String>,
-    /// What to consume. All members of a group should want the same.
-    pub subscriptions: Vec<Subscription>,
-    /// Where to begin if the group has not consumed yet, or there is no group. Default: the end.
-    pub start_from: StartFrom,
-    /// Messages that one [`Consumer::poll`] returns at most. Default 32.
-    #[doc(alias = "consumeMessageBatchMaxSize")]
-    pub batch: usize,
-}
-
-impl ConsumerOptions {
-    /// The defaults for a group and one subscription.
-    pub fn new(group: Option<&str>, subscription: Subscription) -> ConsumerOptions {
-        ConsumerOptions {
-            group: group.map(String::from),
-            subscriptions: vec![subscription],
-            start_from: StartFrom::default(),
-            batch: 32,
-        }
-    }
-}
-
 /// Consumes a group's share of its topics' queues, or without group all of them.
 ///
 /// At least once: messages count as consumed when [`Consumer::commit`] is called after the [`Consumer::poll`] that
@@ -84,9 +42,13 @@ pub struct Consumer {
 
 impl Consumer {
     /// Joins the group and begins to fetch. All topics must exist.
-    pub fn join(cluster: &Arc<Cluster>, options: ConsumerOptions) -> Result<Consumer> {
-        let shared = Shared::new(cluster, options)?;
-        for subscription in &shared.options.subscriptions {
+    pub fn join(
+        cluster: &Arc<Cluster>,
+        options: ConsumerOptions,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<Consumer> {
+        let shared = Shared::new(cluster, options, subscriptions)?;
+        for subscription in &shared.subscriptions {
             cluster.route(subscription.topic())?;
         }
         let consumer = Consumer { shared };
@@ -107,7 +69,7 @@ impl Consumer {
     /// An error does not end the consumer: it tells once what went wrong (a permission that was taken away, a message
     /// that cannot be read and was passed over), and the next call goes on.
     pub fn poll(&self, timeout: Duration) -> Result<Vec<StoredMessage>> {
-        self.poll_at_most(self.shared.options.batch, timeout)
+        self.poll_at_most(self.shared.options.poll_batch, timeout)
     }
 
     /// As [`Consumer::poll`], but with this limit instead of the option's.
@@ -200,6 +162,7 @@ impl Drop for Consumer {
 pub(super) struct Shared {
     cluster: Arc<Cluster>,
     options: ConsumerOptions,
+    subscriptions: Vec<Subscription>,
     retry: Option<Subscription>,
     version: i64,
     /// Held while queues are given out anew, by the joining thread or the worker.
@@ -325,20 +288,26 @@ impl Assigned {
 }
 
 impl Shared {
-    fn new(cluster: &Arc<Cluster>, options: ConsumerOptions) -> Result<Arc<Shared>> {
+    fn new(
+        cluster: &Arc<Cluster>,
+        options: ConsumerOptions,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<Arc<Shared>> {
         let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, "join group", what));
-        if options.group.as_deref().is_some_and(str::is_empty) {
+        if options.consumer_group.as_deref().is_some_and(str::is_empty) {
             return wrong("the group's name is empty");
         }
-        if options.subscriptions.is_empty() {
+        if subscriptions.is_empty() {
             return wrong("there is nothing to consume: give a subscription");
         }
-        let retry = options.group.as_ref().map(|group| Subscription::all(format!("{RETRY_PREFIX}{group}")));
+        let retry =
+            options.consumer_group.as_ref().map(|group| Subscription::all(format!("{RETRY_PREFIX}{group}")));
         Ok(Arc::new(Shared {
             cluster: cluster.clone(),
             retry,
             version: cluster.now_ms(),
             options,
+            subscriptions,
             rebalancing: Mutex::default(),
             state: Mutex::default(),
             arrived: Condvar::new(),
@@ -354,7 +323,7 @@ impl Shared {
     }
 
     pub(super) fn group(&self) -> Option<&str> {
-        self.options.group.as_deref()
+        self.options.consumer_group.as_deref()
     }
 
     pub(super) fn retry_topic(&self) -> Option<&str> {
@@ -367,7 +336,7 @@ impl Shared {
     }
 
     fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
-        self.options.subscriptions.iter().chain(&self.retry)
+        self.subscriptions.iter().chain(&self.retry)
     }
 
     pub(super) fn subscription(&self, topic: &str) -> Option<&Subscription> {
@@ -376,15 +345,10 @@ impl Shared {
 
     /// For heartbeats; `None` without group.
     pub(super) fn describe(&self) -> Option<ConsumerData> {
-        let from = match self.options.start_from {
-            StartFrom::First => "CONSUME_FROM_FIRST_OFFSET",
-            StartFrom::Last => "CONSUME_FROM_LAST_OFFSET",
-            StartFrom::Timestamp(_) => "CONSUME_FROM_TIMESTAMP",
-        };
         Some(ConsumerData {
             group_name: self.group()?.into(),
             consume_type: "CONSUME_ACTIVELY".into(),
-            consume_from_where: from.into(),
+            consume_from_where: self.options.consume_from_where.word().into(),
             subscription_data_set: self.subscriptions().map(|one| one.data(self.version)).collect(),
             ..ConsumerData::default()
         })
@@ -543,7 +507,8 @@ impl Shared {
         })?;
         let request =
             Request::GetConsumerListByGroup(GetConsumerListByGroup { consumer_group: group.into() });
-        let reply = self.cluster.net().call(address, &request, self.cluster.options().call_timeout)?;
+        let reply =
+            self.cluster.net().call(address, &request, self.cluster.options().mq_client_api_timeout)?;
         if reply.code() == ResponseCode::SYSTEM_ERROR {
             // A group without members.
             return Ok(Vec::new());

@@ -31,7 +31,7 @@ impl Cluster {
                 // Nobody listens any more only if this end of the channel panicked.
                 let _ = told.send((at, result));
             };
-            self.net().call_async(address, &request, self.options().call_timeout, Box::new(done));
+            self.net().call_async(address, &request, self.options().mq_client_api_timeout, Box::new(done));
         }
         drop(told);
         for (address, result) in answers {

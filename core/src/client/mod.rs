@@ -20,7 +20,8 @@ mod stored;
 mod subscription;
 mod worker;
 
-pub use cluster::{Cluster, ClusterOptions};
-pub use consumer::{Consumer, ConsumerOptions, StartFrom};
-pub use producer::{Producer, ProducerOptions, SendOptions, SendStatus, Sent};
+pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
+pub use cluster::Cluster;
+pub use consumer::Consumer;
+pub use producer::{Producer, SendOptions, SendStatus, Sent};
 pub use subscription::Subscription;

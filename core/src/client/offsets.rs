@@ -1,7 +1,8 @@
 //! How far a group has come: asked when a queue is taken over, stored while it is consumed (protocol reference,
 //! section 5.2).
 
-use super::consumer::{Shared, StartFrom};
+use super::consumer::Shared;
+use crate::config::{StartFrom, Timestamp};
 use crate::message::sys_flag;
 use crate::wire::body::MessageQueue;
 use crate::wire::{
@@ -31,12 +32,16 @@ impl Shared {
             return Ok(Begin { offset, stored: true, end });
         }
         let is_retry = Some(queue.topic.as_str()) == self.retry_topic();
-        let offset = match self.options().start_from {
+        let offset = match self.options().consume_from_where {
             // What others sent back for this group is for it from the beginning.
             _ if is_retry => 0,
             StartFrom::First => self.min_offset(queue)?,
             StartFrom::Last => end,
-            StartFrom::Timestamp(ms) => self.offset_at(queue, ms)?,
+            StartFrom::Timestamp => {
+                let half_an_hour_ago = || self.cluster().now_ms() - 1_800_000;
+                let time = self.options().consume_timestamp.map_or_else(half_an_hour_ago, Timestamp::ms);
+                self.offset_at(queue, time)?
+            }
         };
         Ok(Begin { offset, stored: false, end })
     }

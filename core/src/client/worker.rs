@@ -97,9 +97,9 @@ fn work(cluster: &Weak<Cluster>, signal: &Signal) {
     let now = signal.clock.now_ms();
     let mut due = Schedule { heartbeat: now, routes: now, rebalance: now, persist: now + PERSIST_EVERY };
     if let Some(cluster) = cluster.upgrade() {
-        due.heartbeat += cluster.options().heartbeat_every.as_millis() as i64;
-        due.routes += cluster.options().route_every.as_millis() as i64;
-        due.rebalance += cluster.options().rebalance_every.as_millis() as i64;
+        due.heartbeat += cluster.options().heartbeat_broker_interval.as_millis() as i64;
+        due.routes += cluster.options().poll_name_server_interval.as_millis() as i64;
+        due.rebalance += cluster.options().rebalance_interval.as_millis() as i64;
     }
     while !signal.stop.load(Ordering::SeqCst) {
         signal.poked.store(false, Ordering::SeqCst);
@@ -114,16 +114,16 @@ fn work(cluster: &Weak<Cluster>, signal: &Signal) {
 /// Does what is due; returns when something is due next.
 fn turn(cluster: &Arc<Cluster>, signal: &Signal, due: &mut Schedule) -> i64 {
     let options = cluster.options();
-    if is_due(&mut due.routes, signal, options.route_every.as_millis() as i64) {
+    if is_due(&mut due.routes, signal, options.poll_name_server_interval.as_millis() as i64) {
         cluster.refresh_routes();
     }
     let asked = signal.introduce.swap(false, Ordering::SeqCst);
-    if is_due(&mut due.heartbeat, signal, options.heartbeat_every.as_millis() as i64) || asked {
+    if is_due(&mut due.heartbeat, signal, options.heartbeat_broker_interval.as_millis() as i64) || asked {
         cluster.send_heartbeats();
     }
     let consumers = cluster.consumers();
     let asked = signal.rebalance.swap(false, Ordering::SeqCst);
-    if is_due(&mut due.rebalance, signal, options.rebalance_every.as_millis() as i64) || asked {
+    if is_due(&mut due.rebalance, signal, options.rebalance_interval.as_millis() as i64) || asked {
         let failed = consumers.iter().filter(|consumer| consumer.rebalance().is_err()).count();
         if failed > 0 {
             due.rebalance = signal.clock.now_ms() + RETRY_AFTER;

@@ -40,7 +40,7 @@ settings! {
             "Third part of the client id.";
         "unitMode" unit_mode: bool = false, Any, AtStart,
             "Whether requests and heartbeats carry the mark of units (several sites).";
-        "namespace" namespace: Option<String> = None, Any, AtStart,
+        "namespace" client_namespace: Option<String> = None, Any, AtStart,
             "Put before the names of topics and groups on the wire, and taken off what is received.";
         "vipChannelEnabled" vip_channel_enabled: bool = false, Any, AtStart,
             "Whether sends go to the broker's port less 2, which takes no pulls.";
@@ -151,7 +151,7 @@ settings! {
             "Time that CONSUME_FROM_TIMESTAMP means; half an hour before the start unless set.";
         "allocateMessageQueueStrategy" allocate_message_queue_strategy: AllocationStrategy = AllocationStrategy::Averagely, Any, AtStart,
             "How members share the queues; all of a group need the same.";
-        "consumeridcs" consumeridcs: BTreeSet<String> = BTreeSet::new(), Any, AtStart,
+        "consumeridcs" consumer_idcs: BTreeSet<String> = BTreeSet::new(), Any, AtStart,
             "Rooms whose queues MACHINE_ROOM gives out, separated by commas; brokers are named room@name there.";
         "virtualNodeCnt" virtual_node_cnt: usize = 10, Range(1, 10_000), AtStart,
             "Places of a member on the ring of CONSISTENT_HASH.";

@@ -98,7 +98,6 @@ words! {
 
 words! {
     /// How a body is compressed (`compressType`).
-    #[doc(alias = "CompressionType")]
     CompressionType, "ZLIB, LZ4 or ZSTD" {
         /// zlib (RFC 1950), which every client reads.
         Zlib = "ZLIB";

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ferromq::client::{
     Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, StartFrom, Subscription,
 };
+use ferromq::config::Timestamp;
 use ferromq::message::{Message, StoredMessage};
 use ferromq::ErrorKind;
 
@@ -22,11 +23,19 @@ fn send(cluster: &FakeCluster, range: std::ops::Range<usize>) {
 }
 
 fn options(group: Option<&str>) -> ConsumerOptions {
-    ConsumerOptions { start_from: StartFrom::First, ..ConsumerOptions::new(group, Subscription::all("T")) }
+    ConsumerOptions {
+        consumer_group: group.map(String::from),
+        consume_from_where: StartFrom::First,
+        ..ConsumerOptions::default()
+    }
+}
+
+fn all() -> Vec<Subscription> {
+    vec![Subscription::all("T")]
 }
 
 fn join(cluster: &FakeCluster, group: Option<&str>) -> Consumer {
-    Consumer::join(&cluster.connect(), options(group)).unwrap()
+    Consumer::join(&cluster.connect(), options(group), all()).unwrap()
 }
 
 fn number(message: &StoredMessage) -> usize {
@@ -110,11 +119,15 @@ fn a_new_group_begins_where_it_is_told() {
     let cluster = FakeCluster::start(1, 1);
     send(&cluster, 0..10);
     let starting = |group: &str, start_from| {
-        let options = ConsumerOptions { start_from, ..options(Some(group)) };
-        Consumer::join(&cluster.connect(), options).unwrap()
+        let options = ConsumerOptions {
+            consume_from_where: start_from,
+            consume_timestamp: Some(Timestamp::from_ms(1_700_000_000_004)),
+            ..options(Some(group))
+        };
+        Consumer::join(&cluster.connect(), options, all()).unwrap()
     };
     let last = starting("last", StartFrom::Last);
-    let timestamp = starting("timestamp", StartFrom::Timestamp(1_700_000_000_004));
+    let timestamp = starting("timestamp", StartFrom::Timestamp);
     let first = starting("first", StartFrom::First);
     assert_eq!(number(&take(&first, 10)[0]), 0);
     assert_eq!(numbers(&take(&timestamp, 6)), (4..10).collect());
@@ -177,9 +190,7 @@ fn tags_are_compared_by_their_text() {
     }
     // The broker of this test passes on everything, as one does for tags with equal hash codes.
     let subscription = Subscription::tags("T", "Aa || C").unwrap();
-    let options =
-        ConsumerOptions { start_from: StartFrom::First, ..ConsumerOptions::new(Some("g"), subscription) };
-    let consumer = Consumer::join(&cluster.connect(), options).unwrap();
+    let consumer = Consumer::join(&cluster.connect(), options(Some("g")), vec![subscription]).unwrap();
     assert_eq!(numbers(&take(&consumer, 3)), [0, 2, 4].into());
     consumer.commit();
     consumer.flush().unwrap();
@@ -191,9 +202,7 @@ fn unwanted_messages_at_the_end_are_passed_over_and_need_no_commit() {
     let cluster = FakeCluster::start(1, 1);
     send(&cluster, 0..40);
     let subscription = Subscription::tags("T", "None").unwrap();
-    let options =
-        ConsumerOptions { start_from: StartFrom::First, ..ConsumerOptions::new(Some("g"), subscription) };
-    let consumer = Consumer::join(&cluster.connect(), options).unwrap();
+    let consumer = Consumer::join(&cluster.connect(), options(Some("g")), vec![subscription]).unwrap();
     eventually("the end is reached", || consumer.is_caught_up());
     consumer.flush().unwrap();
     assert_eq!(cluster.brokers[0].offset("g", "T", 0), Some(40));
@@ -311,16 +320,21 @@ fn a_slow_user_is_not_flooded() {
 fn a_topic_without_route_and_a_second_member_of_one_client_are_refused() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect();
-    let unknown = ConsumerOptions::new(Some("g"), Subscription::all("Unknown"));
-    let error = Consumer::join(&client, unknown).err().unwrap();
+    let unknown = vec![Subscription::all("Unknown")];
+    let error = Consumer::join(&client, options(Some("g")), unknown).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.context().contains("\"Unknown\""), "{error}");
-    let _first = Consumer::join(&client, options(Some("g"))).unwrap();
-    let error = Consumer::join(&client, options(Some("g"))).err().unwrap();
+    let _first = Consumer::join(&client, options(Some("g")), all()).unwrap();
+    let error = Consumer::join(&client, options(Some("g")), all()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    let nothing = ConsumerOptions { subscriptions: Vec::new(), ..options(Some("h")) };
-    assert_eq!(Consumer::join(&client, nothing).err().unwrap().kind(), ErrorKind::InvalidArgument);
-    assert_eq!(Consumer::join(&client, options(Some(""))).err().unwrap().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(
+        Consumer::join(&client, options(Some("h")), Vec::new()).err().unwrap().kind(),
+        ErrorKind::InvalidArgument
+    );
+    assert_eq!(
+        Consumer::join(&client, options(Some("")), all()).err().unwrap().kind(),
+        ErrorKind::InvalidArgument
+    );
 }
 
 #[test]
@@ -349,10 +363,10 @@ fn several_topics_and_what_was_sent_back_come_to_one_consumer() {
     sent_back.properties.insert("RETRY_TOPIC", "T");
     producer.send(&sent_back).unwrap();
     let mut options = options(Some("g"));
-    options.subscriptions.push(Subscription::all("U"));
     // From the end: but what was sent back is the group's from the beginning.
-    options.start_from = StartFrom::Last;
-    let consumer = Consumer::join(&cluster.connect(), options).unwrap();
+    options.consume_from_where = StartFrom::Last;
+    let subscriptions = vec![Subscription::all("T"), Subscription::all("U")];
+    let consumer = Consumer::join(&cluster.connect(), options, subscriptions).unwrap();
     let message = take(&consumer, 1).remove(0);
     assert_eq!((message.topic.as_str(), number(&message)), ("T", 3));
     for (topic, body) in [("T", "4"), ("U", "5")] {
@@ -369,7 +383,7 @@ fn a_client_that_is_gone_leaves_no_thread_and_no_connection() {
     for close in [true, false] {
         let client: Arc<Cluster> = cluster.connect();
         let weak = Arc::downgrade(&client);
-        let consumer = Consumer::join(&client, options(Some("g"))).unwrap();
+        let consumer = Consumer::join(&client, options(Some("g")), all()).unwrap();
         if close {
             consumer.close().unwrap();
             client.close();

@@ -16,7 +16,7 @@ fn producer(cluster: &FakeCluster) -> Producer {
 }
 
 fn with(cluster: &FakeCluster, change: impl FnOnce(&mut ProducerOptions)) -> Producer {
-    let mut options = ProducerOptions { timeout: HANG, ..ProducerOptions::default() };
+    let mut options = ProducerOptions { send_msg_timeout: HANG, ..ProducerOptions::default() };
     change(&mut options);
     Producer::new(&cluster.connect(), options).unwrap()
 }
@@ -80,7 +80,7 @@ fn a_failed_send_is_tried_again_at_another_broker() {
 #[test]
 fn attempts_are_counted() {
     let cluster = FakeCluster::start(2, 1);
-    let producer = with(&cluster, |options| options.retries = 3);
+    let producer = with(&cluster, |options| options.retry_times_when_send_failed = 3);
     for broker in &cluster.brokers {
         broker.state.lock().moods.extend((0..10).map(|_| Mood::Refuse(1)));
     }
@@ -151,7 +151,7 @@ fn a_message_that_is_stored_but_not_safe_is_a_result_or_tried_elsewhere() {
     }
     let cluster = FakeCluster::start(2, 1);
     cluster.brokers[0].state.lock().moods.push_back(Mood::StoreWith(10));
-    let careful = with(&cluster, |options| options.retry_unsafe = true);
+    let careful = with(&cluster, |options| options.retry_another_broker_when_not_store_ok = true);
     for _ in 0..2 {
         let sent = careful.send(&message("x")).unwrap();
         assert_eq!((sent.status, sent.queue.broker_name.as_str()), (SendStatus::Ok, "broker-1"));
@@ -264,7 +264,7 @@ fn messages_that_brokers_refuse_are_refused_here() {
 fn large_bodies_travel_compressed() {
     let cluster = FakeCluster::start(1, 1);
     producer(&cluster).send(&Message::new("T", vec![7; 100_000])).unwrap();
-    with(&cluster, |options| options.compress_from = usize::MAX)
+    with(&cluster, |options| options.compress_msg_body_over_howmuch = usize::MAX)
         .send(&Message::new("T", vec![7; 100_000]))
         .unwrap();
     let state = cluster.brokers[0].state.lock();
@@ -279,7 +279,7 @@ fn any_living_name_server_will_do() {
     let cluster = FakeCluster::start(1, 1);
     for dead in ["127.0.0.1:1;", "no.such.host.invalid:9876;127.0.0.1:1;"] {
         let client = cluster.connect_with(|options| {
-            options.name_servers = format!("{dead}{}", cluster.name_server());
+            options.namesrv_addr = format!("{dead}{}", cluster.name_server());
         });
         let producer = Producer::new(&client, ProducerOptions::default()).unwrap();
         producer.send(&message("x")).unwrap();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferromq::client::{Cluster, ClusterOptions};
+use ferromq::client::{ClientOptions, Cluster};
 use ferromq::message::{batch, OffsetId};
 use ferromq::net::{Call, Connection, Loops, Server, ServerOptions, Service, Ticket};
 use ferromq::record::NewRecord;
@@ -345,9 +345,9 @@ impl FakeCluster {
         self.connect_with(|_| {})
     }
 
-    pub fn connect_with(&self, change: impl FnOnce(&mut ClusterOptions)) -> Arc<Cluster> {
-        let mut options = ClusterOptions::new(self.name_server());
-        options.net.backoff_least = std::time::Duration::from_millis(1);
+    pub fn connect_with(&self, change: impl FnOnce(&mut ClientOptions)) -> Arc<Cluster> {
+        let mut options = ClientOptions::new(self.name_server());
+        options.reconnect_least = std::time::Duration::from_millis(1);
         change(&mut options);
         Cluster::with_options(options).unwrap()
     }

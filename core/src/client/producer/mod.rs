@@ -10,6 +10,7 @@ use flate2::{write::ZlibEncoder, Compression};
 
 use crate::client::cluster::{succeeded, Cluster, DEFAULT_TOPIC};
 use crate::client::route::DEFAULT_QUEUES;
+use crate::config::ProducerOptions;
 use crate::message::{
     batch, check_property, property, sys_flag, unique_id, Message, Properties, MAX_PROPERTIES,
 };
@@ -18,47 +19,8 @@ use crate::wire::body::MessageQueue;
 use crate::wire::{Request, ResponseCode, SendForm, SendMessage, SendMessageResponse};
 use crate::{Error, ErrorKind, Result};
 
-/// Level at which bodies are compressed. Apache's `compressLevel`.
-const COMPRESS_LEVEL: u32 = 5;
-
 /// Pause before a further attempt at the same broker, when there is no other: long enough for a new connection.
 const SAME_BROKER_PAUSE: Duration = Duration::from_millis(200);
-
-/// How a producer sends.
-#[derive(Debug, Clone)]
-pub struct ProducerOptions {
-    /// Group of producers that send the same kind of messages. Default `DEFAULT_PRODUCER`.
-    pub group: String,
-    /// Time limit of a send with all its attempts. Default 3 s.
-    #[doc(alias = "sendMsgTimeout")]
-    pub timeout: Duration,
-    /// Further attempts after a failed one, on another broker if there is one. Default 2.
-    #[doc(alias = "retryTimesWhenSendFailed")]
-    pub retries: usize,
-    /// Whether a message that is stored but not yet safe ([`SendStatus`] other than `Ok`) is sent again to another
-    /// broker. Default false.
-    #[doc(alias = "retryAnotherBrokerWhenNotStoreOK")]
-    pub retry_unsafe: bool,
-    /// Bodies of at least this many bytes travel and are stored compressed. Default 4096.
-    #[doc(alias = "compressMsgBodyOverHowmuch")]
-    pub compress_from: usize,
-    /// Largest body, in bytes. Default 4 MiB, which is what brokers take by default.
-    #[doc(alias = "maxMessageSize")]
-    pub max_body: usize,
-}
-
-impl Default for ProducerOptions {
-    fn default() -> Self {
-        ProducerOptions {
-            group: "DEFAULT_PRODUCER".into(),
-            timeout: Duration::from_secs(3),
-            retries: 2,
-            retry_unsafe: false,
-            compress_from: 4096,
-            max_body: 4 << 20,
-        }
-    }
-}
 
 /// What can be different for one send.
 #[derive(Debug, Clone, Default)]
@@ -137,11 +99,11 @@ struct Prepared<'a> {
 impl Producer {
     /// A producer of a group.
     pub fn new(cluster: &Arc<Cluster>, options: ProducerOptions) -> Result<Producer> {
-        if options.group.is_empty() {
+        if options.producer_group.is_empty() {
             let context = "the group's name is empty";
             return Err(Error::new(ErrorKind::InvalidArgument, "make producer", context));
         }
-        cluster.add_producer(&options.group)?;
+        cluster.add_producer(&options.producer_group)?;
         Ok(Producer { cluster: cluster.clone(), options })
     }
 
@@ -165,14 +127,18 @@ impl Producer {
     }
 
     fn send_prepared(&self, message: &Prepared<'_>, options: &SendOptions) -> Result<Sent> {
-        let deadline = Instant::now() + options.timeout.unwrap_or(self.options.timeout);
-        let mut retries = if options.queue.is_some() { 0 } else { self.options.retries };
+        let deadline = Instant::now() + options.timeout.unwrap_or(self.options.send_msg_timeout);
+        let mut retries = if options.queue.is_some() { 0 } else { self.options.retry_times_when_send_failed };
         let mut avoid = None;
         loop {
             let result = self.attempt(message, options.queue.as_ref(), &mut avoid, deadline);
             let is_last = retries == 0 || Instant::now() >= deadline;
             match result {
-                Ok(sent) if is_last || sent.status == SendStatus::Ok || !self.options.retry_unsafe => {
+                Ok(sent)
+                    if is_last
+                        || sent.status == SendStatus::Ok
+                        || !self.options.retry_another_broker_when_not_store_ok =>
+                {
                     return Ok(sent);
                 }
                 Err(error) if is_last || !error.is_retriable() => return Err(error),
@@ -231,7 +197,9 @@ impl Producer {
         self.check_size(message.body.len())?;
         let (message_id, properties) = identified(message)?;
         let (body, sys_flag) = match message.body.len() {
-            length if length >= self.options.compress_from => compressed(&message.body),
+            length if length >= self.options.compress_msg_body_over_howmuch => {
+                compressed(&message.body, self.options.compress_level)
+            }
             _ => (message.body.clone(), 0),
         };
         let (topic, flag) = (message.topic.as_str(), message.flag);
@@ -283,7 +251,7 @@ impl Producer {
     }
 
     fn check_size(&self, size: usize) -> Result<()> {
-        let limit = self.options.max_body;
+        let limit = self.options.max_message_size;
         if size > limit {
             let context = format!("the body has {size} bytes, the limit is {limit} (maxMessageSize)");
             return Err(Error::new(ErrorKind::LimitExceeded, "send", context));
@@ -294,8 +262,8 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.cluster.remove_producer(&self.options.group) {
-            self.cluster.leave_group(Some(&self.options.group), None);
+        if self.cluster.remove_producer(&self.options.producer_group) {
+            self.cluster.leave_group(Some(&self.options.producer_group), None);
         }
     }
 }
@@ -303,7 +271,7 @@ impl Drop for Producer {
 impl Prepared<'_> {
     fn request<'a>(&'a self, producer: &'a Producer, queue: &MessageQueue) -> Request<'a> {
         Request::SendMessage(SendMessage {
-            producer_group: producer.options.group.as_str().into(),
+            producer_group: producer.options.producer_group.as_str().into(),
             topic: self.topic.into(),
             default_topic: DEFAULT_TOPIC.into(),
             default_topic_queue_nums: DEFAULT_QUEUES,
@@ -361,8 +329,8 @@ fn text(properties: &Properties) -> Result<String> {
 }
 
 /// The compressed body and its flag; the body as it is if that does not make it smaller.
-fn compressed(body: &Bytes) -> (Bytes, i32) {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(COMPRESS_LEVEL));
+fn compressed(body: &Bytes, level: u32) -> (Bytes, i32) {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
     match encoder.write_all(body).and_then(|()| encoder.finish()) {
         Ok(packed) if packed.len() < body.len() => (packed.into(), sys_flag::COMPRESSED),
         _ => (body.clone(), 0),
