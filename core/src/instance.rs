@@ -242,8 +242,8 @@ struct NothingAsked;
 
 impl net::Service for NothingAsked {
     fn handle(&self, call: net::Call<'_>) {
-        let code = call.frame.code;
+        let code = call.code().0;
         let remark = format!(" request type {code} not supported");
-        call.reply(&Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+        call.reply(Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::net::{Call, Connection, Service, Ticket};
 use serde::Serialize;
 
-use crate::wire::{self, Frame, Language, Request, Response, ResponseCode};
+use crate::wire::{self, Language, Request, Response, ResponseCode};
 
 use super::{admin, clients, locks, offsets, pull, query, retry, send, topic_admin, Broker};
 
@@ -24,7 +24,7 @@ impl Answer {
         let broker = broker.shared();
         Answer::Later(Box::new(move |ticket| {
             let answer = move || match self {
-                Answer::Now(response) => ticket.reply(&response),
+                Answer::Now(response) => ticket.reply(response),
                 Answer::Later(park) => park(ticket),
             };
             broker.registration.when_told(&broker, Box::new(answer));
@@ -96,8 +96,8 @@ pub(crate) fn old_json<T: Serialize + ?Sized>(value: &T) -> Response {
 
 impl Service for Broker {
     fn handle(&self, call: Call<'_>) {
-        match self.answer(call.frame, call.connection) {
-            Answer::Now(response) => call.reply(&response),
+        match self.answer(&call) {
+            Answer::Now(response) => call.reply(response),
             Answer::Later(park) => park(call.park()),
         }
     }
@@ -113,9 +113,10 @@ impl Service for Broker {
 }
 
 impl Broker {
-    fn answer(&self, frame: &Frame<'_>, connection: &Arc<Connection>) -> Answer {
-        let caller = Caller { connection, version: frame.version, language: frame.language };
-        match Request::decode(frame) {
+    fn answer(&self, call: &Call<'_>) -> Answer {
+        let caller =
+            Caller { connection: call.connection, version: call.version(), language: call.language() };
+        match call.request() {
             Ok(request) => route(self, &caller, request),
             Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
         }

@@ -84,7 +84,7 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
     if response.code == ResponseCode::PULL_NOT_FOUND && parked.deadline_ms > broker.clock.now_ms() {
         waiters::park(broker, parked);
     } else {
-        parked.ticket.reply(&response);
+        parked.ticket.reply(response);
     }
 }
 

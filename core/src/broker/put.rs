@@ -87,7 +87,7 @@ pub(crate) fn answer_when_durable(broker: &Broker, end: i64, wait: bool, respons
                 let store = broker.store.clone();
                 store.when_durable(
                     end,
-                    Box::new(move |durability| ticket.reply(&settle(response, durability))),
+                    Box::new(move |durability| ticket.reply(settle(response, durability))),
                 );
             }))
         }

@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use crate::config::BrokerConfig;
 use crate::net::{Client, Reply};
 use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody, TopicConfig};
-use crate::wire::{json, QueryDataVersion, RegisterBroker, Request, ResponseCode, UnregisterBroker};
+use crate::wire::{
+    json, QueryDataVersion, QueryDataVersionResponse, RegisterBroker, Request, ResponseCode, UnregisterBroker,
+};
 use crate::{Error, Result};
 
 use super::Broker;
@@ -243,7 +245,7 @@ fn is_up_to_date(
         body: Some(*version),
     });
     match call(config, client, address, &request) {
-        Ok(reply) => reply.field("changed").as_deref() == Some("false"),
+        Ok(reply) => reply.header::<QueryDataVersionResponse>().is_ok_and(|known| !known.changed),
         Err(_) => false,
     }
 }

@@ -26,16 +26,16 @@ impl Pushes {
 impl Service for Pushes {
     fn handle(&self, call: Call<'_>) {
         let Some(_cluster) = self.cluster.upgrade() else {
-            return call.reply(&Response::error(ResponseCode::SYSTEM_ERROR, "this client is being closed"));
+            return call.reply(Response::error(ResponseCode::SYSTEM_ERROR, "this client is being closed"));
         };
-        match call.frame.request_code() {
+        match call.code() {
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
                 self.signal.rebalance();
-                call.reply(&Response::ok());
+                call.reply(Response::ok());
             }
             code => {
                 let remark = format!(" request type {} not supported", code.0);
-                call.reply(&Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+                call.reply(Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
             }
         }
     }

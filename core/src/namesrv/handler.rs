@@ -3,9 +3,10 @@
 use super::kv::ORDER_TOPIC_CONFIG;
 use super::routes::Routes;
 use super::{register, settings, Namesrv};
+use crate::net::Call;
 use crate::wire::body::{GetBrokerMemberGroupResponseBody, KvTable, TopicList};
 use crate::wire::{
-    json, version, AddWritePermOfBrokerResponse, DeleteKvConfig, DeleteTopicInNamesrv, Frame,
+    json, version, AddWritePermOfBrokerResponse, DecodeError, DeleteKvConfig, DeleteTopicInNamesrv, Frame,
     GetBrokerMemberGroup, GetKvConfig, GetKvConfigResponse, GetRouteinfoByTopic, PutKvConfig,
     QueryDataVersion, QueryDataVersionResponse, Request, RequestCode, Response, ResponseCode,
     UnregisterBroker, WipeWritePermOfBrokerResponse,
@@ -37,10 +38,20 @@ pub(super) enum Save {
     Settings(Vec<(String, String)>),
 }
 
-/// Answers a frame.
-pub(super) fn answer(namesrv: &Namesrv, frame: &Frame<'_>, connection: u64) -> Answer {
-    let caller = Caller { connection, version: frame.version };
-    match Request::decode(frame) {
+/// Answers a request.
+pub(super) fn answer(namesrv: &Namesrv, call: &Call<'_>) -> Answer {
+    let caller = Caller { connection: call.connection.id(), version: call.version() };
+    answer_request(namesrv, call.request(), call.frame(), caller)
+}
+
+/// Answers a request as it was read, of which `frame` holds the fields that have no struct.
+fn answer_request(
+    namesrv: &Namesrv,
+    request: Result<Request<'_>, DecodeError>,
+    frame: Option<&Frame<'_>>,
+    caller: Caller,
+) -> Answer {
+    match request {
         Ok(Request::Other { code }) => Answer::Now(untyped(namesrv, frame, code)),
         Ok(request) => dispatch(namesrv, &request, caller),
         Err(error) => Answer::Now(Response::error(ResponseCode::SYSTEM_ERROR, error.to_string())),
@@ -74,7 +85,7 @@ fn dispatch(namesrv: &Namesrv, request: &Request<'_>, caller: Caller) -> Answer 
 }
 
 /// Codes that need no struct: without fields, or with fields of which one counts.
-fn untyped(namesrv: &Namesrv, frame: &Frame<'_>, code: RequestCode) -> Response {
+fn untyped(namesrv: &Namesrv, frame: Option<&Frame<'_>>, code: RequestCode) -> Response {
     let unit_topics = |list: fn(&Routes) -> TopicList| topic_list(namesrv, || list(&namesrv.routes.read()));
     match code {
         RequestCode::GET_UNIT_TOPIC_LIST => unit_topics(Routes::unit_topics),
@@ -110,9 +121,9 @@ fn unregister(namesrv: &Namesrv, request: &UnregisterBroker<'_>) -> Response {
 }
 
 /// A 5.x broker that can be acted for says so every second; what it counts besides concerns controllers.
-fn heartbeat(namesrv: &Namesrv, frame: &Frame<'_>) -> Response {
-    let (Some(cluster), Some(address)) = (frame.fields.get("clusterName"), frame.fields.get("brokerAddr"))
-    else {
+fn heartbeat(namesrv: &Namesrv, frame: Option<&Frame<'_>>) -> Response {
+    let field = |name| frame.and_then(|frame| frame.fields.get(name));
+    let (Some(cluster), Some(address)) = (field("clusterName"), field("brokerAddr")) else {
         return Response::error(
             ResponseCode::SYSTEM_ERROR,
             "BROKER_HEARTBEAT needs clusterName and brokerAddr",

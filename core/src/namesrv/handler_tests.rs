@@ -27,9 +27,9 @@ impl Fixture {
     fn ask_as(&self, version: i32, request: &Request<'_>) -> Response {
         let mut bytes = Vec::new();
         request.encode(Encoding::Json, 1, false, &mut bytes).unwrap();
-        let mut frame = Frame::decode(&bytes).unwrap();
-        frame.version = version;
-        match answer(&self.namesrv, &frame, 7) {
+        let frame = Frame::decode(&bytes).unwrap();
+        let caller = Caller { connection: 7, version };
+        match answer_request(&self.namesrv, Request::decode(&frame), Some(&frame), caller) {
             Answer::Now(response) => response,
             Answer::WhenSaved(_) => Response::ok(),
         }
@@ -133,7 +133,9 @@ fn a_missing_field_and_an_unknown_code_are_answered() {
         let mut bytes = (header.len() as u32 + 4).to_be_bytes().to_vec();
         bytes.extend((header.len() as u32).to_be_bytes());
         bytes.extend(header.as_bytes());
-        match answer(&fixture.namesrv, &Frame::decode(&bytes).unwrap(), 7) {
+        let frame = Frame::decode(&bytes).unwrap();
+        let caller = Caller { connection: 7, version: frame.version };
+        match answer_request(&fixture.namesrv, Request::decode(&frame), Some(&frame), caller) {
             Answer::Now(response) => response,
             Answer::WhenSaved(save) => panic!("{save:?}"),
         }

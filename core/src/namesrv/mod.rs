@@ -152,7 +152,7 @@ impl Namesrv {
                 }
                 Save::Settings(changes) => self.save_settings(changes).map_err(|error| error.to_string()),
             };
-            ticket.reply(&match saved {
+            ticket.reply(match saved {
                 Ok(()) => Response::ok(),
                 Err(error) => {
                     let remark = format!("changed until the next start only: {error}");
@@ -176,8 +176,8 @@ impl Namesrv {
 
 impl Service for Namesrv {
     fn handle(&self, call: Call<'_>) {
-        match handler::answer(self, call.frame, call.connection.id()) {
-            Answer::Now(response) => call.reply(&response),
+        match handler::answer(self, &call) {
+            Answer::Now(response) => call.reply(response),
             Answer::WhenSaved(save) => {
                 let mut unsaved = self.unsaved.lock();
                 unsaved.push((call.park(), save));

@@ -47,8 +47,22 @@ impl Waiting {
 
     /// Fails the call with `kind`; `why` completes the sentence "call X at `peer`: ...".
     pub fn fail(self, kind: ErrorKind, peer: &str, why: &str) {
-        let context = format!("{} at {peer}: {why}", self.code);
-        (self.done)(Err(Error::new(kind, "call", context)));
+        let error = self.failure(kind, peer, why);
+        (self.done)(Err(error));
+    }
+
+    /// The error that [`Waiting::fail`] would tell.
+    pub fn failure(&self, kind: ErrorKind, peer: &str, why: &str) -> Error {
+        Error::new(kind, "call", format!("{} at {peer}: {why}", self.code))
+    }
+
+    /// What is to be told, for another to do.
+    pub fn into_done(self) -> Done {
+        self.done
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     pub fn time_out(self, peer: &str) {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::calls::Done;
 use super::connection::{Origin, Phase, Rest};
+use super::local::Locals;
 use super::pump::{self, End, Timer};
 use super::{Connection, Limits, Loops, Reply, Service};
 use crate::wire::{Encoding, Request};
@@ -62,6 +63,7 @@ pub struct Client {
     backoff_most: Duration,
     dial: Dial,
     peers: Arc<Peers>,
+    locals: Locals,
 }
 
 /// What a connection's task needs.
@@ -96,14 +98,23 @@ struct Peer {
 impl Client {
     /// A client without connections. Requests that servers send on its connections go to `pushes`.
     pub fn new(loops: &Arc<Loops>, options: ClientOptions, pushes: Arc<dyn Service>) -> Arc<Client> {
+        let limits = Arc::new(options.limits);
         Arc::new(Client {
             loops: loops.clone(),
             encoding: options.encoding,
             backoff_least: options.backoff_least,
             backoff_most: options.backoff_most,
-            dial: Dial { connect_timeout: options.connect_timeout, limits: Arc::new(options.limits), pushes },
+            locals: Locals::new(limits.clone(), pushes.clone()),
+            dial: Dial { connect_timeout: options.connect_timeout, limits, pushes },
             peers: Arc::default(),
         })
+    }
+
+    /// Has calls to `address`, whatever it is, answered by `service` in this process: no socket is opened and nothing
+    /// is encoded. The request is handled on the caller's thread, which [`Service::handle`] must not hold up;
+    /// responses and requests for this client arrive on one thread of its own, `fmq-local`, started when first needed.
+    pub fn attach(&self, address: &str, service: Arc<dyn Service>) {
+        self.locals.attach(address, service);
     }
 
     /// Sends a request to `address` (`host:port`) and waits for the response, whatever its code.
@@ -112,6 +123,9 @@ impl Client {
     /// connection cannot be made or breaks. Not to be used on an event loop, where it fails.
     #[doc(alias = "invokeSync")]
     pub fn call(&self, address: &str, request: &Request<'_>, timeout: Duration) -> Result<Reply> {
+        if let Some(near) = self.locals.connection(address)? {
+            return near.ask(request, timeout);
+        }
         if Loops::is_current() {
             let context = format!("{} to {address}: a blocking call on an event loop", request.code());
             return Err(Error::new(ErrorKind::Internal, "call", context));
@@ -137,6 +151,16 @@ impl Client {
     #[doc(alias = "invokeAsync")]
     pub fn call_async(&self, address: &str, request: &Request<'_>, timeout: Duration, done: Done) {
         let mut done = done;
+        match self.locals.connection(address) {
+            Ok(None) => {}
+            Err(error) => return done(Err(error)),
+            Ok(Some(near)) => {
+                if let Err((error, unsent)) = near.ask_async(request, timeout, done) {
+                    unsent(Err(error));
+                }
+                return;
+            }
+        }
         // A connection that closes between being found and being used is replaced, once: nothing was sent on it.
         for last in [false, true] {
             let connection = match self.connection(address) {
@@ -156,6 +180,9 @@ impl Client {
     /// Sends a request that must not be answered. Success means that it was queued.
     #[doc(alias = "invokeOneway")]
     pub fn oneway(&self, address: &str, request: &Request<'_>) -> Result<()> {
+        if let Some(near) = self.locals.connection(address)? {
+            return near.tell(request);
+        }
         match self.connection(address)?.try_oneway(request) {
             Err(error) if error.kind() != ErrorKind::LimitExceeded => {
                 self.connection(address)?.try_oneway(request)
@@ -166,6 +193,9 @@ impl Client {
 
     /// Closes the connection to `address`, if there is one; its calls in flight fail. The next call makes a new one.
     pub fn close_addr(&self, address: &str) {
+        if self.locals.close_addr(address) {
+            return;
+        }
         let peer = self.peers.table.lock().by_address.remove(address);
         if let Some(peer) = peer {
             peer.connection.close();
@@ -176,6 +206,7 @@ impl Client {
     /// [`ErrorKind::Closed`].
     pub fn shutdown(&self) {
         self.close_all();
+        self.locals.close(true);
         let mut table = self.peers.table.lock();
         while table.tasks > 0 && !Loops::is_current() {
             self.peers.task_ended.wait(&mut table);
@@ -184,14 +215,16 @@ impl Client {
 
     /// Calls that wait for a response, on all connections.
     pub fn calls_in_flight(&self) -> usize {
+        let here: usize = self.locals.connections().iter().map(|near| near.calls_in_flight()).sum();
         let table = self.peers.table.lock();
-        table.by_address.values().map(|peer| peer.connection.calls_in_flight()).sum()
+        here + table.by_address.values().map(|peer| peer.connection.calls_in_flight()).sum::<usize>()
     }
 
     /// Connections that are open or being made.
     pub fn connections(&self) -> usize {
+        let here = self.locals.connections().len();
         let table = self.peers.table.lock();
-        table.by_address.values().filter(|peer| peer.connection.is_open()).count()
+        here + table.by_address.values().filter(|peer| peer.connection.is_open()).count()
     }
 
     fn close_all(&self) {
@@ -249,6 +282,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.close_all();
+        self.locals.close(false);
     }
 }
 

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::calls::{Calls, Done, Waiting};
+use super::local::{self, Link};
 use super::output::{Output, SHARE_FROM};
 use super::{Limits, Reply};
-use crate::wire::{Body, Encoding, Frame, Request, Response};
+use crate::wire::{Body, Encoding, Frame, Request, RequestCode, Response};
 use crate::{Error, ErrorKind, Result};
 
-/// One TCP connection, accepted by a [`Server`](super::Server) or made by a [`Client`](super::Client). Both sides may
-/// send requests on it.
+/// One connection, over TCP or within the process, accepted by a [`Server`](super::Server) or made by a
+/// [`Client`](super::Client). Both sides may send requests on it.
 ///
 /// All methods may be called from any thread and return at once.
 pub struct Connection {
@@ -28,6 +29,8 @@ pub struct Connection {
     /// Bytes not yet written: those in `state` and those in the task's hands.
     queued: AtomicUsize,
     parked: AtomicUsize,
+    /// Set in a connection within the process.
+    link: Option<Link>,
     /// Whether anything ever came from the peer.
     heard: AtomicBool,
     state: Mutex<State>,
@@ -102,8 +105,25 @@ pub(super) enum Rest {
 
 impl Connection {
     pub(super) fn new(origin: Origin, limits: Arc<Limits>, encoding: Encoding) -> Arc<Connection> {
+        Arc::new(Connection::with_link(origin, limits, encoding, None))
+    }
+
+    /// One end of a connection within the process: the one that the client made to this address, or the service's.
+    pub(super) fn local_end(made_to: Option<&str>, link: Link, limits: Arc<Limits>) -> Connection {
+        let origin = match made_to {
+            Some(address) => Origin::Made(address.into()),
+            None => Origin::Accepted { vip: false },
+        };
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let remote = made_to.and_then(|address| address.parse().ok()).unwrap_or(here);
+        let connection = Connection::with_link(origin, limits, Encoding::Binary, Some(link));
+        connection.established(here, remote);
+        connection
+    }
+
+    fn with_link(origin: Origin, limits: Arc<Limits>, encoding: Encoding, link: Option<Link>) -> Connection {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Connection {
+        Connection {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             origin,
             limits,
@@ -122,7 +142,8 @@ impl Connection {
                 poked: false,
                 waker: None,
             }),
-        })
+            link,
+        }
     }
 
     /// A number that no other connection of this process has or had.
@@ -175,6 +196,12 @@ impl Connection {
     /// Sends a request that the peer must not answer.
     #[doc(alias = "invokeOneway")]
     pub fn push(&self, request: &Request<'_>) {
+        if self.link.is_some() {
+            if let Err(error) = self.try_oneway(request) {
+                tracing::debug!("a {} was not sent: {error}", request.code());
+            }
+            return;
+        }
         self.append(|state| {
             let opaque = state.calls.opaque();
             if let Err(error) = request.encode(self.encoding, opaque, true, state.output.tail()) {
@@ -216,7 +243,11 @@ impl Connection {
             if let Err(error) = self.encode_request(state, request, opaque, false) {
                 return Err((error, done));
             }
-            state.calls.insert(opaque, Waiting::new(request.code(), timeout, done));
+            let call = Waiting::new(request.code(), timeout, done);
+            if self.link.is_some() {
+                self.watch(call.deadline());
+            }
+            state.calls.insert(opaque, call);
             state.poke()
         };
         wake(waker);
@@ -268,6 +299,9 @@ impl Connection {
         opaque: i32,
         oneway: bool,
     ) -> Result<()> {
+        if self.link.is_some() {
+            return self.post_request(request, opaque, oneway);
+        }
         let tail = state.output.tail();
         let before = tail.len();
         request.encode(self.encoding, opaque, oneway, tail)?;
@@ -283,7 +317,10 @@ impl Connection {
     }
 
     /// Queues a response.
-    pub(super) fn respond(&self, encoding: Encoding, opaque: i32, response: &Response) {
+    pub(super) fn respond(&self, encoding: Encoding, opaque: i32, response: Response) {
+        if self.link.is_some() {
+            return self.respond_locally(opaque, Ok(response));
+        }
         let large = |chunk: &Bytes| chunk.len() >= SHARE_FROM;
         self.append(|state| match &response.body {
             Body::Bytes(body) if large(body) => {
@@ -298,6 +335,13 @@ impl Connection {
             }
             _ => response.encode(encoding, opaque, state.output.tail()),
         });
+    }
+
+    /// A request of the peer's was dropped; one in this process is told.
+    pub(super) fn drop_request(&self, code: RequestCode, opaque: i32) {
+        if self.link.is_some() {
+            self.respond_locally(opaque, Err(local::unanswered(code, &self.peer())));
+        }
     }
 
     /// Lets `encode` append to the output of an open connection, and wakes the task once.
@@ -334,6 +378,48 @@ impl Connection {
 
     pub(super) fn is_accepted(&self) -> bool {
         matches!(self.origin, Origin::Accepted { .. })
+    }
+
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// Enters a call without sending anything; gives it back if the connection is closed.
+    pub(super) fn enter_waiting(&self, call: Waiting) -> Result<i32, (ErrorKind, String, Waiting)> {
+        let mut state = self.state.lock();
+        if let Phase::Closing(kind, why) | Phase::Closed(kind, why) = &state.phase {
+            return Err((*kind, why.clone(), call));
+        }
+        let opaque = state.calls.opaque();
+        state.calls.insert(opaque, call);
+        Ok(opaque)
+    }
+
+    /// Takes a call in flight out; whoever has it tells its end.
+    pub(super) fn take_call(&self, opaque: i32) -> Option<Waiting> {
+        self.state.lock().calls.remove(opaque)
+    }
+
+    /// When to look for overdue calls next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.state.lock().calls.next_deadline()
+    }
+
+    /// Closes an end of a connection within the process, and takes its calls.
+    pub(super) fn close_at_once(&self, phase: Phase) -> Vec<Waiting> {
+        let mut state = self.state.lock();
+        if matches!(state.phase, Phase::Open | Phase::Draining) {
+            state.end(phase);
+        }
+        state.calls.take_all()
+    }
+
+    /// Why nothing can be sent any more.
+    pub(super) fn why_closed(&self) -> (ErrorKind, String) {
+        match &self.state.lock().phase {
+            Phase::Closing(kind, why) | Phase::Closed(kind, why) => (*kind, why.clone()),
+            Phase::Open | Phase::Draining => (ErrorKind::Closed, "the connection is being closed".into()),
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -447,6 +533,9 @@ impl Connection {
 
     /// Asks the task to close.
     pub(super) fn end(&self, kind: ErrorKind, why: String) {
+        if self.link.is_some() {
+            return self.end_locally(kind, &why);
+        }
         let mut state = self.state.lock();
         if matches!(state.phase, Phase::Open | Phase::Draining) {
             state.end(Phase::Closing(kind, why));

@@ -14,14 +14,19 @@
 //! - connections of a server: [`ServerOptions::max_connections`].
 //!
 //! An idle connection holds no buffer and costs no CPU.
+//!
+//! A client and a service in one process need no socket: after [`Client::attach`] the client's calls are handed to the
+//! service as they are, on the caller's thread.
 
 mod call;
 mod calls;
 mod client;
 mod connection;
 mod input;
+mod lane;
 mod limits;
 mod listen;
+mod local;
 mod loops;
 mod output;
 mod pump;
@@ -40,13 +45,14 @@ pub use server::{Server, ServerOptions};
 /// What answers requests: the broker, the name server, or a client's handler of requests that servers push.
 ///
 /// All methods run on the event loop of the connection and must not block: everything else on that loop waits
-/// meanwhile.
+/// meanwhile. For a [`Client`] in the same process they run on the calling threads, several at a time.
 #[doc(alias = "NettyRequestProcessor")]
 pub trait Service: Send + Sync + 'static {
     /// Answers one request, or parks it: [`Call::reply`] now, or [`Call::park`] and [`Ticket::reply`] later.
     fn handle(&self, call: Call<'_>);
 
-    /// The replies of the requests that one read brought have been written to the socket (as far as it took them).
+    /// The replies of the requests that one read brought have been written to the socket (as far as it took them), or
+    /// the caller in this process has its response.
     /// The place for work that should not delay a reply: passing new messages on to waiting consumers.
     fn drained(&self, connection: &Arc<Connection>) {
         let _ = connection;

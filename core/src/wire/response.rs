@@ -107,6 +107,8 @@ fn cut(remark: &str) -> &str {
 pub trait FromResponse: Sized {
     /// Reads the fields of a response that came in a frame.
     fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError>;
+    /// The fields of a response of this process; `None` if they are another struct's.
+    fn from_header(header: &ResponseHeader) -> Option<Self>;
 }
 
 /// Defines [`ResponseHeader`] and how each struct is read from a frame.
@@ -168,6 +170,13 @@ macro_rules! responses {
             impl FromResponse for $type {
                 fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError> {
                     Self::decode(frame)
+                }
+
+                fn from_header(header: &ResponseHeader) -> Option<Self> {
+                    match header {
+                        ResponseHeader::$name(header) => Some(header.clone()),
+                        _ => None,
+                    }
                 }
             }
         )*

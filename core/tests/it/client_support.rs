@@ -88,7 +88,7 @@ impl FakeBroker {
         state.sends += 1;
         let mood = state.moods.pop_front();
         if let Some(Mood::Refuse(code)) = mood {
-            return call.reply(&Response::error(ResponseCode(code), "the test says so"));
+            return call.reply(Response::error(ResponseCode(code), "the test says so"));
         }
         let (msg_id, queue_offset) = self.store(&mut state, send);
         let header = SendMessageResponse {
@@ -103,9 +103,9 @@ impl FakeBroker {
             Some(Mood::Silence) => state.silent.push(call.park()),
             Some(Mood::StoreWith(code)) => {
                 response.code = ResponseCode(code);
-                call.reply(&response);
+                call.reply(response);
             }
-            _ => call.reply(&response),
+            _ => call.reply(response),
         }
         self.wake(&mut state);
     }
@@ -113,7 +113,7 @@ impl FakeBroker {
     fn wake(&self, state: &mut BrokerState) {
         for (ticket, topic, queue, offset, max) in std::mem::take(&mut state.parked) {
             match self.found(state, &topic, queue, offset, max) {
-                Some(response) => ticket.reply(&response),
+                Some(response) => ticket.reply(response),
                 None => state.parked.push((ticket, topic, queue, offset, max)),
             }
         }
@@ -152,7 +152,7 @@ impl FakeBroker {
             state.offsets.insert(key, pull.commit_offset);
         }
         match self.found(&state, &pull.topic, pull.queue_id, pull.queue_offset, pull.max_msg_nums) {
-            Some(response) => call.reply(&response),
+            Some(response) => call.reply(response),
             None => {
                 let (topic, max) = (pull.topic.to_string(), pull.max_msg_nums);
                 state.parked.push((call.park(), topic, pull.queue_id, pull.queue_offset, max));
@@ -222,19 +222,19 @@ fn notify(group: &str, members: &BTreeMap<String, Arc<Connection>>) {
 
 impl Service for FakeBroker {
     fn handle(&self, call: Call<'_>) {
-        match Request::decode(call.frame).unwrap() {
+        match call.request().unwrap() {
             Request::SendMessage(send) => self.send(call, &send),
             Request::PullMessage(pull) => self.pull(call, &pull),
             Request::HeartBeat(HeartBeat { body }) => {
                 let groups = body.consumer_data_set.into_iter().map(|data| data.group_name).collect();
                 self.enrol(&body.client_id, groups, call.connection);
-                call.reply(&Response::ok());
+                call.reply(Response::ok());
             }
             Request::UnregisterClient(request) => {
                 self.leave(|group, client, _| {
                     client == request.client_id && request.consumer_group.as_deref() == Some(group)
                 });
-                call.reply(&Response::ok());
+                call.reply(Response::ok());
             }
             Request::GetConsumerListByGroup(request) => {
                 let state = self.state.lock();
@@ -242,25 +242,25 @@ impl Service for FakeBroker {
                 let consumer_id_list =
                     members.map_or(Vec::new(), |members| members.keys().cloned().collect());
                 let body = GetConsumerListByGroupResponseBody { consumer_id_list };
-                call.reply(&Response::ok().with_body(json::to_vec(&body)));
+                call.reply(Response::ok().with_body(json::to_vec(&body)));
             }
-            Request::QueryConsumerOffset(request) => call.reply(&self.offset_answer(&request)),
+            Request::QueryConsumerOffset(request) => call.reply(self.offset_answer(&request)),
             Request::UpdateConsumerOffset(request) => {
                 let key = (request.consumer_group.to_string(), request.topic.to_string(), request.queue_id);
                 self.state.lock().offsets.insert(key, request.commit_offset);
-                call.reply(&Response::ok());
+                call.reply(Response::ok());
             }
             Request::GetMaxOffset(request) => {
                 let offset = self.max(&request.topic, request.queue_id);
-                call.reply(&Response::ok().with_header(GetMaxOffsetResponse { offset }));
+                call.reply(Response::ok().with_header(GetMaxOffsetResponse { offset }));
             }
             Request::GetMinOffset(_) => {
                 let offset = self.state.lock().min;
-                call.reply(&Response::ok().with_header(GetMinOffsetResponse { offset }));
+                call.reply(Response::ok().with_header(GetMinOffsetResponse { offset }));
             }
             Request::SearchOffsetByTimestamp(request) => {
                 let offset = (request.timestamp - 1_700_000_000_000).max(0);
-                call.reply(&Response::ok().with_header(SearchOffsetByTimestampResponse { offset }));
+                call.reply(Response::ok().with_header(SearchOffsetByTimestampResponse { offset }));
             }
             other => panic!("the client should not ask this: {other:?}"),
         }
@@ -279,11 +279,11 @@ pub struct FakeNames {
 
 impl Service for FakeNames {
     fn handle(&self, call: Call<'_>) {
-        let Request::GetRouteinfoByTopic(request) = Request::decode(call.frame).unwrap() else {
+        let Request::GetRouteinfoByTopic(request) = call.request().unwrap() else {
             panic!("the client should not ask this");
         };
         if !self.topics.lock().contains(request.topic.as_ref()) {
-            return call.reply(&Response::error(ResponseCode::TOPIC_NOT_EXIST, "no such topic"));
+            return call.reply(Response::error(ResponseCode::TOPIC_NOT_EXIST, "no such topic"));
         }
         let mut route = TopicRouteData::default();
         for (name, address, queues) in self.brokers.lock().iter() {
@@ -300,7 +300,7 @@ impl Service for FakeNames {
                 ..BrokerData::default()
             });
         }
-        call.reply(&Response::ok().with_body(json::to_vec(&route)));
+        call.reply(Response::ok().with_body(json::to_vec(&route)));
     }
 }
 

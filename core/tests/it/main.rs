@@ -11,6 +11,7 @@ mod client_support;
 mod namesrv;
 mod net_bad_input;
 mod net_client;
+mod net_local;
 mod net_server;
 mod net_support;
 mod rooms;

@@ -371,7 +371,7 @@ impl Service for CallsBlocking {
         let (client, address) = self.0.get().unwrap();
         let error = client.call(address, &echo(b""), HANG).unwrap_err();
         self.1.store(error.kind() == ErrorKind::Internal, Ordering::SeqCst);
-        call.reply(&ferromq::wire::Response::ok());
+        call.reply(ferromq::wire::Response::ok());
     }
 }
 

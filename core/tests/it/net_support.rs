@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ferromq::net::{Call, Connection, Limits, Loops, Server, ServerOptions, Service, Ticket};
-use ferromq::wire::{Body, Frame, Response};
+use ferromq::wire::{Body, Frame, Request, Response};
 use parking_lot::Mutex;
 
 /// Longer than anything here takes on the slowest machine: its passing means that something hangs.
@@ -44,13 +44,18 @@ impl Echo {
         self.parked.lock().len()
     }
 
+    /// Forgets all parked requests without an answer.
+    pub fn forget(&self) {
+        self.parked.lock().clear();
+    }
+
     /// Answers all parked requests with their bodies, the last one first, from the calling thread.
     pub fn release(&self) -> usize {
         let mut parked = std::mem::take(&mut *self.parked.lock());
         parked.reverse();
         let count = parked.len();
         for (ticket, body) in parked {
-            ticket.reply(&Response::ok().with_body(Body::Bytes(body)));
+            ticket.reply(Response::ok().with_body(Body::Bytes(body)));
         }
         count
     }
@@ -59,20 +64,20 @@ impl Echo {
 impl Service for Echo {
     fn handle(&self, call: Call<'_>) {
         self.handled.fetch_add(1, Ordering::SeqCst);
-        let body = Bytes::copy_from_slice(call.frame.body);
-        match call.frame.code {
+        let body = Bytes::copy_from_slice(body_of(&call));
+        match call.code().0 {
             PARK => self.parked.lock().push((call.park(), body)),
-            BIG => call.reply(&Response::ok().with_body(big(&body))),
+            BIG => call.reply(Response::ok().with_body(big(&body))),
             WHICH => {
                 let name: &[u8] = if call.connection.is_vip() { b"vip" } else { b"main" };
-                call.reply(&Response::ok().with_body(Body::Bytes(Bytes::from_static(name))));
+                call.reply(Response::ok().with_body(Body::Bytes(Bytes::from_static(name))));
             }
             PANIC => panic!("a service that panics, for a test"),
             LATER => {
                 let ticket = call.park();
-                std::thread::spawn(move || ticket.reply(&Response::ok().with_body(Body::Bytes(body))));
+                std::thread::spawn(move || ticket.reply(Response::ok().with_body(Body::Bytes(body))));
             }
-            _ => call.reply(&Response::ok().with_body(Body::Bytes(body))),
+            _ => call.reply(Response::ok().with_body(Body::Bytes(body))),
         }
     }
 
@@ -87,6 +92,14 @@ impl Service for Echo {
 
     fn closed(&self, _: &Arc<Connection>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn body_of<'a>(call: &Call<'a>) -> &'a [u8] {
+    match (call.frame(), call.request()) {
+        (Some(frame), _) => frame.body,
+        (None, Ok(Request::UpdateBrokerConfig(request))) => request.body,
+        _ => b"",
     }
 }
 
