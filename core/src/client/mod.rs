@@ -6,6 +6,7 @@
 //! - [`Consumer`]: shares the queues of its topics with the other members of its group, pulls ahead, and stores how far
 //!   the group has come. At least once: what was not committed comes again.
 
+pub mod allocate;
 mod cluster;
 mod consumer;
 mod heartbeat;

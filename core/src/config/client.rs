@@ -33,6 +33,9 @@ settings! {
             "Name servers, host:port separated by ; ; the environment variable NAMESRV_ADDR if empty.";
         "clientIP" client_ip: Option<String> = None, Any, AtStart,
             "First part of the client id; the address that the name server is reached from unless set.";
+        "machineRoom" machine_room: Option<String> = None, Any, AtStart,
+            "This client's machine room: its id begins with it and @, and consumers get the queues of brokers named \
+             room@name with the same room first (MACHINE_ROOM_NEARBY). All members of a group need one.";
         "instanceName" instance_name: Option<String> = None, Any, AtStart,
             "Second part of the client id; different in every client unless set. Clients with the same id count as one \
              member of a group.";
@@ -155,8 +158,6 @@ settings! {
             "Rooms whose queues MACHINE_ROOM gives out, separated by commas; brokers are named room@name there.";
         "virtualNodeCnt" virtual_node_cnt: usize = 10, Range(1, 10_000), AtStart,
             "Places of a member on the ring of CONSISTENT_HASH.";
-        "machineRoom" machine_room: Option<String> = None, Any, AtStart,
-            "This consumer's room for MACHINE_ROOM_NEARBY.";
         "consumeThreadMin" consume_thread_min: usize = 20, Range(1, 1_000), AtStart,
             "Push: calls of the listener at a time.";
         "consumeThreadMax" consume_thread_max: usize = 20, Range(1, 1_000), AtStart,

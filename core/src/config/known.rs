@@ -227,7 +227,7 @@ const CLIENT: &str = "
     clientSocketRcvBufSize clientSocketSndBufSize clientWorkerThreads
     com.rocketmq.remoting.frameMaxLength concurrentHeartbeatThreadPoolSize connectTimeoutMillis
     decodeDecompressBody decodeReadBody detectInterval detectTimeout enableConcurrentHeartbeat
-    enableHeartbeatChannelEventListener enableStreamRequestType heartbeatBrokerInterval instanceName
+    enableHeartbeatChannelEventListener enableStreamRequestType heartbeatBrokerInterval instanceName machineRoom
     maxPageSizeInGetMetadata mqClientApiTimeout namespace namespaceV2 namesrvAddr
     persistConsumerOffsetInterval pollNameServerInterval pullTimeDelayMillsWhenException
     rebalanceInterval sendLatencyEnable serializeType socksProxyConfig startDetectorEnable
@@ -251,7 +251,7 @@ const CONSUMER: &str = "
     awaitTerminationMillisWhenShutdown brokerSuspendMaxTimeMillis clientRebalance
     consumeConcurrentlyMaxSpan consumeFromWhere consumeMessageBatchMaxSize consumeThreadMax
     consumeThreadMin consumeTimeout consumeTimestamp consumerGroup consumerPullTimeoutMillis
-    consumerTimeoutMillisWhenSuspend consumeridcs customizedTraceTopic enableMsgTrace machineRoom
+    consumerTimeoutMillisWhenSuspend consumeridcs customizedTraceTopic enableMsgTrace
     maxReconsumeTimes messageModel offsetStoreDir pollBatch pollTimeoutMillis popBatchNums
     popInvisibleTime popThresholdForQueue postSubscriptionWhenPull pullBatchSize pullBatchSizeInBytes
     pullInterval pullThreadNums pullThresholdForAll pullThresholdForQueue pullThresholdForTopic
