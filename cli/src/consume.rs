@@ -113,6 +113,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         consumer_group: args.group.clone(),
         consume_from_where,
         consume_timestamp,
+        // What is not printed is not consumed.
+        auto_commit: false,
         ..ConsumerOptions::default()
     };
     let consumer = Consumer::join(&cluster, options, vec![subscription])?;

@@ -178,6 +178,9 @@ impl Cluster {
             match self.find_route(&name, true) {
                 Ok(route) => {
                     if let Some(topic) = self.topics.lock().get_mut(&name) {
+                        if topic.route.subscribe != route.subscribe {
+                            self.signal.rebalance();
+                        }
                         topic.route = Arc::new(route);
                     }
                 }
@@ -244,6 +247,26 @@ impl Cluster {
         })
     }
 
+    /// The address of the master of a set, or that of another broker of the set while there is none; else an error that
+    /// names the set.
+    pub(super) fn some_broker(&self, name: &str) -> Result<String> {
+        self.broker(name, 0, true).map_or_else(|| self.master(name), Ok)
+    }
+
+    /// Id and address of the broker of a set to read from: the one with this id, if `avoid` rather not that one; another
+    /// if there is no such.
+    pub(super) fn reading_broker(&self, name: &str, id: i64, avoid: bool) -> Option<(i64, String)> {
+        let brokers = self.brokers.lock();
+        let set = brokers.get(name)?;
+        let other = || set.iter().find(|(other, _)| **other != id);
+        let found = if avoid {
+            other().or_else(|| set.get_key_value(&id))
+        } else {
+            set.get_key_value(&id).or_else(other)
+        };
+        found.map(|(id, address)| (*id, address.clone()))
+    }
+
     /// The addresses of all masters, with `slaves` of all brokers.
     pub(super) fn broker_addresses(&self, slaves: bool) -> Vec<String> {
         let brokers = self.brokers.lock();
@@ -282,7 +305,11 @@ impl Cluster {
         }
         members.consumers.push((group, Arc::downgrade(consumer)));
         drop(members);
-        self.worker.start(self)
+        self.worker.start(self)?;
+        self.worker.start_timer(self)?;
+        self.signal.poke();
+        self.signal.tick();
+        Ok(())
     }
 
     pub(super) fn remove_consumer(&self, consumer: &consumer::Shared) {

@@ -1,28 +1,28 @@
 //! The client: producers and consumers of a cluster that other processes run.
 //!
 //! - [`Cluster`]: what all producers and consumers towards one cluster share: connections, routes, heartbeats, and the
-//!   one thread that keeps them up to date.
+//!   threads that keep them up to date.
 //! - [`Producer`]: sends, and tries again elsewhere what failed.
-//! - [`Consumer`]: shares the queues of its topics with the other members of its group, pulls ahead, and stores how far
-//!   the group has come. At least once: what was not committed comes again.
+//! - [`PushConsumer`] and [`Consumer`]: share the queues of their topics with the other members of their group, pull
+//!   ahead, and store how far the group has come. The first calls a listener, the second is asked. At least once: what
+//!   was not committed comes again.
 
 pub mod allocate;
 mod cluster;
 mod consumer;
 mod heartbeat;
 mod name_servers;
-mod offsets;
 mod producer;
-mod pull;
 mod pushes;
 mod rebalance;
 mod route;
 mod stored;
-mod subscription;
 mod worker;
 
 pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
 pub use cluster::Cluster;
-pub use consumer::Consumer;
+pub use consumer::{
+    Action, ConsumeContext, ConsumeStatus, Consumer, OrderlyContext, OrderlyStatus, Poll, PullStatus, Pulled,
+    PushConsumer, Subscription,
+};
 pub use producer::{Producer, SendOptions, SendStatus, Sent};
-pub use subscription::Subscription;

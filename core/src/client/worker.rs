@@ -1,4 +1,5 @@
-//! The one thread of a client: heartbeats, routes, rebalancing, offsets, each at its time.
+//! The threads of a client. The worker does what may wait for others: heartbeats, routes, rebalancing, offsets, each at
+//! its time. The timer does what must not be late because of that: it never waits for anyone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,9 +10,6 @@ use parking_lot::Mutex;
 use super::Cluster;
 use crate::clock::Clock;
 use crate::{Error, Result};
-
-/// How often consumers store how far they have come, ms. Apache's `persistConsumerOffsetInterval`.
-const PERSIST_EVERY: i64 = 5_000;
 
 /// What could not be done is tried again after this long, ms.
 pub(super) const RETRY_AFTER: i64 = 1_000;
@@ -24,14 +22,16 @@ pub(super) struct Signal {
     rebalance: AtomicBool,
     /// Brokers were found that do not know this client.
     introduce: AtomicBool,
-    /// Look for work now.
+    /// Worker: look for work now.
     poked: AtomicBool,
+    /// Timer: look for work now.
+    ticked: AtomicBool,
 }
 
 impl Signal {
     pub fn new(clock: Clock) -> Arc<Signal> {
-        let (stop, rebalance, introduce, poked) = Default::default();
-        Arc::new(Signal { clock, stop, rebalance, introduce, poked })
+        let (stop, rebalance, introduce, poked, ticked) = Default::default();
+        Arc::new(Signal { clock, stop, rebalance, introduce, poked, ticked })
     }
 
     pub fn poke(&self) {
@@ -49,39 +49,71 @@ impl Signal {
         self.poke();
     }
 
+    /// Has the timer look when something is due next.
+    pub fn tick(&self) {
+        self.ticked.store(true, Ordering::SeqCst);
+        self.clock.wake();
+    }
+
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.ticked.store(true, Ordering::SeqCst);
         self.poke();
     }
 }
 
-/// The thread, once something needs it.
+/// The threads, once something needs them.
 #[derive(Default)]
 pub(super) struct Worker {
-    thread: Mutex<Option<JoinHandle<()>>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    timer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Worker {
-    /// Starts the thread if it does not run yet.
+    /// Starts the worker if it does not run yet.
     pub fn start(&self, cluster: &Arc<Cluster>) -> Result<()> {
-        let mut thread = self.thread.lock();
-        if thread.is_none() {
-            let (weak, signal) = (Arc::downgrade(cluster), cluster.signal.clone());
-            let run = move || work(&weak, &signal);
-            let started = std::thread::Builder::new().name("fmq-client".into()).spawn(run);
-            *thread = Some(started.map_err(|error| Error::io("start a thread", "fmq-client", error))?);
-        }
-        Ok(())
+        start(&self.worker, "fmq-client", cluster, work)
     }
 
-    /// Waits until the thread has ended, which it was told to; not if this is the thread itself.
+    /// Starts the timer, which only consumers need, if it does not run yet.
+    pub fn start_timer(&self, cluster: &Arc<Cluster>) -> Result<()> {
+        start(&self.timer, "fmq-timer", cluster, keep_time)
+    }
+
+    /// Waits until the threads have ended, which they were told to; not if this is one of them.
     pub fn join(&self) {
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
+        for thread in [&self.worker, &self.timer] {
+            let Some(thread) = thread.lock().take() else { continue };
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-                tracing::error!("the client's thread ended with a panic");
+                tracing::error!("a thread of the client ended with a panic");
             }
         }
+    }
+}
+
+fn start(
+    thread: &Mutex<Option<JoinHandle<()>>>,
+    name: &str,
+    cluster: &Arc<Cluster>,
+    run: fn(&Weak<Cluster>, &Signal),
+) -> Result<()> {
+    let mut thread = thread.lock();
+    if thread.is_none() {
+        let (weak, signal) = (Arc::downgrade(cluster), cluster.signal.clone());
+        let started = std::thread::Builder::new().name(name.into()).spawn(move || run(&weak, &signal));
+        *thread = Some(started.map_err(|error| Error::io("start a thread", name, error))?);
+    }
+    Ok(())
+}
+
+fn keep_time(cluster: &Weak<Cluster>, signal: &Signal) {
+    while !signal.stop.load(Ordering::SeqCst) {
+        signal.ticked.store(false, Ordering::SeqCst);
+        let Some(cluster) = cluster.upgrade() else { return };
+        let next = cluster.consumers().iter().map(|consumer| consumer.tick()).min();
+        // Not held while waiting, so that the last user's reference is the last.
+        drop(cluster);
+        signal.clock.wait_until(next.unwrap_or(i64::MAX), || signal.ticked.load(Ordering::SeqCst));
     }
 }
 
@@ -90,12 +122,11 @@ struct Schedule {
     heartbeat: i64,
     routes: i64,
     rebalance: i64,
-    persist: i64,
 }
 
 fn work(cluster: &Weak<Cluster>, signal: &Signal) {
     let now = signal.clock.now_ms();
-    let mut due = Schedule { heartbeat: now, routes: now, rebalance: now, persist: now + PERSIST_EVERY };
+    let mut due = Schedule { heartbeat: now, routes: now, rebalance: now };
     if let Some(cluster) = cluster.upgrade() {
         due.heartbeat += cluster.options().heartbeat_broker_interval.as_millis() as i64;
         due.routes += cluster.options().poll_name_server_interval.as_millis() as i64;
@@ -129,16 +160,8 @@ fn turn(cluster: &Arc<Cluster>, signal: &Signal, due: &mut Schedule) -> i64 {
             due.rebalance = signal.clock.now_ms() + RETRY_AFTER;
         }
     }
-    if is_due(&mut due.persist, signal, PERSIST_EVERY) {
-        for consumer in &consumers {
-            if let Err(error) = consumer.persist() {
-                tracing::warn!("offsets are not stored for now: {error}");
-            }
-        }
-    }
-    let retry = consumers.iter().filter_map(|consumer| consumer.pull_due()).min();
-    let next = due.heartbeat.min(due.routes).min(due.rebalance).min(due.persist);
-    next.min(retry.unwrap_or(i64::MAX))
+    let persist = consumers.iter().map(|consumer| consumer.persist_due()).min().unwrap_or(i64::MAX);
+    due.heartbeat.min(due.routes).min(due.rebalance).min(persist)
 }
 
 fn is_due(at: &mut i64, signal: &Signal, every: i64) -> bool {

@@ -159,7 +159,10 @@ pub(super) struct Exchange<'a> {
 }
 
 #[derive(Default)]
-#[allow(clippy::large_enum_variant, reason = "it lies on the caller's stack, once; a box would cost each call")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lies on the caller's stack, once; a box would cost each call"
+)]
 enum Outcome {
     /// It was dropped unanswered, or needs no answer.
     #[default]

@@ -84,7 +84,7 @@ impl Loops {
     }
 
     /// Whether the calling thread is an event loop, which must not wait.
-    pub(super) fn is_current() -> bool {
+    pub(crate) fn is_current() -> bool {
         ON_LOOP.get()
     }
 }

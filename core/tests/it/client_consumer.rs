@@ -26,6 +26,7 @@ fn options(group: Option<&str>) -> ConsumerOptions {
     ConsumerOptions {
         consumer_group: group.map(String::from),
         consume_from_where: StartFrom::First,
+        auto_commit: false,
         ..ConsumerOptions::default()
     }
 }
@@ -308,7 +309,8 @@ fn compressed_bodies_arrive_unpacked() {
 fn a_slow_user_is_not_flooded() {
     let cluster = FakeCluster::start(1, 1);
     send(&cluster, 0..2000);
-    let consumer = join(&cluster, Some("g"));
+    let limited = ConsumerOptions { pull_threshold_for_queue: 256, ..options(Some("g")) };
+    let consumer = Consumer::join(&cluster.connect(), limited, all()).unwrap();
     let pulls = || cluster.brokers[0].state.lock().pulls;
     eventually("enough is fetched", || pulls() == 256 / 32);
     std::thread::sleep(Duration::from_millis(50));

@@ -7,6 +7,7 @@ mod broker_messages;
 mod broker_retry;
 mod client_consumer;
 mod client_producer;
+mod client_push;
 mod client_support;
 mod namesrv;
 mod net_bad_input;

@@ -48,6 +48,11 @@ impl TestServer {
         self.server.as_ref().unwrap().broker_port()
     }
 
+    /// The name server's address.
+    pub fn name_server(&self) -> String {
+        format!("127.0.0.1:{}", self.server.as_ref().unwrap().namesrv_port())
+    }
+
     /// Stops the server and starts another one on the same directory (and other ports).
     pub fn restart(&mut self) {
         self.server.take().unwrap().stop().expect("a clean stop");

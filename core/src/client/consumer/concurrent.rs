@@ -1,0 +1,181 @@
+//! Concurrent consumption: the call of the listener, and what becomes of each message.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::stored::stored_message;
+use super::assigned::Fetched;
+use super::context::{ConsumeContext, ConsumeStatus};
+use super::threads::Batch;
+use super::{Shared, RETRY_PREFIX};
+use crate::message::StoredMessage;
+use crate::wire::body::MessageQueue;
+use crate::Result;
+
+/// A message that is not consumed and could not be sent back is handed out again after this long, ms.
+const AGAIN_AFTER: i64 = 5_000;
+
+/// The delay level that means: to the dead letters.
+const DEAD: i32 = -1;
+
+/// What became of a message.
+enum Fate {
+    Done,
+    /// To be handed out again here.
+    Again,
+}
+
+/// How a listener ended.
+pub(super) enum Outcome<S> {
+    Returned(S),
+    Panicked,
+}
+
+type Listener = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
+
+impl Shared {
+    /// The message as the user gets it.
+    pub(super) fn message(&self, queue: &MessageQueue, fetched: &Fetched) -> Result<StoredMessage> {
+        let mut message = stored_message(&fetched.record, &queue.broker_name)?;
+        if !queue.topic.starts_with(RETRY_PREFIX) {
+            // A dead letter says where it came from too, and is consumed as one.
+            message.topic.clone_from(&queue.topic);
+        }
+        message.reconsume_times = message.reconsume_times.saturating_add(fetched.again);
+        Ok(message)
+    }
+
+    pub(super) fn consume_concurrently(self: &Arc<Self>, batch: Batch, listener: &Listener) {
+        let Batch { queue, token, messages: fetched, .. } = batch;
+        let mut fates: Vec<(i64, Fate)> = Vec::with_capacity(fetched.len());
+        let mut messages = Vec::with_capacity(fetched.len());
+        for (offset, fetched) in &fetched {
+            match self.message(&queue, fetched) {
+                Ok(message) => messages.push(message),
+                Err(error) => fates.push((*offset, self.pass_over(&queue, fetched, &error))),
+            }
+        }
+        if !messages.is_empty() {
+            let context = ConsumeContext::new(queue.clone());
+            let (consumed, rest) = self.call(listener, &messages, &context);
+            fates.extend(consumed.iter().map(|message| (message.queue_offset, Fate::Done)));
+            for message in rest {
+                if self.is_pending(&queue, token, message.queue_offset) {
+                    let fate = self.not_consumed(&queue, message, context.delay_level());
+                    fates.push((message.queue_offset, fate));
+                }
+            }
+        }
+        self.settle(&queue, token, &fates);
+    }
+
+    /// Calls the listener; those that are consumed, and those that are not.
+    fn call<'a>(
+        &self,
+        listener: &Listener,
+        messages: &'a [StoredMessage],
+        context: &ConsumeContext,
+    ) -> (&'a [StoredMessage], &'a [StoredMessage]) {
+        let began = Instant::now();
+        let outcome = run(|| listener(messages, context));
+        let consumed = match outcome {
+            Outcome::Returned(ConsumeStatus::Success) => context.acked().min(messages.len()),
+            Outcome::Returned(ConsumeStatus::Later) | Outcome::Panicked => 0,
+        };
+        self.stats.consumed(&messages[0].topic, messages.len(), consumed, began.elapsed());
+        messages.split_at(consumed)
+    }
+
+    /// What to do with a message that the listener did not consume.
+    fn not_consumed(&self, queue: &MessageQueue, message: &StoredMessage, delay_level: i32) -> Fate {
+        if self.broadcasts() {
+            tracing::warn!(
+                "{queue:?} offset {}: message {} is not consumed, and broadcasting has no retries",
+                message.queue_offset,
+                message.message_id()
+            );
+            return Fate::Done;
+        }
+        match self.send_back(queue, message, delay_level) {
+            Ok(()) => Fate::Done,
+            Err(error) => {
+                tracing::warn!(
+                    "message {} is consumed again here in {AGAIN_AFTER} ms, as it cannot be sent back: {error}",
+                    message.message_id()
+                );
+                Fate::Again
+            }
+        }
+    }
+
+    /// What to do with a message that cannot be read: it is kept among the dead letters.
+    fn pass_over(&self, queue: &MessageQueue, fetched: &Fetched, error: &crate::Error) -> Fate {
+        tracing::error!("a message is passed over: {error}");
+        if self.broadcasts() {
+            return Fate::Done;
+        }
+        match self.send_record_back(queue, &fetched.record, DEAD) {
+            Ok(()) => Fate::Done,
+            Err(error) => {
+                tracing::warn!("it cannot become a dead letter for now: {error}");
+                Fate::Again
+            }
+        }
+    }
+
+    /// Whether the message is still this consumer's to consume.
+    fn is_pending(&self, queue: &MessageQueue, token: u64, offset: i64) -> bool {
+        let mut state = self.state.lock();
+        state.assigned(queue, token).is_some_and(|assigned| assigned.holds(offset))
+    }
+
+    /// Notes what became of messages. Nothing, if the queue was given up meanwhile: then they come again elsewhere.
+    fn settle(self: &Arc<Self>, queue: &MessageQueue, token: u64, fates: &[(i64, Fate)]) {
+        let now = self.cluster.now_ms();
+        let mut state = self.state.lock();
+        let room = self.room(&state, &queue.topic);
+        let suspended = state.suspended || state.closed;
+        let Some(assigned) = state.assigned(queue, token) else { return };
+        let mut again = false;
+        for (offset, fate) in fates {
+            match fate {
+                Fate::Done => {
+                    assigned.done(*offset);
+                }
+                Fate::Again => {
+                    assigned.again_at(*offset, now + AGAIN_AFTER);
+                    again = true;
+                }
+            }
+        }
+        let resumed = if suspended { None } else { assigned.resume(room) };
+        drop(state);
+        if again {
+            self.cluster.signal.tick();
+        }
+        if let Some(token) = resumed {
+            self.pull(queue, token);
+        }
+    }
+
+    /// A message that was sent back because its listener holds it is done here.
+    pub(super) fn settle_overdue(self: &Arc<Self>, queue: &MessageQueue, token: u64, offset: i64) {
+        self.settle(queue, token, &[(offset, Fate::Done)]);
+    }
+}
+
+/// Runs the user's function; a panic goes no further.
+pub(super) fn run<S>(call: impl FnOnce() -> S) -> Outcome<S> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(status) => Outcome::Returned(status),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!("a listener panicked, its messages come again: {}", text.unwrap_or("no text"));
+            // What it holds may panic again when it is dropped.
+            std::mem::forget(panic);
+            Outcome::Panicked
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Consumers: members of a group that share its queues, fetch ahead, hand out, and store how far the group has come.
+//!
+//! [`PushConsumer`] calls a listener on threads of its own, [`Consumer`] is asked for messages. Both are a [`Shared`]:
+//! subscriptions, the share of the queues (`rebalance`), what was fetched of each ([`assigned`], `fetch`), and offsets.
+//! Who does what: answers of brokers arrive on event loops, which only note and wake; the client's worker shares the
+//! queues anew and stores offsets, and may wait for brokers; its timer pulls again, wakes what rested, and renews
+//! locks, and never waits; listeners run on the consumer's threads with no lock held.
+
+mod assigned;
+mod check;
+mod concurrent;
+mod context;
+mod fetch;
+mod locks;
+mod members;
+mod offsets;
+mod one_pull;
+mod orderly;
+mod pull;
+mod push;
+mod rebalance;
+mod seek;
+mod send_back;
+mod shutdown;
+mod state;
+mod stats;
+mod subscription;
+mod threads;
+mod timer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use self::members::Oddities;
+use self::offsets::Store;
+use self::push::Push;
+use self::state::State;
+use self::stats::Stats;
+use super::Cluster;
+use crate::config::{ConsumerOptions, MessageModel};
+use crate::wire::body::{ConsumerData, MessageQueue};
+use crate::{Error, ErrorKind, Result};
+
+pub use context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
+pub use one_pull::{PullStatus, Pulled};
+pub use pull::{Consumer, Poll};
+pub use push::PushConsumer;
+pub use subscription::Subscription;
+
+/// Topics of messages that a group sent back begin with this.
+const RETRY_PREFIX: &str = "%RETRY%";
+
+/// What the pulls, the threads, the worker and the user's handle of a consumer share.
+pub(in crate::client) struct Shared {
+    cluster: Arc<Cluster>,
+    options: ConsumerOptions,
+    retry_topic: Option<String>,
+    wanted: Mutex<Wanted>,
+    store: Store,
+    stats: Stats,
+    oddities: Mutex<Oddities>,
+    started_ms: i64,
+    /// Held while queues are given out anew, by the starting thread or the worker.
+    rebalancing: Mutex<()>,
+    state: Mutex<State>,
+    /// There is something to hand out, or the consumer was closed.
+    arrived: Condvar,
+    /// A listener has returned, or a thread has ended.
+    ended: Condvar,
+    /// Held while the consumer leaves; true once it has left.
+    left: Mutex<bool>,
+    /// What a push consumer has more.
+    push: Option<Push>,
+}
+
+/// What is to be consumed.
+#[derive(Default)]
+struct Wanted {
+    /// By topic, with the time of subscribing, ms.
+    topics: BTreeMap<String, (Arc<Subscription>, i64)>,
+    /// The queues that the user named; then no others are consumed.
+    queues: Option<Vec<MessageQueue>>,
+}
+
+impl Shared {
+    fn new(cluster: &Arc<Cluster>, options: ConsumerOptions, push: Option<Push>) -> Result<Arc<Shared>> {
+        let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, "join group", what));
+        let broadcasting = options.message_model == MessageModel::Broadcasting;
+        match options.consumer_group.as_deref() {
+            Some("") => return wrong("the group's name is empty"),
+            None if push.is_some() => return wrong("a push consumer needs a group: set consumerGroup"),
+            None if broadcasting => return wrong("broadcasting needs a group: set consumerGroup"),
+            _ => {}
+        }
+        let group = options.consumer_group.as_ref().filter(|_| !broadcasting);
+        let retry_topic = group.map(|group| format!("{RETRY_PREFIX}{group}"));
+        let mut wanted = Wanted::default();
+        if let Some(topic) = &retry_topic {
+            let all = Arc::new(Subscription::all(topic.as_str()));
+            wanted.topics.insert(topic.clone(), (all, cluster.now_ms()));
+        }
+        Ok(Arc::new(Shared {
+            store: Store::new(&options, cluster.client_id())?,
+            cluster: cluster.clone(),
+            retry_topic,
+            wanted: Mutex::new(wanted),
+            stats: Stats::new(cluster.options().clock.clone()),
+            oddities: Mutex::default(),
+            started_ms: cluster.now_ms(),
+            rebalancing: Mutex::default(),
+            state: Mutex::new(State::new(&options)),
+            arrived: Condvar::new(),
+            ended: Condvar::new(),
+            left: Mutex::new(false),
+            push,
+            options,
+        }))
+    }
+
+    /// The group's name; `None` for a consumer for itself.
+    pub(in crate::client) fn group(&self) -> Option<&str> {
+        self.options.consumer_group.as_deref()
+    }
+
+    fn broadcasts(&self) -> bool {
+        self.options.message_model == MessageModel::Broadcasting
+    }
+
+    fn orderly(&self) -> bool {
+        self.push.as_ref().is_some_and(Push::is_orderly)
+    }
+
+    /// Whether queues must be locked at their brokers.
+    fn locks_queues(&self) -> bool {
+        self.orderly() && !self.broadcasts()
+    }
+
+    /// What is wanted of a topic.
+    fn subscription(&self, topic: &str) -> Option<Arc<Subscription>> {
+        self.wanted.lock().topics.get(topic).map(|(subscription, _)| subscription.clone())
+    }
+
+    /// When the topic was subscribed to, ms.
+    fn version(&self, topic: &str) -> i64 {
+        self.wanted.lock().topics.get(topic).map_or(0, |(_, version)| *version)
+    }
+
+    fn topics(&self) -> Vec<String> {
+        self.wanted.lock().topics.keys().cloned().collect()
+    }
+
+    /// For heartbeats; `None` without group.
+    pub(in crate::client) fn describe(&self) -> Option<ConsumerData> {
+        let topics = self.wanted.lock();
+        let subscriptions = topics.topics.values().map(|(subscription, version)| subscription.data(*version));
+        Some(ConsumerData {
+            group_name: self.group()?.into(),
+            consume_type: self.consume_type().into(),
+            message_model: self.options.message_model.word().into(),
+            consume_from_where: self.options.consume_from_where.word().into(),
+            subscription_data_set: subscriptions.collect(),
+            unit_mode: self.cluster.options().unit_mode,
+        })
+    }
+
+    fn consume_type(&self) -> &'static str {
+        match self.push {
+            Some(_) => "CONSUME_PASSIVELY",
+            None => "CONSUME_ACTIVELY",
+        }
+    }
+
+    /// Remembers what the next poll tells; a push consumer has only the log.
+    fn fail(&self, error: Error) {
+        tracing::warn!("{error}");
+        let mut state = self.state.lock();
+        if self.push.is_none() {
+            state.failure.get_or_insert(error);
+            self.wake_polls(state);
+        }
+    }
+
+    /// Tells who hands out that there is something.
+    fn announce(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        match self.push {
+            Some(_) => self.wake_thread(state),
+            None => self.wake_polls(state),
+        }
+    }
+
+    fn wake_polls(&self, mut state: MutexGuard<'_, State>) {
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.arrived.notify_all();
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}

@@ -1,0 +1,349 @@
+//! [`PushConsumer`]: calls a listener with what arrives.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
+use super::threads::Batch;
+use super::{Shared, Subscription};
+use crate::client::Cluster;
+use crate::config::ConsumerOptions;
+use crate::message::StoredMessage;
+use crate::wire::body::MessageQueue;
+use crate::{Error, ErrorKind, Result};
+
+/// What a push consumer has beyond a [`Shared`].
+#[derive(Default)]
+pub(super) struct Push {
+    listener: OnceLock<Listener>,
+}
+
+type Concurrent = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
+type Orderly = dyn Fn(&[StoredMessage], &OrderlyContext) -> OrderlyStatus + Send + Sync;
+
+/// The user's function.
+pub(super) enum Listener {
+    Concurrent(Box<Concurrent>),
+    Orderly(Box<Orderly>),
+}
+
+impl Push {
+    pub fn is_orderly(&self) -> bool {
+        matches!(self.listener.get(), Some(Listener::Orderly(_)))
+    }
+
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.get()
+    }
+}
+
+/// A member of a group whose listener is called with the messages of the member's share of the queues, as they arrive.
+///
+/// Set it up with [`PushConsumer::subscribe`] and one of `listen`, `listen_orderly` and `listen_one`, then
+/// [`PushConsumer::start`] it. The listener runs on threads of the consumer, up to `consumeThreadMin` at a time, and may
+/// use anything of this library, also close its consumer.
+///
+/// At least once: a message is done when the listener said so. What was not done when a consumer ends or fails comes
+/// again, here or at another member; so a listener should recognise what it has done before. A listener that panics
+/// counts as one that answers "later"; the panic is logged and ends nothing.
+///
+/// Dropping it closes it and waits as [`PushConsumer::close`] does.
+#[doc(alias = "DefaultMQPushConsumer")]
+#[derive(Clone)]
+pub struct PushConsumer {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl PushConsumer {
+    /// A consumer of the group that `options` name, which does nothing yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] without a group.
+    pub fn new(cluster: &Arc<Cluster>, options: ConsumerOptions) -> Result<PushConsumer> {
+        let shared = Shared::new(cluster, options, Some(Push::default()))?;
+        Ok(PushConsumer { handle: Arc::new(Handle { shared }) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Consumes a topic: `*` for all of it, or `TagA || TagB`. Replaces what was wanted of the topic before. May be called
+    /// before the start and after. All members of a group must subscribe to the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for an expression that names no tag.
+    pub fn subscribe(&self, topic: &str, expression: &str) -> Result<()> {
+        self.subscribe_to(Subscription::tags(topic, expression)?)
+    }
+
+    /// As [`PushConsumer::subscribe`], also with an SQL92 expression.
+    ///
+    /// # Errors
+    /// If the consumer runs and a broker refuses the expression, with its reason.
+    pub fn subscribe_to(&self, subscription: Subscription) -> Result<()> {
+        self.shared().subscribe(subscription)
+    }
+
+    /// Does not consume a topic any more.
+    pub fn unsubscribe(&self, topic: &str) {
+        self.shared().unsubscribe(topic);
+    }
+
+    /// The listener, called with up to `consumeMessageBatchMaxSize` messages of one queue at a time and several times at
+    /// once, in no order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if there is one already.
+    #[doc(alias = "registerMessageListener")]
+    #[doc(alias = "MessageListenerConcurrently")]
+    pub fn listen(
+        &self,
+        listener: impl Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_listener(Listener::Concurrent(Box::new(listener)))
+    }
+
+    /// The listener for one message at a time.
+    ///
+    /// # Errors
+    /// As [`PushConsumer::listen`].
+    pub fn listen_one(
+        &self,
+        listener: impl Fn(&StoredMessage, &ConsumeContext) -> Action + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.listen(move |messages, context| {
+            for (index, message) in messages.iter().enumerate() {
+                if listener(message, context) == Action::Later {
+                    // Those before it are consumed, and those behind it not yet.
+                    if index == 0 {
+                        return ConsumeStatus::Later;
+                    }
+                    context.set_ack_index(index - 1);
+                    break;
+                }
+            }
+            ConsumeStatus::Success
+        })
+    }
+
+    /// The listener for ordered consumption: of each queue one call at a time, in the order of the queue. A message that
+    /// is not consumed holds up its queue and comes again.
+    ///
+    /// # Errors
+    /// As [`PushConsumer::listen`].
+    #[doc(alias = "MessageListenerOrderly")]
+    pub fn listen_orderly(
+        &self,
+        listener: impl Fn(&[StoredMessage], &OrderlyContext) -> OrderlyStatus + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_listener(Listener::Orderly(Box::new(listener)))
+    }
+
+    fn set_listener(&self, listener: Listener) -> Result<()> {
+        let push = self.shared().push.as_ref();
+        match push.map(|push| push.listener.set(listener)) {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "set listener",
+                format!("the consumer of group {} has a listener already", self.group()),
+            )),
+        }
+    }
+
+    /// Joins the group and begins to consume. A topic that does not exist yet is consumed once it does. A second call
+    /// does nothing.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::InvalidArgument`] without a listener, without a subscription, or if this client has a consumer of
+    ///   the group already;
+    /// - [`ErrorKind::Connection`] if no name server answers; it may be started again then.
+    pub fn start(&self) -> Result<()> {
+        let shared = self.shared();
+        let wrong = |what: &str| {
+            let context = format!("the consumer of group {} {what}", self.group());
+            Err(Error::new(ErrorKind::InvalidArgument, "start consumer", context))
+        };
+        if shared.push.as_ref().and_then(Push::listener).is_none() {
+            return wrong("has no listener: call listen, listen_orderly or listen_one before start");
+        }
+        if !shared.wants_something() {
+            return wrong("has nothing to consume: call subscribe before start");
+        }
+        shared.start(false)
+    }
+
+    /// Pauses: nothing is fetched and the listener is not called until [`PushConsumer::resume`]. Calls that run go on.
+    pub fn suspend(&self) {
+        self.shared().suspend(true);
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.shared().suspend(false);
+    }
+
+    /// Whether it was paused.
+    #[doc(alias = "isPause")]
+    pub fn is_suspended(&self) -> bool {
+        self.shared().state.lock().suspended
+    }
+
+    /// Changes how many calls of the listener run at a time: from 1 to `consumeThreadMax`, what is beyond is cut.
+    #[doc(alias = "updateCorePoolSize")]
+    pub fn update_threads(&self, count: usize) {
+        let shared = self.shared();
+        shared.resize(count.clamp(1, shared.options.consume_thread_max.max(1)));
+    }
+
+    /// The queues that are this consumer's at present.
+    #[doc(alias = "fetchSubscribeMessageQueues")]
+    pub fn queues(&self) -> Vec<MessageQueue> {
+        self.shared().state.lock().queues.keys().cloned().collect()
+    }
+
+    /// The group.
+    pub fn group(&self) -> &str {
+        self.shared().group().unwrap_or_default()
+    }
+
+    /// Ends it, waiting for running listeners as long as `awaitTerminationMillisWhenShutdown` says; see
+    /// [`PushConsumer::close_within`].
+    ///
+    /// # Errors
+    /// As [`PushConsumer::close_within`].
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) -> Result<()> {
+        self.close_within(self.shared().options.await_termination_millis_when_shutdown)
+    }
+
+    /// Fetches nothing more, waits for running listeners, stores offsets, gives back locks and leaves the group. When it
+    /// returns, the listener is not called any more. A second call does nothing.
+    ///
+    /// Called by the listener itself it returns at once, and all of this happens when the listener has returned.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::Timeout`] if a listener still runs after `limit`: the group is left, what that listener holds comes
+    ///   again elsewhere, and nothing follows when it returns;
+    /// - what kept the offsets from being stored: messages may come again.
+    pub fn close_within(&self, limit: Duration) -> Result<()> {
+        self.shared().close_within(limit)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.abandon(self.shared.options.await_termination_millis_when_shutdown);
+    }
+}
+
+impl Shared {
+    /// Calls the listener with a batch, and notes what became of it.
+    pub(super) fn consume(self: &Arc<Self>, batch: Batch) {
+        match self.push.as_ref().and_then(Push::listener) {
+            Some(Listener::Concurrent(listener)) => self.consume_concurrently(batch, listener),
+            Some(Listener::Orderly(listener)) => self.consume_orderly(batch, listener),
+            None => {}
+        }
+    }
+
+    pub(super) fn suspend(self: &Arc<Self>, suspended: bool) {
+        let mut state = self.state.lock();
+        state.suspended = suspended;
+        if suspended {
+            return;
+        }
+        self.wake_thread(state);
+        self.resume_pulls();
+        self.cluster.signal.tick();
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>, subscription: Subscription) -> Result<()> {
+        let is_running = {
+            let state = self.state.lock();
+            if state.closed {
+                return Err(Error::new(ErrorKind::Closed, "subscribe", "the consumer was closed"));
+            }
+            state.started
+        };
+        if is_running && subscription.is_sql() {
+            self.check(&subscription)?;
+        }
+        let topic = subscription.topic().to_owned();
+        let version = self.cluster.now_ms();
+        self.wanted.lock().topics.insert(topic, (Arc::new(subscription), version));
+        self.share_anew();
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(self: &Arc<Self>, topic: &str) {
+        self.wanted.lock().topics.remove(topic);
+        self.share_anew();
+    }
+
+    /// Tells brokers of what is wanted now, and shares the queues accordingly, soon.
+    pub(super) fn share_anew(&self) {
+        if self.state.lock().started {
+            self.cluster.signal.introduce();
+            self.cluster.signal.rebalance();
+        }
+    }
+
+    /// Whether the user named a topic or a queue.
+    pub(super) fn wants_something(&self) -> bool {
+        let wanted = self.wanted.lock();
+        let own = wanted.topics.keys().any(|topic| Some(topic) != self.retry_topic.as_ref());
+        own || wanted.queues.is_some()
+    }
+
+    /// Joins the group; with `strict` all topics must exist.
+    pub(super) fn start(self: &Arc<Self>, strict: bool) -> Result<()> {
+        let once = self.rebalancing.lock();
+        {
+            let state = self.state.lock();
+            if state.closed {
+                return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
+            }
+            if state.started {
+                return Ok(());
+            }
+        }
+        for topic in self.topics() {
+            if Some(&topic) == self.retry_topic.as_ref() {
+                continue;
+            }
+            match self.cluster.route(&topic) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !strict => tracing::warn!("{error}"),
+                route => drop(route?),
+            }
+            if let Some(subscription) = self.subscription(&topic).filter(|one| one.is_sql()) {
+                self.check(&subscription)?;
+            }
+        }
+        self.cluster.add_consumer(self)?;
+        self.state.lock().started = true;
+        drop(once);
+        if self.group().is_some() {
+            self.cluster.send_heartbeats();
+        }
+        match self.rebalance() {
+            Err(error) if !error.is_retriable() && !self.passes_later(&error) => {
+                self.cluster.remove_consumer(self);
+                self.state.lock().started = false;
+                Err(error)
+            }
+            // The worker goes on trying.
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an error of the first rebalance is of a topic that does not exist yet.
+    fn passes_later(&self, error: &Error) -> bool {
+        self.push.is_some() && error.kind() == ErrorKind::NotFound
+    }
+}

@@ -1,0 +1,149 @@
+//! Taking over the queues that are this consumer's by now, and giving up the others (protocol reference, section 5.3).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::rebalance::share;
+use super::assigned::Assigned;
+use super::state::Leaving;
+use super::Shared;
+use crate::wire::body::MessageQueue;
+use crate::{Error, ErrorKind, Result};
+
+impl Shared {
+    /// Shares the queues anew. Goes on after a failure and returns the first one.
+    pub(in crate::client) fn rebalance(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.rebalancing.lock();
+        if !self.state.lock().started {
+            return Ok(());
+        }
+        let (topics, named) = {
+            let wanted = self.wanted.lock();
+            (wanted.topics.keys().cloned().collect::<BTreeSet<_>>(), wanted.queues.clone())
+        };
+        let mut result = Ok(());
+        match named {
+            Some(named) => {
+                self.give_up(|queue| !named.contains(queue));
+                result = result.and(self.take_over(named));
+            }
+            None => {
+                self.give_up(|queue| !topics.contains(&queue.topic));
+                for topic in topics {
+                    result = result.and(self.rebalance_topic(&topic));
+                }
+            }
+        }
+        let mut state = self.state.lock();
+        state.complete |= result.is_ok();
+        self.announce(state);
+        result
+    }
+
+    fn rebalance_topic(self: &Arc<Self>, topic: &str) -> Result<()> {
+        let route = match self.cluster.route(topic) {
+            // A retry topic comes into being with the group, and its route a little later.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && Some(topic) == self.retry_topic.as_deref() =>
+            {
+                return Ok(());
+            }
+            route => route?,
+        };
+        let mine = match self.group() {
+            Some(group) if !self.broadcasts() => {
+                let me = self.cluster.client_id();
+                let members = self.members(group, &route)?;
+                if !members.iter().any(|member| member == me) {
+                    // The broker was started anew, or did not get the first heartbeat.
+                    self.cluster.send_heartbeats();
+                    let context = format!("the broker does not know {me} as a member of {group} yet");
+                    return Err(Error::new(ErrorKind::Connection, "join group", context));
+                }
+                self.warn_of_idle_members(topic, members.len(), route.subscribe.len());
+                share(&route.subscribe, &members, me)
+            }
+            _ => route.subscribe.clone(),
+        };
+        self.give_up(|queue| queue.topic == topic && !mine.contains(queue));
+        self.take_over(mine)
+    }
+
+    /// Ends consuming some queues: what was done of them is stored before anyone else can begin. Those that an ordered
+    /// listener runs on keep their locks until it has returned.
+    fn give_up(self: &Arc<Self>, which: impl Fn(&MessageQueue) -> bool) {
+        let (mut stored, mut unlocked) = (Vec::new(), Vec::new());
+        {
+            let mut state = self.state.lock();
+            let queues: Vec<MessageQueue> =
+                state.queues.keys().filter(|queue| which(queue)).cloned().collect();
+            for queue in queues {
+                let Some(assigned) = state.queues.remove(&queue) else { continue };
+                let progress = self.progress(&assigned);
+                tracing::debug!("{queue:?} is given up at {progress}");
+                if assigned.stored != Some(progress) {
+                    stored.push((queue.clone(), progress));
+                }
+                match assigned.call {
+                    Some(call) => drop(state.leaving.insert(queue, Leaving { call, counts: true })),
+                    None => unlocked.push(queue),
+                }
+            }
+        }
+        self.store_given_up(&stored);
+        self.unlock(&unlocked);
+    }
+
+    fn take_over(self: &Arc<Self>, mine: Vec<MessageQueue>) -> Result<()> {
+        let (mut new, mut result) = (Vec::new(), Ok(()));
+        {
+            let state = self.state.lock();
+            for queue in mine {
+                if state.leaving.contains_key(&queue) {
+                    let context = format!("{queue:?}: its listener has yet to return");
+                    result = Err(Error::new(ErrorKind::Connection, "take over queue", context));
+                } else if !state.queues.contains_key(&queue) {
+                    new.push(queue);
+                }
+            }
+        }
+        if self.locks_queues() && !new.is_empty() {
+            let (granted, locked) = self.lock_new(new);
+            new = granted;
+            result = result.and(locked);
+        }
+        let mut silent: BTreeSet<String> = BTreeSet::new();
+        for queue in new {
+            if silent.contains(&queue.broker_name) {
+                continue;
+            }
+            if let Err(error) = self.take_over_one(&queue) {
+                if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Connection) {
+                    // Its other queues would only cost as much time again.
+                    silent.insert(queue.broker_name.clone());
+                }
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    fn take_over_one(self: &Arc<Self>, queue: &MessageQueue) -> Result<()> {
+        let asked = self.cluster.now_ms();
+        let begin = self.begin(queue)?;
+        let token = {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Ok(());
+            }
+            let token = state.token();
+            tracing::debug!("{queue:?} is taken over at {}", begin.offset);
+            let mut assigned = Assigned::new(token, &begin);
+            assigned.locked = Some(asked);
+            state.queues.insert(queue.clone(), assigned);
+            token
+        };
+        self.pull(queue, token);
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The end of a consumer: no further call of the listener, offsets stored, locks given back, the group left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use crate::net::Loops;
+use crate::{Error, ErrorKind, Result};
+
+impl Shared {
+    /// Marks as closed: nothing is pulled, handed out or polled from now on. False if it was already.
+    pub(super) fn stop(&self) -> bool {
+        let mut state = self.state.lock();
+        let was_closed = std::mem::replace(&mut state.closed, true);
+        state.closed_inside |= self.is_own_thread();
+        self.wake_polls(state);
+        !was_closed
+    }
+
+    /// Ends the consumer within `limit`; see [`PushConsumer::close_within`](super::PushConsumer::close_within).
+    pub(in crate::client) fn close_within(self: &Arc<Self>, limit: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(limit);
+        self.stop();
+        if self.is_own_thread() {
+            return Ok(());
+        }
+        let ended = self.wait_for_calls(deadline);
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let call_limit = self.cluster.options().mq_client_api_timeout;
+        let stored =
+            self.leave_in_time(deadline.map_or(call_limit, |deadline| left(deadline).min(call_limit)));
+        if !ended {
+            let context = format!(
+                "a listener of group {} has not returned within {} ms; it goes on by itself",
+                self.group().unwrap_or_default(),
+                limit.as_millis()
+            );
+            return Err(Error::new(ErrorKind::Timeout, "close consumer", context));
+        }
+        let handles = std::mem::take(&mut self.state.lock().threads.handles);
+        for handle in handles {
+            if handle.join().is_err() {
+                tracing::error!("a thread of a consumer ended with a panic");
+            }
+        }
+        stored
+    }
+
+    /// Waits until no listener runs and no thread is left; false if that took too long.
+    fn wait_for_calls(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        while state.threads.running > 0 || state.threads.calls > 0 {
+            let timed_out = match deadline {
+                Some(deadline) => self.ended.wait_until(&mut state, deadline).timed_out(),
+                None => {
+                    self.ended.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out {
+                return state.threads.running == 0 && state.threads.calls == 0;
+            }
+        }
+        true
+    }
+
+    /// Stores offsets, gives back locks and leaves the group, once. With no time left it sends and does not wait.
+    pub(super) fn leave_in_time(self: &Arc<Self>, limit: Duration) -> Result<()> {
+        let mut left = self.left.lock();
+        if std::mem::replace(&mut *left, true) {
+            return Ok(());
+        }
+        if !self.state.lock().started {
+            return Ok(());
+        }
+        let stored = self.persist_within(limit);
+        self.unlock_all();
+        self.cluster.remove_consumer(self);
+        if let Some(group) = self.group() {
+            self.cluster.leave_group(None, Some(group));
+        }
+        stored
+    }
+
+    /// As [`Shared::close_within`], for users who drop their handle: what goes wrong is logged.
+    pub(super) fn abandon(self: &Arc<Self>, limit: Duration) {
+        // On an event loop nothing can be waited for.
+        let ended = match Loops::is_current() {
+            true => {
+                self.stop();
+                self.leave_in_time(Duration::ZERO)
+            }
+            false => self.close_within(limit),
+        };
+        if let Err(error) = ended {
+            tracing::warn!("{error}");
+        }
+    }
+}
