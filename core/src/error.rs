@@ -40,12 +40,27 @@ pub enum ErrorKind {
     Internal = 14,
 }
 
+/// The send that an error is about: what is needed to find out whether the message was stored all the same, and to send
+/// it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedSend {
+    /// The message's topic.
+    pub topic: String,
+    /// The message's unique id, under which it can be looked up; of a batch that of its first message.
+    pub message_id: String,
+    /// Name of the broker that was tried last, if one was.
+    pub broker: Option<String>,
+    /// How often it was tried.
+    pub attempts: usize,
+}
+
 /// An error: the kind to branch on, and a message that names the thing, the value and the way out.
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
     context: String,
     code: Option<i32>,
+    send: Option<Box<FailedSend>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -53,7 +68,7 @@ impl Error {
     /// Makes an error. `operation` is what was being done ("open store"), `context` names the thing, the value and
     /// the way out.
     pub fn new(kind: ErrorKind, operation: &'static str, context: impl Into<String>) -> Self {
-        Error { kind, operation, context: context.into(), code: None, source: None }
+        Error { kind, operation, context: context.into(), code: None, send: None, source: None }
     }
 
     /// Makes an [`ErrorKind::Io`] error for the file or address `context`.
@@ -69,6 +84,12 @@ impl Error {
     /// Adds the underlying error.
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Adds the send that failed.
+    pub(crate) fn with_send(mut self, send: FailedSend) -> Self {
+        self.send = Some(Box::new(send));
         self
     }
 
@@ -90,6 +111,11 @@ impl Error {
     /// The response code of the protocol, where a peer answered with one.
     pub fn code(&self) -> Option<i32> {
         self.code
+    }
+
+    /// The send that failed, where the message was made ready and could not be sent.
+    pub fn failed_send(&self) -> Option<&FailedSend> {
+        self.send.as_deref()
     }
 
     /// Whether the same call may succeed when repeated, perhaps on another broker.

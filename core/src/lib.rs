@@ -28,4 +28,4 @@ pub mod store;
 #[doc(hidden)]
 pub mod wire;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, FailedSend, Result};

@@ -4,8 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{Error, ErrorKind, Result};
@@ -69,39 +68,67 @@ impl FromStr for OffsetId {
 
 /// A new unique id in the form of Apache's clients: 32 upper-case hex digits of host (4 bytes), process id (2), class
 /// loader (4), ms since the start of the month (4), counter (2). The host bytes are random per process here; a client
-/// that knows its address uses [`unique_id_of`]. The class loader bytes are random per process.
+/// that knows its address uses [`unique_id_of`]. The class loader bytes are random per process, a forked one included:
+/// process ids and addresses repeat in containers.
+///
+/// No two ids of a process are the same within a month, however many a millisecond and however its clock jumps. Across
+/// processes only chance keeps them apart, so whoever must not do a thing twice relies on a key of its own.
 #[doc(alias = "createUniqID")]
 pub fn unique_id() -> String {
     // The highest class A block is reserved, so a made-up host is never taken for a real one.
-    let random = process_random().to_be_bytes();
+    let random = process_random(std::process::id()).to_be_bytes();
     unique_id_of(Ipv4Addr::new(0xF0 | random[0], random[1], random[2], random[3]).into())
 }
 
 /// As [`unique_id`] with the address of this host: 32 digits, 56 with an IPv6 host.
 pub fn unique_id_of(host: IpAddr) -> String {
-    static COUNTER: AtomicU16 = AtomicU16::new(0);
     let mut text = Vec::with_capacity(56);
     match host {
         IpAddr::V4(ip) => hex_into(&mut text, &ip.octets()),
         IpAddr::V6(ip) => hex_into(&mut text, &ip.octets()),
     }
-    hex_into(&mut text, &(std::process::id() as u16).to_be_bytes());
-    hex_into(&mut text, &(process_random() as u32).to_be_bytes());
-    hex_into(&mut text, &ms_of_month(SystemTime::now()).to_be_bytes());
-    hex_into(&mut text, &COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let process = std::process::id();
+    hex_into(&mut text, &(process as u16).to_be_bytes());
+    hex_into(&mut text, &(process_random(process) as u32).to_be_bytes());
+    let moment = next_moment();
+    hex_into(&mut text, &ms_of_month(moment >> COUNTER_BITS).to_be_bytes());
+    hex_into(&mut text, &(moment as u16).to_be_bytes());
     String::from_utf8(text).unwrap_or_default()
 }
 
-fn process_random() -> u64 {
-    static RANDOM: OnceLock<u64> = OnceLock::new();
-    *RANDOM.get_or_init(|| RandomState::new().hash_one(SystemTime::now()))
+/// A random number of this process. Not locked: a process forked while another thread was here must get its own too.
+fn process_random(process: u32) -> u64 {
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
+    static RANDOM: AtomicU64 = AtomicU64::new(0);
+    if PROCESS.load(Ordering::Acquire) == process {
+        return RANDOM.load(Ordering::Relaxed);
+    }
+    // A forked process inherits the state of the hasher, so its own number has to go in.
+    let random = RandomState::new().hash_one((SystemTime::now(), process));
+    RANDOM.store(random, Ordering::Relaxed);
+    PROCESS.store(process, Ordering::Release);
+    random
 }
 
-/// Milliseconds since the start of the month (UTC), below 2^32.
-fn ms_of_month(now: SystemTime) -> u32 {
-    let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let days = since_1970.as_secs() / 86_400;
-    (u64::from(day_of_month(days)) * 86_400_000 + since_1970.as_millis() as u64 % 86_400_000) as u32
+const COUNTER_BITS: u32 = 16;
+
+/// A moment that no other id of this process has: ms since 1970, and below them the counter.
+fn next_moment() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(moment_after(last, now)));
+    moment_after(last.unwrap_or_else(|last| last), now)
+}
+
+/// The first moment of `now_ms`, or the one after `last` if that is later: when the counter of a millisecond is used up
+/// or the clock was set back, ids take from the milliseconds to come.
+fn moment_after(last: u64, now_ms: u64) -> u64 {
+    (last + 1).max(now_ms << COUNTER_BITS)
+}
+
+/// Milliseconds since the start of the month (UTC) that the time `ms` since 1970 is in, below 2^32.
+fn ms_of_month(ms: u64) -> u32 {
+    (u64::from(day_of_month(ms / 86_400_000)) * 86_400_000 + ms % 86_400_000) as u32
 }
 
 /// The day of the month, from 0, of a day counted from 1970-01-01 (Gregorian calendar).
@@ -149,7 +176,6 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -192,8 +218,38 @@ mod tests {
     }
 
     #[test]
+    fn threads_never_make_the_same_id() {
+        let make = || (0..50_000).map(|_| unique_id_of(Ipv4Addr::LOCALHOST.into())).collect::<Vec<_>>();
+        let made: Vec<String> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().collect::<HashSet<_>>().len(), 200_000);
+    }
+
+    #[test]
+    fn a_used_up_millisecond_and_a_clock_set_back_take_from_the_time_to_come() {
+        let mut last = 0;
+        let mut seen = HashSet::new();
+        for now_ms in std::iter::repeat_n(1_000, 200_000).chain(std::iter::repeat_n(5, 1_000)).chain([2_000])
+        {
+            last = moment_after(last, now_ms);
+            assert!(seen.insert((ms_of_month(last >> COUNTER_BITS), last as u16)));
+        }
+        assert_eq!(last, 2_000 << COUNTER_BITS, "what was borrowed is paid back");
+    }
+
+    #[test]
+    fn another_process_has_another_number() {
+        let process = std::process::id();
+        let (own, forked) = (process_random(process), process_random(process + 1));
+        assert_ne!(own as u32, forked as u32);
+        assert_ne!(own >> 32, forked >> 32);
+    }
+
+    #[test]
     fn the_month_begins_at_zero() {
-        let at = |seconds| ms_of_month(UNIX_EPOCH + Duration::from_secs(seconds));
+        let at = |seconds: u64| ms_of_month(seconds * 1000);
         assert_eq!(at(0), 0);
         assert_eq!(at(951_782_400), 28 * 86_400_000, "2000-02-29");
         assert_eq!(at(951_868_800), 0, "2000-03-01");

@@ -126,7 +126,7 @@ pub const CRC32: &str = "__CRC32#";
 pub const TRACE_CONTEXT: &str = "TRACE_CONTEXT";
 
 /// The names that belong to the system. Not among them: [`CHECK_IMMUNITY_TIME_IN_SECONDS`], which users set.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     KEYS,
     TAGS,
     WAIT,

@@ -26,7 +26,8 @@ impl Message {
         Message { topic: topic.into(), body: body.into(), ..Message::default() }
     }
 
-    /// With the one tag a message may have: consumers choose by it. `||` in it would be taken literally.
+    /// With the one tag a message may have: consumers choose by it. `||` in it is taken literally, so that no subscription
+    /// by tags can choose the message.
     #[doc(alias = "setTags")]
     pub fn with_tag(mut self, tag: &str) -> Result<Message> {
         self.put(property::TAGS, tag)?;
@@ -59,6 +60,82 @@ impl Message {
         }
         self.put(name, value)?;
         Ok(self)
+    }
+
+    /// With a delay: consumers get the message when the time of this level of the broker's has passed. Brokers have
+    /// by default 18 levels: 1 s, 5 s, 10 s, 30 s, 1 to 10 min (one each), 20 min, 30 min, 1 h, 2 h. A level above the
+    /// broker's highest counts as that; 0 is no delay.
+    #[doc(alias = "setDelayTimeLevel")]
+    pub fn with_delay_level(mut self, level: i32) -> Result<Message> {
+        match level {
+            0 => drop(self.properties.remove(property::DELAY)),
+            1.. => self.properties.insert(property::DELAY, level.to_string()),
+            _ => {
+                let context = format!("{level} is no delay level; levels begin with 1, and 0 is no delay");
+                return Err(Error::new(ErrorKind::InvalidArgument, "set delay level", context));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether the broker answers only when the message is as safe as its modes promise (on disk with SYNC_FLUSH, at a
+    /// slave with SYNC_MASTER). Without, it answers as soon as it has the message, which may then be lost. Default true.
+    #[doc(alias = "setWaitStoreMsgOK")]
+    pub fn with_wait(mut self, wait: bool) -> Message {
+        match wait {
+            true => drop(self.properties.remove(property::WAIT)),
+            false => self.properties.insert(property::WAIT, "false"),
+        }
+        self
+    }
+
+    /// With the key by which its order counts: messages with one sharding key go to one queue, unless the send names
+    /// another, and are consumed in the order they were sent by one thread.
+    #[doc(alias = "setShardingKey")]
+    pub fn with_sharding_key(mut self, key: &str) -> Result<Message> {
+        self.put(property::SHARDINGKEY, key)?;
+        Ok(self)
+    }
+
+    /// With a number that is carried and never looked at.
+    #[doc(alias = "setFlag")]
+    pub fn with_flag(mut self, flag: i32) -> Message {
+        self.flag = flag;
+        self
+    }
+
+    /// Of a message sent in a transaction: the broker does not ask what became of the transaction before this many
+    /// seconds, instead of its own `transactionTimeOut`.
+    #[doc(alias = "CHECK_IMMUNITY_TIME_IN_SECONDS")]
+    pub fn with_transaction_check_immunity(mut self, seconds: u32) -> Message {
+        self.properties.insert(property::CHECK_IMMUNITY_TIME_IN_SECONDS, seconds.to_string());
+        self
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> Option<&str> {
+        self.properties.get(property::TAGS)
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.properties.get(property::KEYS).unwrap_or_default().split_ascii_whitespace()
+    }
+
+    /// The delay level, 0 without delay.
+    pub fn delay_level(&self) -> i32 {
+        self.properties.get(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether the broker is to wait as [`Message::with_wait`] says.
+    #[doc(alias = "isWaitStoreMsgOK")]
+    pub fn waits_for_store(&self) -> bool {
+        self.properties.get(property::WAIT).is_none_or(|wait| wait.eq_ignore_ascii_case("true"))
+    }
+
+    /// The key by which its order counts.
+    pub fn sharding_key(&self) -> Option<&str> {
+        self.properties.get(property::SHARDINGKEY)
     }
 
     fn put(&mut self, name: &str, value: &str) -> Result<()> {
@@ -145,5 +222,36 @@ mod tests {
         }
         assert!(message.clone().with_key("two words").is_err());
         assert!(message.with_key("").is_err());
+    }
+
+    #[test]
+    fn what_is_set_is_read_again() {
+        let message =
+            Message::new("T", "body").with_delay_level(3).unwrap().with_sharding_key("o-1").unwrap();
+        let message = message.with_wait(false).with_flag(7).with_transaction_check_immunity(20);
+        assert_eq!((message.delay_level(), message.sharding_key(), message.flag), (3, Some("o-1"), 7));
+        assert!(!message.waits_for_store());
+        assert_eq!(message.properties.get("CHECK_IMMUNITY_TIME_IN_SECONDS"), Some("20"));
+        let message = message.with_wait(true).with_delay_level(0).unwrap();
+        assert!(message.waits_for_store() && message.delay_level() == 0);
+        assert!(!message.properties.contains("DELAY") && !message.properties.contains("WAIT"));
+        assert!(message.clone().with_delay_level(-1).unwrap_err().context().contains("-1"));
+        assert!(message.clone().with_sharding_key("").is_err());
+        assert_eq!(
+            message.with_delay_level(19).unwrap().delay_level(),
+            19,
+            "brokers take it for their highest"
+        );
+    }
+
+    #[test]
+    fn every_reserved_name_is_refused_and_no_other() {
+        for name in property::RESERVED {
+            let error = Message::new("T", "b").with_property(name, "1").unwrap_err();
+            assert!(error.context().contains(name), "{error}");
+        }
+        assert!(Message::new("T", "b").with_property("__RMQ.TRANSIENT.X", "1").is_err());
+        let allowed = ["a", "keys", "CHECK_IMMUNITY_TIME_IN_SECONDS"];
+        assert!(allowed.iter().all(|name| Message::new("T", "b").with_property(name, "1").is_ok()));
     }
 }
