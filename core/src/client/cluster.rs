@@ -1,58 +1,56 @@
 //! What the producers and consumers of one cluster share.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::callbacks::{deadline_in, Pool};
 use super::consumer;
 use super::name_servers::NameServers;
+use super::producer;
 use super::pushes::Pushes;
-use super::route::{BrokerSet, Route};
+use super::route::BrokerSet;
+use super::topics::Topics;
 use super::worker::{Signal, Worker};
 use crate::config::{ClientOptions, SerializeType};
 use crate::net::{self, Client, Limits, Loops, Reply};
-use crate::wire::body::TopicRouteData;
-use crate::wire::{json, Encoding, GetRouteinfoByTopic, Request, ResponseCode};
+use crate::wire::{Encoding, Request, ResponseCode};
 use crate::{Error, ErrorKind, Result};
 
-/// The topic whose settings a topic gets that is created by the first message for it.
-pub(super) const DEFAULT_TOPIC: &str = "TBW102";
+/// Threads for errands, such as asking for the route of an asynchronous send.
+const ERRAND_THREADS: usize = 2;
 
-/// A topic that nobody asked for in this time is forgotten, ms.
-const FORGET_AFTER: i64 = 600_000;
+/// How long closing a client waits for callbacks that run.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A cluster as a client sees it: its name servers, its brokers, and this client's identity towards them.
 #[doc(alias = "MQClientInstance")]
 pub struct Cluster {
     options: ClientOptions,
     client_id: String,
-    name_servers: NameServers,
+    pub(super) name_servers: NameServers,
     net: Arc<Client>,
     loops: Arc<Loops>,
-    topics: Mutex<HashMap<String, Topic>>,
-    brokers: Mutex<BTreeMap<String, BrokerSet>>,
+    pub(super) topics: Mutex<Topics>,
+    pub(super) brokers: Mutex<BTreeMap<String, BrokerSet>>,
     members: Mutex<Members>,
+    pub(super) producers: producer::Registry,
+    /// Runs what users gave to be called.
+    pub(super) callbacks: Pool,
+    /// Runs what must not hold up an event loop; never a user's code.
+    pub(super) errands: Pool,
     worker: Worker,
     pub(super) signal: Arc<Signal>,
     /// Held while brokers are told who is here, until they have answered.
     pub(super) introducing: Mutex<()>,
 }
 
-/// A topic that is in use.
-struct Topic {
-    route: Arc<Route>,
-    turn: Arc<AtomicUsize>,
-    used_ms: i64,
-}
-
 /// Who of this process takes part in the cluster.
 #[derive(Default)]
 struct Members {
-    /// Producers by group.
-    producers: BTreeMap<String, usize>,
     /// Consumers, by group and without.
     consumers: Vec<(Option<String>, Weak<consumer::Shared>)>,
 }
@@ -69,6 +67,10 @@ impl Cluster {
         let client_id = client_id(&options, &name_servers);
         let signal = Signal::new(options.clock.clone());
         let loops = Loops::new(0);
+        let callback_threads = match options.client_callback_executor_threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        };
         Ok(Arc::new_cyclic(|cluster| {
             let pushes = Pushes::new(signal.clone(), cluster.clone());
             let net = Client::new(&loops, connections(&options), Arc::new(pushes));
@@ -81,6 +83,9 @@ impl Cluster {
                 topics: Mutex::default(),
                 brokers: Mutex::default(),
                 members: Mutex::default(),
+                producers: producer::Registry::default(),
+                callbacks: Pool::new("fmq-callback", callback_threads),
+                errands: Pool::new("fmq-errand", ERRAND_THREADS),
                 worker: Worker::default(),
                 signal,
                 introducing: Mutex::default(),
@@ -94,13 +99,31 @@ impl Cluster {
     }
 
     /// Ends all connections and threads. Producers and consumers should have been closed before; their calls fail
-    /// from now on.
+    /// from now on. Callbacks that run get ten seconds to end.
     pub fn close(&self) {
+        if let Err(error) = self.close_within(CLOSE_WITHIN) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// As [`Cluster::close`], with a time limit for callbacks that run. Called in a callback it does not wait for any,
+    /// and no further one begins.
+    ///
+    /// Errors: [`ErrorKind::Timeout`] if callbacks still run; what they hold is left to them.
+    pub fn close_within(&self, limit: Duration) -> Result<()> {
+        let deadline = deadline_in(limit);
         self.signal.stop();
-        // First the connections, so that the thread does not wait for answers.
+        // First the connections, so that the threads do not wait for answers, and every call has its end.
         self.net.shutdown();
+        self.producers.close();
+        let ended = self.errands.close(deadline) & self.callbacks.close(deadline);
         self.worker.join();
         self.loops.shutdown();
+        if ended {
+            return Ok(());
+        }
+        let context = format!("callbacks still run after {} ms", limit.as_millis());
+        Err(Error::new(ErrorKind::Timeout, "close client", context))
     }
 
     pub(super) fn options(&self) -> &ClientOptions {
@@ -123,113 +146,6 @@ impl Cluster {
         request: &Request<'_>,
     ) -> Result<Reply> {
         succeeded(operation, self.net.call(address, request, self.options.mq_client_api_timeout)?)
-    }
-
-    /// The route of a topic, asked for if it is not known.
-    pub(super) fn route(&self, topic: &str) -> Result<Arc<Route>> {
-        Ok(self.topic(topic, false)?.0)
-    }
-
-    /// The route of a topic to send to, and the number of the turn: each caller gets the next. A topic that does not
-    /// exist gets the default topic's brokers.
-    pub(super) fn route_for_sending(&self, topic: &str) -> Result<(Arc<Route>, usize)> {
-        let (route, turn) = self.topic(topic, true)?;
-        Ok((route, turn.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn topic(&self, name: &str, may_be_new: bool) -> Result<(Arc<Route>, Arc<AtomicUsize>)> {
-        let now = self.now_ms();
-        if let Some(topic) = self.topics.lock().get_mut(name) {
-            let wanted = if may_be_new { &topic.route.publish } else { &topic.route.subscribe };
-            topic.used_ms = now;
-            if !wanted.is_empty() {
-                return Ok((topic.route.clone(), topic.turn.clone()));
-            }
-        }
-        let route = self.find_route(name, may_be_new)?;
-        let mut topics = self.topics.lock();
-        let topic = topics.entry(name.into()).or_insert_with(|| Topic {
-            route: Arc::default(),
-            turn: Arc::default(),
-            used_ms: now,
-        });
-        topic.route = Arc::new(route);
-        let found = (topic.route.clone(), topic.turn.clone());
-        self.note_brokers(&topics);
-        Ok(found)
-    }
-
-    /// Forgets the route of a topic: it turned out to be wrong.
-    pub(super) fn forget_route(&self, topic: &str) {
-        if let Some(topic) = self.topics.lock().get_mut(topic) {
-            topic.route = Arc::default();
-        }
-    }
-
-    /// Asks for the routes of all topics in use again.
-    pub(super) fn refresh_routes(&self) {
-        let now = self.now_ms();
-        let names: Vec<String> = {
-            let mut topics = self.topics.lock();
-            topics.retain(|_, topic| now - topic.used_ms < FORGET_AFTER);
-            topics.keys().cloned().collect()
-        };
-        for name in names {
-            match self.find_route(&name, true) {
-                Ok(route) => {
-                    if let Some(topic) = self.topics.lock().get_mut(&name) {
-                        if topic.route.subscribe != route.subscribe {
-                            self.signal.rebalance();
-                        }
-                        topic.route = Arc::new(route);
-                    }
-                }
-                Err(error) => tracing::warn!("the route of {name} is not refreshed: {error}"),
-            }
-        }
-        self.note_brokers(&self.topics.lock());
-    }
-
-    /// Keeps the brokers of all routes, and has new ones told of this client.
-    fn note_brokers(&self, topics: &HashMap<String, Topic>) {
-        let routes = topics.values().map(|topic| &topic.route);
-        let sets = routes.flat_map(|route| route.brokers.iter());
-        let found: BTreeMap<String, BrokerSet> =
-            sets.map(|(name, set)| (name.clone(), set.clone())).collect();
-        let mut brokers = self.brokers.lock();
-        if found.iter().any(|(name, set)| brokers.get(name) != Some(set)) {
-            self.signal.introduce();
-        }
-        *brokers = found;
-    }
-
-    fn find_route(&self, topic: &str, may_be_new: bool) -> Result<Route> {
-        if let Some(data) = self.ask_route(topic)? {
-            return Ok(Route::new(topic, &data));
-        }
-        let default = if may_be_new { self.ask_route(DEFAULT_TOPIC)? } else { None };
-        if let Some(default) = default {
-            return Ok(Route::of_new_topic(topic, &default));
-        }
-        let context = format!(
-            "topic {topic:?} has no route at name server {}: create it, or check that its broker is registered",
-            self.name_servers.first()
-        );
-        Err(Error::new(ErrorKind::NotFound, "find topic", context))
-    }
-
-    fn ask_route(&self, topic: &str) -> Result<Option<TopicRouteData>> {
-        let request = GetRouteinfoByTopic { topic: topic.into(), ..GetRouteinfoByTopic::default() };
-        let reply = self.name_servers.ask(&self.net, &request.into(), self.options.mq_client_api_timeout)?;
-        if reply.code() == ResponseCode::TOPIC_NOT_EXIST {
-            return Ok(None);
-        }
-        let reply = succeeded("find topic", reply)?;
-        let data = json::from_slice(&reply.body()).map_err(|error| {
-            let context = format!("route of {topic:?} from {}: {error}", self.name_servers.first());
-            Error::new(ErrorKind::Corrupt, "find topic", context)
-        })?;
-        Ok(Some(data))
     }
 
     /// The address of a broker of a set; that of another of the set if there is none with this id and `any` will do.
@@ -274,21 +190,9 @@ impl Cluster {
         all.map(|(_, address)| address.clone()).collect()
     }
 
-    pub(super) fn add_producer(self: &Arc<Self>, group: &str) -> Result<()> {
-        *self.members.lock().producers.entry(group.into()).or_insert(0) += 1;
+    /// Starts the thread that keeps brokers informed, if it does not run yet.
+    pub(super) fn start_worker(self: &Arc<Self>) -> Result<()> {
         self.worker.start(self)
-    }
-
-    /// True if it was the last producer of its group.
-    pub(super) fn remove_producer(&self, group: &str) -> bool {
-        let mut members = self.members.lock();
-        let Some(count) = members.producers.get_mut(group) else { return false };
-        *count -= 1;
-        let was_last = *count == 0;
-        if was_last {
-            members.producers.remove(group);
-        }
-        was_last
     }
 
     /// Enrols a consumer. A client id is one member of a group, so a group has one consumer in a client.
@@ -315,10 +219,6 @@ impl Cluster {
     pub(super) fn remove_consumer(&self, consumer: &consumer::Shared) {
         let this = consumer as *const consumer::Shared;
         self.members.lock().consumers.retain(|(_, other)| other.as_ptr() != this);
-    }
-
-    pub(super) fn producer_groups(&self) -> Vec<String> {
-        self.members.lock().producers.keys().cloned().collect()
     }
 
     pub(super) fn consumers(&self) -> Vec<Arc<consumer::Shared>> {

@@ -10,7 +10,7 @@ impl Cluster {
     /// Tells all brokers at once, and waits for their answers or the time limit of calls.
     pub(super) fn send_heartbeats(&self) {
         let _in_order = self.introducing.lock();
-        let producers = self.producer_groups();
+        let producers = self.producers.groups();
         let consumers: Vec<_> = self.consumers().iter().filter_map(|consumer| consumer.describe()).collect();
         if producers.is_empty() && consumers.is_empty() {
             return;

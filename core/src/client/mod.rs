@@ -8,6 +8,7 @@
 //!   was not committed comes again.
 
 pub mod allocate;
+mod callbacks;
 mod cluster;
 mod consumer;
 mod heartbeat;
@@ -17,6 +18,7 @@ mod pushes;
 mod rebalance;
 mod route;
 mod stored;
+mod topics;
 mod worker;
 
 pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
@@ -25,4 +27,6 @@ pub use consumer::{
     Action, ConsumeContext, ConsumeStatus, Consumer, OrderlyContext, OrderlyStatus, Poll, PullStatus, Pulled,
     PushConsumer, Subscription,
 };
-pub use producer::{Producer, SendOptions, SendStatus, Sent};
+pub use producer::{
+    Choose, CommunicationMode, Producer, Selector, SendFuture, SendOptions, SendStatus, SendTo, Sent,
+};

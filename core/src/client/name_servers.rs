@@ -1,7 +1,7 @@
 //! The name servers of a cluster: any of them will do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::net::{Client, Reply};
 use crate::wire::Request;
@@ -42,12 +42,17 @@ impl NameServers {
         &self.addresses[self.current.load(Ordering::Relaxed) % self.addresses.len()]
     }
 
-    /// Asks one name server after the other until one answers, whatever it answers.
-    pub fn ask(&self, net: &Client, request: &Request<'_>, timeout: Duration) -> Result<Reply> {
+    /// Asks one name server after the other, each for `limit` at most, until one answers, whatever it answers, or the
+    /// time `until` has come.
+    pub fn ask(&self, net: &Client, request: &Request<'_>, limit: Duration, until: Instant) -> Result<Reply> {
         let start = self.current.load(Ordering::Relaxed);
         let mut failed = None;
         for index in (start..).take(self.addresses.len()) {
-            match net.call(&self.addresses[index % self.addresses.len()], request, timeout) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() && failed.is_some() {
+                break;
+            }
+            match net.call(&self.addresses[index % self.addresses.len()], request, limit.min(left)) {
                 Ok(reply) => {
                     self.current.store(index, Ordering::Relaxed);
                     return Ok(reply);

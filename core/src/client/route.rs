@@ -8,9 +8,6 @@ use crate::wire::body::{MessageQueue, QueueData, TopicRouteData};
 const WRITE: i32 = 2;
 const READ: i32 = 4;
 
-/// Queues that a producer believes a topic to have that the broker is yet to create from the default topic.
-pub(super) const DEFAULT_QUEUES: i32 = 4;
-
 /// The addresses of a broker set by broker id; 0 is the master.
 pub(super) type BrokerSet = BTreeMap<i64, String>;
 
@@ -47,23 +44,15 @@ impl Route {
         Route { publish, subscribe, brokers }
     }
 
-    /// The route of a topic that does not exist yet, from that of the default topic: a broker that gets a message for
-    /// it creates it.
-    pub fn of_new_topic(topic: &str, default: &TopicRouteData) -> Route {
-        let mut data = default.clone();
+    /// The route of a topic that does not exist yet, from that of its template: a broker that gets a message for it
+    /// creates it, with at most so many `queues`.
+    pub fn of_new_topic(topic: &str, template: &TopicRouteData, queues: i32) -> Route {
+        let mut data = template.clone();
         for queue in &mut data.queue_datas {
-            let count = queue.read_queue_nums.min(DEFAULT_QUEUES);
+            let count = queue.read_queue_nums.min(queues);
             (queue.read_queue_nums, queue.write_queue_nums) = (count, count);
         }
         Route { subscribe: Vec::new(), ..Route::new(topic, &data) }
-    }
-
-    /// The queue with number `turn` of an endless round over all, passing over the broker `avoid` if others exist.
-    pub fn queue_in_turn(&self, turn: usize, avoid: Option<&str>) -> Option<&MessageQueue> {
-        let count = self.publish.len();
-        let in_turn = (turn..).take(count).map(|turn| &self.publish[turn % count]);
-        let mut others = in_turn.filter(|queue| avoid != Some(queue.broker_name.as_str()));
-        others.next().or_else(|| self.publish.get(turn % count.max(1)))
     }
 }
 
@@ -129,28 +118,13 @@ mod tests {
 
     #[test]
     fn a_new_topic_gets_few_queues_of_the_default_topic() {
-        let route =
-            Route::of_new_topic("New", &data(&[("a", 8, 8, 7), ("b", 2, 8, 7)], &[("a", &[0]), ("b", &[0])]));
+        let route = Route::of_new_topic(
+            "New",
+            &data(&[("a", 8, 8, 7), ("b", 2, 8, 7)], &[("a", &[0]), ("b", &[0])]),
+            4,
+        );
         assert_eq!(names(&route.publish), ["a0", "a1", "a2", "a3", "b0", "b1"]);
         assert!(route.publish.iter().all(|queue| queue.topic == "New"));
         assert!(route.subscribe.is_empty());
-    }
-
-    #[test]
-    fn turns_go_round_and_pass_over_a_failed_broker() {
-        let route = Route::new("T", &data(&[("a", 2, 2, 6), ("b", 2, 2, 6)], &[("a", &[0]), ("b", &[0])]));
-        let turn = |turn, avoid| {
-            let queue = route.queue_in_turn(turn, avoid).unwrap();
-            format!("{}{}", queue.broker_name, queue.queue_id)
-        };
-        assert_eq!(
-            (0..5).map(|number| turn(number, None)).collect::<Vec<_>>(),
-            ["a0", "a1", "b0", "b1", "a0"]
-        );
-        assert_eq!(turn(0, Some("a")), "b0");
-        assert_eq!(turn(3, Some("b")), "a0");
-        let alone = Route::new("T", &data(&[("a", 2, 2, 6)], &[("a", &[0])]));
-        assert_eq!(alone.queue_in_turn(1, Some("a")).unwrap().queue_id, 1);
-        assert!(Route::default().queue_in_turn(7, None).is_none());
     }
 }

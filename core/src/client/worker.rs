@@ -22,6 +22,8 @@ pub(super) struct Signal {
     rebalance: AtomicBool,
     /// Brokers were found that do not know this client.
     introduce: AtomicBool,
+    /// Routes may be wrong: ask for them again.
+    routes: AtomicBool,
     /// Worker: look for work now.
     poked: AtomicBool,
     /// Timer: look for work now.
@@ -30,8 +32,8 @@ pub(super) struct Signal {
 
 impl Signal {
     pub fn new(clock: Clock) -> Arc<Signal> {
-        let (stop, rebalance, introduce, poked, ticked) = Default::default();
-        Arc::new(Signal { clock, stop, rebalance, introduce, poked, ticked })
+        let (stop, rebalance, introduce, routes, poked, ticked) = Default::default();
+        Arc::new(Signal { clock, stop, rebalance, introduce, routes, poked, ticked })
     }
 
     pub fn poke(&self) {
@@ -53,6 +55,11 @@ impl Signal {
     pub fn tick(&self) {
         self.ticked.store(true, Ordering::SeqCst);
         self.clock.wake();
+    }
+
+    pub fn refresh_routes(&self) {
+        self.routes.store(true, Ordering::SeqCst);
+        self.poke();
     }
 
     pub fn stop(&self) {
@@ -145,7 +152,8 @@ fn work(cluster: &Weak<Cluster>, signal: &Signal) {
 /// Does what is due; returns when something is due next.
 fn turn(cluster: &Arc<Cluster>, signal: &Signal, due: &mut Schedule) -> i64 {
     let options = cluster.options();
-    if is_due(&mut due.routes, signal, options.poll_name_server_interval.as_millis() as i64) {
+    let asked = signal.routes.swap(false, Ordering::SeqCst);
+    if is_due(&mut due.routes, signal, options.poll_name_server_interval.as_millis() as i64) || asked {
         cluster.refresh_routes();
     }
     let asked = signal.introduce.swap(false, Ordering::SeqCst);

@@ -6,7 +6,7 @@
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes of an item besides its body and properties.
-const FIXED: usize = 22;
+pub const FIXED: usize = 22;
 
 /// One message of a batch; borrows from the batch's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

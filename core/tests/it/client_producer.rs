@@ -131,7 +131,7 @@ fn a_send_ends_at_its_deadline() {
     let cluster = FakeCluster::start(1, 1);
     let producer = producer(&cluster);
     cluster.brokers[0].state.lock().moods.push_back(Mood::Silence);
-    let options = SendOptions { timeout: Some(Duration::from_millis(50)), ..SendOptions::default() };
+    let options = SendOptions::default().with_timeout(Duration::from_millis(50));
     let error = producer.send_with(&message("x"), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(producer.send(&message("next")).unwrap().queue_offset, 1);
@@ -164,7 +164,7 @@ fn a_chosen_queue_gets_the_message_and_no_other() {
     let cluster = FakeCluster::start(2, 4);
     let producer = producer(&cluster);
     let queue = MessageQueue { topic: "T".into(), broker_name: "broker-1".into(), queue_id: 2 };
-    let options = SendOptions { queue: Some(queue.clone()), ..SendOptions::default() };
+    let options = SendOptions::default().with_queue(queue.clone());
     for _ in 0..3 {
         assert_eq!(producer.send_with(&message("x"), &options).unwrap().queue, queue);
     }
@@ -172,10 +172,9 @@ fn a_chosen_queue_gets_the_message_and_no_other() {
     assert_eq!(producer.send_with(&message("x"), &options).unwrap_err().code(), Some(1));
     assert_eq!(cluster.sends(), [0, 4]);
     let error = producer.send_with(&Message::new("Other", "x"), &options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let nowhere = MessageQueue { broker_name: "broker-9".into(), ..queue };
-    let error =
-        producer.send_with(&message("x"), &SendOptions { queue: Some(nowhere), ..options }).unwrap_err();
+    let error = producer.send_with(&message("x"), &options.with_queue(nowhere)).unwrap_err();
     assert!(error.context().contains("broker-9"), "{error}");
 }
 

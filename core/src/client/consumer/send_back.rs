@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::cluster::{succeeded, DEFAULT_TOPIC};
-use super::super::route::DEFAULT_QUEUES;
+use super::super::cluster::succeeded;
+use super::super::topics::NewTopic;
 use super::Shared;
 use crate::message::{property, StoredMessage};
 use crate::record::RecordView;
@@ -90,8 +90,16 @@ impl Shared {
     /// letter of it at the limit.
     pub(super) fn send_to_retry_topic(&self, message: &StoredMessage, times: i32) -> Result<()> {
         let topic = self.retry_topic.as_deref().unwrap_or_default();
-        let (route, turn) = self.cluster.route_for_sending(topic)?;
-        let queue = route.queue_in_turn(turn, None).ok_or_else(|| {
+        let new_topic = NewTopic::default();
+        let route = match self.cluster.known_publish_route(topic) {
+            Some(route) => route,
+            None => {
+                let limit = self.cluster.options().mq_client_api_timeout;
+                self.cluster.find_publish_route(topic, &new_topic, limit)?
+            }
+        };
+        let turn = times.unsigned_abs() as usize;
+        let queue = route.publish.get(turn % route.publish.len().max(1)).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "send back", format!("topic {topic} has no queue to send to"))
         })?;
         let mut properties = message.properties.clone();
@@ -112,8 +120,8 @@ impl Shared {
             form: SendForm::V2,
             producer_group: INNER_PRODUCER.into(),
             topic: topic.into(),
-            default_topic: DEFAULT_TOPIC.into(),
-            default_topic_queue_nums: DEFAULT_QUEUES,
+            default_topic: new_topic.template.as_str().into(),
+            default_topic_queue_nums: new_topic.queues,
             queue_id: queue.queue_id,
             born_timestamp: self.cluster.now_ms(),
             flag: message.flag,

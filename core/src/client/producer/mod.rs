@@ -1,110 +1,105 @@
 //! The producer: chooses a queue, sends, and tries again elsewhere what failed (protocol reference, section 4).
 
-use std::fmt;
-use std::io::Write;
+mod choose;
+mod compress;
+mod flight;
+mod prepare;
+mod registry;
+mod result;
+mod room;
+mod sending;
+mod slot;
+mod split;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use flate2::{write::ZlibEncoder, Compression};
-
-use crate::client::cluster::{succeeded, Cluster, DEFAULT_TOPIC};
-use crate::client::route::DEFAULT_QUEUES;
+use self::choose::{Faults, Turns};
+use self::flight::{Flight, Told};
+use self::prepare::{Prepared, Purpose};
+use self::room::Room;
+use self::sending::{no_queue, Aim, Landed, Sending, Step};
+use self::slot::Slot;
+use super::callbacks::{deadline_in, Pool};
+use super::cluster::Cluster;
+use super::route::Route;
+use super::topics::NewTopic;
 use crate::config::ProducerOptions;
-use crate::message::{
-    batch, check_property, property, sys_flag, unique_id, Message, Properties, MAX_PROPERTIES,
-};
-use crate::net::Reply;
+use crate::message::{property, unique_id, unique_id_of, Message};
 use crate::wire::body::MessageQueue;
-use crate::wire::{Request, ResponseCode, SendForm, SendMessage, SendMessageResponse};
 use crate::{Error, ErrorKind, Result};
 
-/// Pause before a further attempt at the same broker, when there is no other: long enough for a new connection.
-const SAME_BROKER_PAUSE: Duration = Duration::from_millis(200);
+pub use self::choose::{Choose, Selector};
+pub use self::flight::SendFuture;
+pub(super) use self::registry::Registry;
+pub use self::result::{CommunicationMode, SendOptions, SendStatus, SendTo, Sent};
 
-/// What can be different for one send.
-#[derive(Debug, Clone, Default)]
-pub struct SendOptions {
-    /// The queue to send to; there are no further attempts then. Default: the producer takes turns.
-    pub queue: Option<MessageQueue>,
-    /// Time limit instead of the producer's.
-    pub timeout: Option<Duration>,
-}
+/// The type of messages that are replies, in their properties.
+const REPLY: &str = "reply";
 
-/// What became of a message that is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SendStatus {
-    /// As safe as the broker promises.
-    #[doc(alias = "SEND_OK")]
-    Ok,
-    /// Not known to be on disk: lost if the broker's machine fails now.
-    #[doc(alias = "FLUSH_DISK_TIMEOUT")]
-    FlushTimedOut,
-    /// Not known to be at a slave.
-    #[doc(alias = "FLUSH_SLAVE_TIMEOUT")]
-    SlaveTimedOut,
-    /// There is no slave that could have it.
-    #[doc(alias = "SLAVE_NOT_AVAILABLE")]
-    NoSlave,
-}
+/// How long closing a producer waits for its sends under way.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The result of a send: where the message is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[doc(alias = "SendResult")]
-pub struct Sent {
-    /// How safe it is.
-    pub status: SendStatus,
-    /// Its id, the same in every delivery; of a batch that of the first message.
-    #[doc(alias = "msgId")]
-    pub message_id: String,
-    /// The id of its place at the broker; of a batch all, joined by commas.
-    #[doc(alias = "offsetMsgId")]
-    pub offset_id: String,
-    /// Its queue.
-    pub queue: MessageQueue,
-    /// Its place in the queue; of a batch that of the first message.
-    pub queue_offset: i64,
-}
-
-impl fmt::Display for Sent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sent { status, message_id, offset_id, queue, queue_offset } = self;
-        let MessageQueue { topic, broker_name, queue_id } = queue;
-        write!(
-            f,
-            "{status:?} msgId={message_id} offsetMsgId={offset_id} topic={topic} broker={broker_name} "
-        )?;
-        write!(f, "queueId={queue_id} queueOffset={queue_offset}")
-    }
-}
+/// Longest name of a group, in bytes.
+const MAX_GROUP: usize = 255;
 
 /// Sends messages to a cluster. May be shared by threads.
+///
+/// Every failed send surfaces once, as an [`Error`] whose [`failed_send`](Error::failed_send) says which message it was,
+/// which [`is_retriable`](Error::is_retriable) tells whether sending it again can help, and which is logged with topic,
+/// id and keys. A send that timed out, or whose connection broke, may have been stored all the same: look the message
+/// up by its id, or send it again and let consumers recognize the copy, which has the same id if the same [`Message`]
+/// with a `UNIQ_KEY` is sent, or by a key of their own.
+///
+/// Dropping a producer takes it out of its group without waiting; [`Producer::close`] waits for sends under way.
 #[doc(alias = "DefaultMQProducer")]
 pub struct Producer {
-    cluster: Arc<Cluster>,
-    options: ProducerOptions,
+    shared: Arc<Shared>,
 }
 
-/// A message made ready: what all attempts share.
-struct Prepared<'a> {
-    topic: &'a str,
-    message_id: String,
-    properties: String,
-    body: Bytes,
-    sys_flag: i32,
-    flag: i32,
-    form: SendForm,
+/// A producer as its sends see it.
+pub(super) struct Shared {
+    cluster: Arc<Cluster>,
+    options: ProducerOptions,
+    /// As on the wire.
+    group: String,
+    like: NewTopic,
+    /// Goes into the ids of messages.
+    host: Option<IpAddr>,
+    turns: Turns,
+    faults: Faults,
+    room: Room,
+    closed: AtomicBool,
+    /// No callback begins any more.
+    silent: AtomicBool,
 }
 
 impl Producer {
-    /// A producer of a group.
+    /// A producer of a group, which is `producerGroup` in the options.
+    ///
+    /// Errors: [`ErrorKind::InvalidArgument`] if the group has no name or one that brokers do not take,
+    /// [`ErrorKind::Closed`] if the client was closed.
     pub fn new(cluster: &Arc<Cluster>, options: ProducerOptions) -> Result<Producer> {
-        if options.producer_group.is_empty() {
-            let context = "the group's name is empty";
-            return Err(Error::new(ErrorKind::InvalidArgument, "make producer", context));
-        }
-        cluster.add_producer(&options.producer_group)?;
-        Ok(Producer { cluster: cluster.clone(), options })
+        let shared = Shared::new(cluster, options)?;
+        cluster.producers.add(&shared)?;
+        Ok(Producer { shared })
+    }
+
+    /// The group.
+    pub fn group(&self) -> &str {
+        &self.shared.options.producer_group
+    }
+
+    /// The queues of a topic that can be sent to, by broker and number.
+    #[doc(alias = "fetchPublishMessageQueues")]
+    pub fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
+        self.shared.check_open()?;
+        let topic = self.shared.wire_topic(topic)?;
+        let route = self.shared.route(&topic, self.shared.options.send_msg_timeout)?;
+        Ok(self.shared.user_queues(&route))
     }
 
     /// Sends a message and waits until it is stored.
@@ -117,222 +112,461 @@ impl Producer {
 
     /// As [`Producer::send`], with options.
     pub fn send_with(&self, message: &Message, options: &SendOptions) -> Result<Sent> {
-        self.send_prepared(&self.prepare(message)?, options)
+        let prepared = self.shared.prepare(message, options)?;
+        let aim = self.shared.aim(message, options)?;
+        let sending = self.shared.sending(prepared, CommunicationMode::Sync, aim, options);
+        Ok(self.shared.send_here(sending)?.sent)
+    }
+
+    /// Sends a message and returns at once; the future has the result. The route of a topic that is sent to for the
+    /// first time is asked for in the background.
+    ///
+    /// At most `backPressureForAsyncSendNum` sends with `backPressureForAsyncSendSize` bytes of bodies are under way; a
+    /// further one waits for room, within its time limit, until its future is dropped.
+    pub fn send_async(&self, message: &Message) -> SendFuture {
+        self.send_async_with(message, &SendOptions::default())
+    }
+
+    /// As [`Producer::send_async`], with options.
+    pub fn send_async_with(&self, message: &Message, options: &SendOptions) -> SendFuture {
+        let slot = Slot::new();
+        match self.shared.flight(message, options, Told::Slot(slot.clone())) {
+            Ok(flight) => self.shared.start(flight, slot),
+            Err((error, _)) => {
+                slot.fill(Err(error));
+                SendFuture::new(slot, None)
+            }
+        }
+    }
+
+    /// Sends a message and returns at once; `callback` gets the result, once, on a callback thread of the client. It may
+    /// send again there, also waiting.
+    ///
+    /// At most `backPressureForAsyncSendNum` sends with `backPressureForAsyncSendSize` bytes of bodies are under way; a
+    /// further one waits here for room, within its time limit. In a callback it does not wait.
+    pub fn send_callback(
+        &self,
+        message: &Message,
+        options: &SendOptions,
+        callback: impl FnOnce(Result<Sent>) + Send + 'static,
+    ) {
+        let told = Told::Callback(Box::new(callback));
+        self.shared.fly_or_tell(self.shared.flight(message, options, told));
+    }
+
+    /// Sends a message without asking for an answer, and returns when it is on its way: for what may be lost. The topic's
+    /// route is waited for if it is not known.
+    pub fn send_oneway(&self, message: &Message) -> Result<()> {
+        self.send_oneway_with(message, &SendOptions::default())
+    }
+
+    /// As [`Producer::send_oneway`], with options.
+    pub fn send_oneway_with(&self, message: &Message, options: &SendOptions) -> Result<()> {
+        let prepared = self.shared.prepare(message, options)?;
+        let aim = self.shared.aim(message, options)?;
+        self.shared.send_blindly(self.shared.sending(prepared, CommunicationMode::Oneway, aim, options))
     }
 
     /// Sends messages of one topic together, into one queue side by side: all are stored or none. Much faster than one
-    /// by one when they are small. Together they may be as large as one message may.
+    /// by one when they are small. Together they may be as large as one message may (4 MiB by default); about 1 MiB is
+    /// a good size, which [`Producer::send_split`] keeps to.
+    ///
+    /// They are alike in whether they wait for the store, have no delay and no retry topic; else nothing is sent.
     pub fn send_batch(&self, messages: &[Message]) -> Result<Sent> {
-        self.send_prepared(&self.prepare_batch(messages)?, &SendOptions::default())
+        self.send_batch_with(messages, &SendOptions::default())
     }
 
-    fn send_prepared(&self, message: &Prepared<'_>, options: &SendOptions) -> Result<Sent> {
-        let deadline = Instant::now() + options.timeout.unwrap_or(self.options.send_msg_timeout);
-        let mut retries = if options.queue.is_some() { 0 } else { self.options.retry_times_when_send_failed };
-        let mut avoid = None;
-        loop {
-            let result = self.attempt(message, options.queue.as_ref(), &mut avoid, deadline);
-            let is_last = retries == 0 || Instant::now() >= deadline;
-            match result {
-                Ok(sent)
-                    if is_last
-                        || sent.status == SendStatus::Ok
-                        || !self.options.retry_another_broker_when_not_store_ok =>
-                {
-                    return Ok(sent);
-                }
-                Err(error) if is_last || !error.is_retriable() => return Err(error),
-                Ok(sent) => tracing::debug!("sent again elsewhere: {sent}"),
-                Err(error) => {
-                    tracing::debug!("sent again: {error}");
-                    if error.code() == Some(ResponseCode::TOPIC_NOT_EXIST.0) {
-                        self.cluster.forget_route(message.topic);
-                    }
-                }
-            }
-            retries -= 1;
-        }
+    /// As [`Producer::send_batch`], with options. A selector sees the first message.
+    pub fn send_batch_with(&self, messages: &[Message], options: &SendOptions) -> Result<Sent> {
+        self.shared.check_open()?;
+        let prepared = Prepared::batch(&self.shared, messages)?;
+        let aim = self.shared.aim(&messages[0], options)?;
+        let sending = self.shared.sending(prepared, CommunicationMode::Sync, aim, options);
+        Ok(self.shared.send_here(sending)?.sent)
     }
 
-    /// Sends once, to another broker than `avoid` if there is one, and leaves its name there.
-    fn attempt(
+    /// As [`Producer::send_batch_with`], but returns at once, as [`Producer::send_callback`] does.
+    pub fn send_batch_callback(
         &self,
-        message: &Prepared<'_>,
-        queue: Option<&MessageQueue>,
-        avoid: &mut Option<String>,
-        deadline: Instant,
-    ) -> Result<Sent> {
-        let (route, turn) = self.cluster.route_for_sending(message.topic)?;
-        let queue = match queue {
-            Some(queue) if queue.topic != message.topic => {
-                let context =
-                    format!("a message of topic {:?} for a queue of {:?}", message.topic, queue.topic);
-                return Err(Error::new(ErrorKind::InvalidArgument, "send", context));
-            }
-            Some(queue) => queue.clone(),
-            None => {
-                route.queue_in_turn(turn, avoid.as_deref()).cloned().ok_or_else(|| no_queue(message.topic))?
-            }
-        };
-        let before = avoid.replace(queue.broker_name.clone());
-        let mut left = deadline.saturating_duration_since(Instant::now());
-        if before == *avoid {
-            // There is only this broker, and it failed just now.
-            std::thread::sleep(SAME_BROKER_PAUSE.min(left));
-            left = deadline.saturating_duration_since(Instant::now());
-        }
-        let address = self.cluster.master(&queue.broker_name)?;
-        let reply = self.cluster.net().call(&address, &message.request(self, &queue), left)?;
-        let status = match reply.code() {
-            ResponseCode::FLUSH_DISK_TIMEOUT => SendStatus::FlushTimedOut,
-            ResponseCode::FLUSH_SLAVE_TIMEOUT => SendStatus::SlaveTimedOut,
-            ResponseCode::SLAVE_NOT_AVAILABLE => SendStatus::NoSlave,
-            _ => return message.sent(SendStatus::Ok, queue, &succeeded("send", reply)?),
-        };
-        message.sent(status, queue, &reply)
+        messages: &[Message],
+        options: &SendOptions,
+        callback: impl FnOnce(Result<Sent>) + Send + 'static,
+    ) {
+        let told = Told::Callback(Box::new(callback));
+        let shared = &self.shared;
+        let prepared = shared.check_open().and_then(|()| Prepared::batch(shared, messages));
+        shared.fly_or_tell(match prepared {
+            Ok(prepared) => shared.flight_of(prepared, &messages[0], options, told),
+            Err(error) => Err((error, told)),
+        });
     }
 
-    fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>> {
-        self.check(message)?;
-        self.check_size(message.body.len())?;
-        let (message_id, properties) = identified(message)?;
-        let (body, sys_flag) = match message.body.len() {
-            length if length >= self.options.compress_msg_body_over_howmuch => {
-                compressed(&message.body, self.options.compress_level)
-            }
-            _ => (message.body.clone(), 0),
-        };
-        let (topic, flag) = (message.topic.as_str(), message.flag);
-        Ok(Prepared { topic, message_id, properties, body, sys_flag, flag, form: SendForm::V2 })
+    /// Asynchronous sends under way, running callbacks included.
+    pub fn sends_in_flight(&self) -> usize {
+        self.shared.room.in_flight()
     }
 
-    fn prepare_batch<'a>(&self, messages: &'a [Message]) -> Result<Prepared<'a>> {
-        let wrong = |what: String| Error::new(ErrorKind::InvalidArgument, "send batch", what);
-        let first = messages.first().ok_or_else(|| wrong("the batch is empty".into()))?;
-        let topic = first.topic.as_str();
-        if topic.starts_with("%RETRY%") {
-            return Err(wrong(format!("{topic} is a retry topic, which takes no batches")));
-        }
-        let (mut body, mut first_id) = (Vec::new(), None);
-        for message in messages {
-            self.check(message)?;
-            if message.topic != topic {
-                let what = format!("a batch has one topic, this one has {topic:?} and {:?}", message.topic);
-                return Err(wrong(what));
-            }
-            if message.properties.contains(property::DELAY) {
-                return Err(wrong("a message with a delay level cannot be in a batch".into()));
-            }
-            if message.properties.get(property::WAIT) != first.properties.get(property::WAIT) {
-                return Err(wrong("all messages of a batch wait for the store, or none (WAIT)".into()));
-            }
-            let (id, properties) = identified(message)?;
-            first_id.get_or_insert(id);
-            let properties = properties.as_bytes();
-            let item = batch::Item { flag: message.flag, body: &message.body, properties };
-            batch::encode_item(&mut body, &item)?;
-        }
-        self.check_size(body.len())?;
-        let message_id = first_id.unwrap_or_default();
-        let mut properties = Properties::new();
-        properties.insert(property::UNIQ_KEY, message_id.as_str());
-        let properties = text(&properties)?;
-        let form = SendForm::Batch;
-        Ok(Prepared { topic, message_id, properties, body: body.into(), sys_flag: 0, flag: 0, form })
+    /// Takes no further sends, waits for those under way and for their callbacks, at most ten seconds, and leaves the
+    /// group. Idempotent. In a callback it does not wait, and no further callback begins.
+    ///
+    /// Errors: [`ErrorKind::Timeout`] if not all have ended; no further callback begins then.
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) -> Result<()> {
+        self.close_within(CLOSE_WITHIN)
     }
 
-    fn check(&self, message: &Message) -> Result<()> {
-        let what = match (message.topic.is_empty(), message.body.is_empty()) {
-            (true, _) => "the message has no topic",
-            (_, true) => "the message has no body",
-            _ => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::InvalidArgument, "send", what))
-    }
-
-    fn check_size(&self, size: usize) -> Result<()> {
-        let limit = self.options.max_message_size;
-        if size > limit {
-            let context = format!("the body has {size} bytes, the limit is {limit} (maxMessageSize)");
-            return Err(Error::new(ErrorKind::LimitExceeded, "send", context));
+    /// As [`Producer::close`], with this time limit.
+    pub fn close_within(&self, limit: Duration) -> Result<()> {
+        let deadline = deadline_in(limit);
+        self.shared.close();
+        if Pool::is_current() {
+            self.shared.silent.store(true, Ordering::SeqCst);
+            return Ok(());
         }
-        Ok(())
+        if self.shared.room.wait_for_all(deadline) {
+            return Ok(());
+        }
+        self.shared.silent.store(true, Ordering::SeqCst);
+        let left = self.shared.room.in_flight();
+        let context = format!("{left} sends or their callbacks have not ended in {} ms", limit.as_millis());
+        Err(Error::new(ErrorKind::Timeout, "close producer", context))
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.cluster.remove_producer(&self.options.producer_group) {
-            self.cluster.leave_group(Some(&self.options.producer_group), None);
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn new(cluster: &Arc<Cluster>, options: ProducerOptions) -> Result<Arc<Shared>> {
+        check_group(&options.producer_group)?;
+        let host = cluster.client_id().split('@').next().and_then(|host| host.parse().ok());
+        let like =
+            NewTopic { template: options.create_topic_key.clone(), queues: options.default_topic_queue_nums };
+        Ok(Arc::new(Shared {
+            cluster: cluster.clone(),
+            group: options.producer_group.clone(),
+            like,
+            host,
+            turns: Turns::default(),
+            faults: Faults::new(&options),
+            room: Room::new(
+                options.back_pressure_for_async_send_num,
+                options.back_pressure_for_async_send_size,
+            ),
+            closed: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            options,
+        }))
+    }
+
+    /// Takes no further sends and leaves the group, once.
+    fn close(&self) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.room.close();
+            self.cluster.producers.remove(&self.cluster, self);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::SeqCst)
+    }
+
+    fn closed_error(&self) -> Error {
+        let context = format!("the producer of group {} was closed", self.options.producer_group);
+        Error::new(ErrorKind::Closed, "send", context)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.is_closed() {
+            true => Err(self.closed_error()),
+            false => Ok(()),
+        }
+    }
+
+    /// The name of a topic on the wire.
+    fn wire_topic(&self, topic: &str) -> Result<String> {
+        Ok(topic.into())
+    }
+
+    /// The name of a topic as the user knows it.
+    fn user_topic<'a>(&self, topic: &'a str) -> Cow<'a, str> {
+        topic.into()
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.cluster.options().client_namespace.as_deref().filter(|namespace| !namespace.is_empty())
+    }
+
+    /// The message's own id, or a new one.
+    fn message_id(&self, message: &Message) -> String {
+        match (message.properties.get(property::UNIQ_KEY), self.host) {
+            (Some(id), _) => id.into(),
+            (None, Some(host)) => unique_id_of(host),
+            (None, None) => unique_id(),
+        }
+    }
+
+    fn message_id_length(&self, message: &Message) -> usize {
+        match (message.properties.get(property::UNIQ_KEY), self.host) {
+            (Some(id), _) => id.len(),
+            (None, Some(IpAddr::V6(_))) => 56,
+            (None, _) => 32,
+        }
+    }
+
+    /// Where the master of a broker set is reached.
+    fn address(&self, broker: &str) -> Result<String> {
+        let address = self.cluster.master(broker)?;
+        if !self.cluster.options().vip_channel_enabled {
+            return Ok(address);
+        }
+        let (host, port) = address.rsplit_once(':').unwrap_or((&address, ""));
+        Ok(match port.parse::<u16>() {
+            Ok(port) if port > 2 => format!("{host}:{}", port - 2),
+            _ => address,
+        })
+    }
+
+    fn route(&self, topic: &str, within: Duration) -> Result<Arc<Route>> {
+        match self.cluster.known_publish_route(topic) {
+            Some(route) => Ok(route),
+            None => self.find_route(topic, within),
+        }
+    }
+
+    /// Asks for the route of a topic; an error if it has no queue to send to.
+    fn find_route(&self, topic: &str, within: Duration) -> Result<Arc<Route>> {
+        let route = self.cluster.find_publish_route(topic, &self.like, within)?;
+        match route.publish.is_empty() {
+            true => Err(no_queue(self.user_topic(topic).as_ref(), &route)),
+            false => Ok(route),
+        }
+    }
+
+    fn user_queues(&self, route: &Route) -> Vec<MessageQueue> {
+        let user = |queue: &MessageQueue| MessageQueue {
+            topic: self.user_topic(&queue.topic).into_owned(),
+            ..queue.clone()
+        };
+        route.publish.iter().map(user).collect()
+    }
+
+    /// The message made ready.
+    fn prepare(&self, message: &Message, options: &SendOptions) -> Result<Prepared> {
+        self.check_open()?;
+        match &options.to {
+            SendTo::ShardingKey(key) => {
+                Prepared::one(self, message, Purpose::Message, &[(property::SHARDINGKEY, key)])
+            }
+            _ => Prepared::one(self, message, Purpose::Message, &[]),
+        }
+    }
+
+    fn sending<'a>(
+        &self,
+        prepared: Prepared,
+        mode: CommunicationMode,
+        aim: Option<Aim<'a>>,
+        options: &SendOptions,
+    ) -> Sending<'a> {
+        Sending::new(self, Arc::new(prepared), mode, aim, options.timeout)
+    }
+
+    /// How to find the one queue that a send goes to, if it is not the next in turn.
+    fn aim<'a>(&self, message: &'a Message, options: &'a SendOptions) -> Result<Option<Aim<'a>>> {
+        let by_key = |key: &str| Some(Selector::ByHash(key.into()));
+        let selector = match &options.to {
+            SendTo::Queue(queue) if queue.topic != message.topic => {
+                let (topic, other) = (&message.topic, &queue.topic);
+                let context = format!("a message of topic {topic:?} for a queue of {other:?}");
+                return Err(Error::new(ErrorKind::InvalidArgument, "send", context));
+            }
+            SendTo::Queue(queue) => {
+                let queue = MessageQueue { topic: self.wire_topic(&queue.topic)?, ..queue.clone() };
+                return Ok(Some(Box::new(move |_, _| Ok(queue))));
+            }
+            SendTo::Selected(selector) => Some(selector.clone()),
+            SendTo::ShardingKey(key) => by_key(key),
+            SendTo::Turn => message.sharding_key().and_then(by_key),
+        };
+        Ok(selector.map(|selector| -> Aim<'a> {
+            Box::new(move |producer, route| producer.selected(&selector, message, route))
+        }))
+    }
+
+    fn selected(&self, selector: &Selector, message: &Message, route: &Route) -> Result<MessageQueue> {
+        let queues = match self.namespace() {
+            Some(_) => Cow::Owned(self.user_queues(route)),
+            None => Cow::Borrowed(&route.publish),
+        };
+        let place = selector.choose(&queues, message, &self.turns.of(&message.topic))?;
+        Ok(route.publish[place].clone())
+    }
+
+    /// Sends on this thread.
+    fn send_here(&self, mut sending: Sending<'_>) -> Result<Landed> {
+        let end = loop {
+            let end = match sending.next(self) {
+                Step::FindRoute => match self.find_route(&sending.message.topic, sending.left()) {
+                    Ok(_) => None,
+                    Err(error) => sending.no_route(self, error),
+                },
+                Step::Pause(pause) => {
+                    std::thread::sleep(pause);
+                    None
+                }
+                Step::Call(address, left) => {
+                    let request = sending.message.request(self, sending.target());
+                    let reply = self.cluster.net().call(&address, &request, left);
+                    drop(request);
+                    sending.answered(self, reply)
+                }
+                Step::End(end) => Some(end),
+            };
+            if let Some(end) = end {
+                break end;
+            }
+        };
+        self.ended(&sending, &end);
+        end
+    }
+
+    /// Sends once, on this thread, without an answer.
+    fn send_blindly(&self, mut sending: Sending<'_>) -> Result<()> {
+        let sent = loop {
+            match sending.next(self) {
+                Step::FindRoute => {
+                    if let Err(error) = self.find_route(&sending.message.topic, sending.left()) {
+                        break Err(error);
+                    }
+                }
+                Step::Pause(pause) => std::thread::sleep(pause),
+                Step::Call(address, _) => {
+                    let request = sending.message.request(self, sending.target());
+                    break self.cluster.net().oneway(&address, &request);
+                }
+                Step::End(end) => break end.map(drop),
+            }
+        };
+        sent.map_err(|error| {
+            let end = sending.fail(error);
+            self.ended(&sending, &end);
+            end.err().unwrap_or_else(|| sending.out_of_time())
+        })
+    }
+
+    /// An asynchronous send made ready, or why not.
+    fn flight(
+        self: &Arc<Self>,
+        message: &Message,
+        options: &SendOptions,
+        told: Told,
+    ) -> Result<Box<Flight>, (Error, Told)> {
+        match self.prepare(message, options) {
+            Ok(prepared) => self.flight_of(prepared, message, options, told),
+            Err(error) => Err((error, told)),
+        }
+    }
+
+    fn flight_of(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        message: &Message,
+        options: &SendOptions,
+        told: Told,
+    ) -> Result<Box<Flight>, (Error, Told)> {
+        let aim: Option<Aim<'static>> = match self.aim(message, options) {
+            Err(error) => return Err((error, told)),
+            Ok(None) => None,
+            Ok(Some(_)) => {
+                // The queue may have to be chosen later, on another thread.
+                let (message, options) = (message.clone(), options.clone());
+                Some(Box::new(move |producer, route| match producer.aim(&message, &options)? {
+                    Some(aim) => aim(producer, route),
+                    None => Err(no_queue(&message.topic, route)),
+                }))
+            }
+        };
+        let sending = self.sending(prepared, CommunicationMode::Async, aim, options);
+        Ok(Flight::new(self, sending, told))
+    }
+
+    /// Starts an asynchronous send that a future waits for.
+    fn start(self: &Arc<Self>, flight: Box<Flight>, slot: Arc<Slot<Sent>>) -> SendFuture {
+        let deadline = flight.deadline();
+        let number = self.room.start_or_wait(self, flight.bytes(), flight);
+        if let Some(number) = number {
+            let producer = Arc::downgrade(self);
+            self.cluster.errands.run_at(deadline, move || {
+                let waiting = producer.upgrade().and_then(|producer| producer.room.stop_waiting(number));
+                if let Some(flight) = waiting {
+                    flight.no_room();
+                }
+            });
+        }
+        SendFuture::new(slot, number.map(|number| (self.clone(), number)))
+    }
+
+    /// Starts an asynchronous send that has a callback, waiting for room; or tells why there is none.
+    fn fly_or_tell(self: &Arc<Self>, flight: Result<Box<Flight>, (Error, Told)>) {
+        match flight {
+            Ok(mut flight) => {
+                let bytes = flight.bytes();
+                flight.place = match Pool::is_current() {
+                    true => Some(self.room.take_anyway(self, bytes)),
+                    false => self.room.take_until(self, bytes, flight.deadline()),
+                };
+                match flight.place.is_some() {
+                    true => flight.fly(),
+                    false if self.is_closed() => drop(flight),
+                    false => flight.no_room(),
+                }
+            }
+            Err((error, Told::Callback(callback))) => {
+                let unfinished = self.room.unfinished(self);
+                let producer = self.clone();
+                self.cluster.callbacks.run(move || {
+                    if !producer.is_silent() {
+                        callback(Err(error));
+                    }
+                    drop(unfinished);
+                });
+            }
+            Err((error, Told::Slot(slot))) => drop(slot.fill(Err(error))),
+            Err((error, Told::Here(told))) => told(Err(error)),
+        }
+    }
+
+    /// Notes the end of a send.
+    fn ended(&self, sending: &Sending<'_>, end: &Result<Landed>) {
+        if let Err(error) = end {
+            let message = &sending.message;
+            let (topic, message_id, keys) =
+                (message.topic.as_str(), message.message_id.as_str(), message.keys());
+            tracing::error!(topic, message_id, keys, "a message was not sent: {error}");
         }
     }
 }
 
-impl Prepared<'_> {
-    fn request<'a>(&'a self, producer: &'a Producer, queue: &MessageQueue) -> Request<'a> {
-        Request::SendMessage(SendMessage {
-            producer_group: producer.options.producer_group.as_str().into(),
-            topic: self.topic.into(),
-            default_topic: DEFAULT_TOPIC.into(),
-            default_topic_queue_nums: DEFAULT_QUEUES,
-            queue_id: queue.queue_id,
-            sys_flag: self.sys_flag,
-            born_timestamp: producer.cluster.now_ms(),
-            flag: self.flag,
-            properties: Some(self.properties.as_str().into()),
-            batch: self.form == SendForm::Batch,
-            form: self.form,
-            body: &self.body,
-            ..SendMessage::default()
-        })
-    }
-
-    fn sent(&self, status: SendStatus, queue: MessageQueue, reply: &Reply) -> Result<Sent> {
-        let stored = reply.header::<SendMessageResponse>()?;
-        Ok(Sent {
-            status,
-            message_id: self.message_id.clone(),
-            offset_id: stored.msg_id.to_string(),
-            queue: MessageQueue { queue_id: stored.queue_id, ..queue },
-            queue_offset: stored.queue_offset,
-        })
-    }
-}
-
-fn no_queue(topic: &str) -> Error {
-    let context =
-        format!("no queue of topic {topic:?} can be written to: no broker with master and permission");
-    Error::new(ErrorKind::NoPermission, "send", context)
-}
-
-/// The message's id, made now if it has none, and its encoded properties with the id.
-fn identified(message: &Message) -> Result<(String, String)> {
-    if let Some(id) = message.properties.get(property::UNIQ_KEY) {
-        return Ok((id.into(), text(&message.properties)?));
-    }
-    let (id, mut properties) = (unique_id(), message.properties.clone());
-    properties.insert(property::UNIQ_KEY, id.as_str());
-    Ok((id, text(&properties)?))
-}
-
-fn text(properties: &Properties) -> Result<String> {
-    for (name, value) in properties.iter() {
-        check_property(name, value)?;
-    }
-    let encoded = properties.encode();
-    if encoded.len() > MAX_PROPERTIES {
-        let context = format!("the properties have {} bytes, the limit is {MAX_PROPERTIES}", encoded.len());
-        return Err(Error::new(ErrorKind::LimitExceeded, "send", context));
-    }
-    String::from_utf8(encoded)
-        .map_err(|error| Error::new(ErrorKind::Internal, "encode properties", "not UTF-8").with_source(error))
-}
-
-/// The compressed body and its flag; the body as it is if that does not make it smaller.
-fn compressed(body: &Bytes, level: u32) -> (Bytes, i32) {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
-    match encoder.write_all(body).and_then(|()| encoder.finish()) {
-        Ok(packed) if packed.len() < body.len() => (packed.into(), sys_flag::COMPRESSED),
-        _ => (body.clone(), 0),
-    }
+/// A group's name: what brokers take.
+fn check_group(group: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"%|_-".contains(&byte);
+    let what = match group.len() {
+        0 => "the group's name is empty".to_string(),
+        length if length > MAX_GROUP => {
+            format!("the group's name has {length} bytes, the limit is {MAX_GROUP}")
+        }
+        _ if !group.bytes().all(allowed) => {
+            format!("group {group:?} has other characters than letters, digits and % | _ -")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidArgument, "make producer", what))
 }
