@@ -15,7 +15,6 @@ mod heartbeat;
 mod name_servers;
 mod producer;
 mod pushes;
-mod rebalance;
 mod route;
 mod stored;
 mod topics;

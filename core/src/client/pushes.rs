@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use super::worker::Signal;
-use super::Cluster;
+use super::{consumer, Cluster};
 use crate::net::{Call, Connection, Service};
 use crate::wire::{RequestCode, Response, ResponseCode};
 
@@ -25,13 +25,22 @@ impl Pushes {
 
 impl Service for Pushes {
     fn handle(&self, call: Call<'_>) {
-        let Some(_cluster) = self.cluster.upgrade() else {
+        let Some(cluster) = self.cluster.upgrade() else {
             return call.reply(Response::error(ResponseCode::SYSTEM_ERROR, "this client is being closed"));
         };
         match call.code() {
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
                 self.signal.rebalance();
                 call.reply(Response::ok());
+            }
+            RequestCode::RESET_CONSUMER_CLIENT_OFFSET
+            | RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT
+            | RequestCode::GET_CONSUMER_RUNNING_INFO
+            | RequestCode::CONSUME_MESSAGE_DIRECTLY => {
+                if let Some(call) = consumer::pushes::handle(&cluster, call) {
+                    let remark = "the request cannot be read";
+                    call.reply(Response::error(ResponseCode::SYSTEM_ERROR, remark));
+                }
             }
             code => {
                 let remark = format!(" request type {} not supported", code.0);

@@ -80,8 +80,8 @@ header! {
 }
 
 header! {
-    /// GET_CONSUMER_RUNNING_INFO (307): the state of one client, which the broker asks for it. Answered with JSON that
-    /// only the asking tool reads.
+    /// GET_CONSUMER_RUNNING_INFO (307): the state of one client, which the broker asks for it. Answered with
+    /// [`super::body::ConsumerRunningInfo`].
     #[doc(alias = "GetConsumerRunningInfoRequestHeader")]
     GetConsumerRunningInfo<'a> {
         /// The client's group.
@@ -91,4 +91,27 @@ header! {
         /// Whether to add a thread dump.
         jstack_enable: bool = "jstackEnable" or false,
     }
+}
+
+header! {
+    /// CONSUME_MESSAGE_DIRECTLY (309): have one client consume one message, which the broker puts into the body as a
+    /// record on its way to the client. Answered with [`super::body::ConsumeMessageDirectlyResult`].
+    #[doc(alias = "ConsumeMessageDirectlyResultRequestHeader")]
+    ConsumeMessageDirectly<'a> {
+        /// The client's group.
+        consumer_group: Cow<'a, str> = "consumerGroup",
+        /// The client.
+        client_id: Option<Cow<'a, str>> = "clientId",
+        /// The message's id.
+        msg_id: Option<Cow<'a, str>> = "msgId",
+        /// Name of the broker that has the message.
+        broker_name: Option<Cow<'a, str>> = "brokerName",
+        /// The message's topic (5.x).
+        topic: Option<Cow<'a, str>> = "topic",
+        /// 5.x.
+        topic_sys_flag: Option<i32> = "topicSysFlag",
+        /// 5.x.
+        group_sys_flag: Option<i32> = "groupSysFlag",
+    }
+    body: &'a [u8];
 }

@@ -175,6 +175,7 @@ requests! {
         GetTopicsByCluster(GetTopicsByCluster<'a>) = GET_TOPICS_BY_CLUSTER,
         QueryTopicConsumeByWho(QueryTopicConsumeByWho<'a>) = QUERY_TOPIC_CONSUME_BY_WHO,
         GetConsumerRunningInfo(GetConsumerRunningInfo<'a>) = GET_CONSUMER_RUNNING_INFO,
+        ConsumeMessageDirectly(ConsumeMessageDirectly<'a>) = CONSUME_MESSAGE_DIRECTLY,
         UpdateNamesrvConfig(UpdateNamesrvConfig<'a>) = UPDATE_NAMESRV_CONFIG,
         QueryDataVersion(QueryDataVersion<'a>) = QUERY_DATA_VERSION,
         PushReplyMessageToClient(PushReplyMessageToClient<'a>) = PUSH_REPLY_MESSAGE_TO_CLIENT,

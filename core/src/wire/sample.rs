@@ -153,10 +153,13 @@ structs! {
     CheckClientRequestBody { client_id group subscription_data }
     ClusterInfo { broker_addr_table cluster_addr_table }
     Connection { client_id client_addr language version }
+    ConsumeMessageDirectlyResult { order auto_commit consume_result remark spent_time_mills }
     ConsumeStats { offset_table consume_tps }
+    ConsumeStatus { pull_rt pull_tps consume_rt consume_ok_tps consume_failed_tps consume_failed_msgs }
     ConsumerConnection { connection_set subscription_table consume_type message_model consume_from_where }
     ConsumerData { group_name consume_type message_model consume_from_where subscription_data_set unit_mode }
     ConsumerOffsetSerializeWrapper { offset_table data_version }
+    ConsumerRunningInfo { properties subscription_set mq_table status_table jstack }
     DataVersion { state_version timestamp counter }
     DelayOffsetSerializeWrapper { offset_table data_version }
     GetBrokerMemberGroupResponseBody { broker_member_group }
@@ -169,6 +172,11 @@ structs! {
     LockBatchResponseBody { lock_ok_mq_set }
     MessageQueue { broker_name queue_id topic }
     OffsetWrapper { broker_offset consumer_offset pull_offset last_timestamp }
+    ProcessQueueInfo {
+        commit_offset cached_msg_min_offset cached_msg_max_offset cached_msg_count cached_msg_size_in_mi_b
+        transaction_msg_min_offset transaction_msg_max_offset transaction_msg_count locked try_unlock_times
+        last_lock_timestamp droped last_pull_timestamp last_consume_timestamp
+    }
     ProducerConnection { connection_set }
     ProducerData { group_name }
     ProducerInfo { client_id remote_ip language version last_update_timestamp }
@@ -204,6 +212,12 @@ impl Sample for OffsetTable {
     }
 }
 
+impl Sample for ProcessQueueTable {
+    fn sample(random: &mut Random) -> Self {
+        ProcessQueueTable(Sample::sample(random))
+    }
+}
+
 impl Sample for ResetOffsetBody {
     fn sample(random: &mut Random) -> Self {
         match bool::sample(random) {
@@ -235,7 +249,8 @@ macro_rules! bodies {
 
 fn assert_bodies_survive(random: &mut Random) {
     bodies! { random:
-        CheckClientRequestBody ClusterInfo ConsumeStats ConsumerConnection ConsumerOffsetSerializeWrapper DataVersion
+        CheckClientRequestBody ClusterInfo ConsumeMessageDirectlyResult ConsumeStats ConsumerConnection
+        ConsumerOffsetSerializeWrapper ConsumerRunningInfo DataVersion
         DelayOffsetSerializeWrapper GetBrokerMemberGroupResponseBody GetConsumerListByGroupResponseBody
         GetConsumerStatusBody GroupList HeartbeatData KvTable LockBatchRequestBody LockBatchResponseBody
         ProducerConnection ProducerTableInfo RegisterBrokerBody ResetOffsetBody SubscriptionGroupConfig

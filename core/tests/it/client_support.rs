@@ -6,9 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ferromq::client::{ClientOptions, Cluster};
 use ferromq::message::{batch, OffsetId};
-use ferromq::net::{Call, Connection, Loops, Server, ServerOptions, Service, Ticket};
+use ferromq::net::{Call, Connection, Loops, Reply, Server, ServerOptions, Service, Ticket};
 use ferromq::record::NewRecord;
-use ferromq::wire::body::{BrokerData, GetConsumerListByGroupResponseBody, QueueData, TopicRouteData};
+use ferromq::wire::body::{
+    BrokerData, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody, LockBatchResponseBody,
+    MessageQueue, QueueData, TopicRouteData,
+};
 use ferromq::wire::*;
 use parking_lot::Mutex;
 
@@ -34,6 +37,16 @@ pub struct BrokerState {
     pub moods: VecDeque<Mood>,
     /// Code that pulls are answered with instead, if set.
     pub refuse_pulls: Option<i32>,
+    /// Who holds which queue locks: by group and queue, the client.
+    pub locks: BTreeMap<(String, MessageQueue), String>,
+    /// Answers locks are asked for with instead of the truth, if set.
+    pub refuse_locks: Option<bool>,
+    /// Messages that were sent back: place, group, delay level, limit of retries.
+    pub sent_back: Vec<(i64, String, i32, Option<i32>)>,
+    /// Code that sending back is answered with instead, if set.
+    pub refuse_back: Option<i32>,
+    /// The last heartbeat's data of each group.
+    pub described: BTreeMap<String, ConsumerData>,
     /// Sends that came, whatever became of them.
     pub sends: usize,
     pub pulls: usize,
@@ -181,6 +194,40 @@ impl FakeBroker {
         }
     }
 
+    /// The queues of `asked` that the client holds now.
+    fn lock(&self, group: &str, client: &str, asked: Vec<MessageQueue>) -> Vec<MessageQueue> {
+        let mut state = self.state.lock();
+        if let Some(answer) = state.refuse_locks {
+            return if answer { asked } else { Vec::new() };
+        }
+        let free = |queue: &MessageQueue| {
+            let key = (group.to_owned(), queue.clone());
+            state.locks.entry(key).or_insert_with(|| client.to_owned()) == client
+        };
+        asked.into_iter().filter(free).collect()
+    }
+
+    /// Asks the members of a group something, as brokers do for tools; their answers.
+    pub fn ask_members(&self, group: &str, request: &Request<'_>) -> Vec<Reply> {
+        let members: Vec<_> = self
+            .state
+            .lock()
+            .groups
+            .get(group)
+            .into_iter()
+            .flatten()
+            .map(|(_, connection)| connection.clone())
+            .collect();
+        let (told, answers) = std::sync::mpsc::channel();
+        for member in members {
+            let told = told.clone();
+            let done = move |reply: ferromq::Result<Reply>| drop(told.send(reply.expect("an answer")));
+            member.call(request, std::time::Duration::from_secs(30), Box::new(done));
+        }
+        drop(told);
+        answers.into_iter().collect()
+    }
+
     pub fn members(&self, group: &str) -> usize {
         self.state.lock().groups.get(group).map_or(0, BTreeMap::len)
     }
@@ -226,6 +273,9 @@ impl Service for FakeBroker {
             Request::SendMessage(send) => self.send(call, &send),
             Request::PullMessage(pull) => self.pull(call, &pull),
             Request::HeartBeat(HeartBeat { body }) => {
+                for data in &body.consumer_data_set {
+                    self.state.lock().described.insert(data.group_name.clone(), data.clone());
+                }
                 let groups = body.consumer_data_set.into_iter().map(|data| data.group_name).collect();
                 self.enrol(&body.client_id, groups, call.connection);
                 call.reply(Response::ok());
@@ -261,6 +311,38 @@ impl Service for FakeBroker {
             Request::SearchOffsetByTimestamp(request) => {
                 let offset = (request.timestamp - 1_700_000_000_000).max(0);
                 call.reply(Response::ok().with_header(SearchOffsetByTimestampResponse { offset }));
+            }
+            Request::LockBatchMq(LockBatchMq { body }) => {
+                let lock_ok_mq_set = self.lock(&body.consumer_group, &body.client_id, body.mq_set);
+                let answer = LockBatchResponseBody { lock_ok_mq_set };
+                call.reply(Response::ok().with_body(json::to_vec(&answer)));
+            }
+            Request::UnlockBatchMq(UnlockBatchMq { body }) => {
+                for queue in body.mq_set {
+                    self.state.lock().locks.remove(&(body.consumer_group.clone(), queue));
+                }
+                call.reply(Response::ok());
+            }
+            Request::ConsumerSendMsgBack(back) => {
+                let mut state = self.state.lock();
+                if let Some(code) = state.refuse_back {
+                    return call.reply(Response::error(ResponseCode(code), "the test says so"));
+                }
+                let back = (back.offset, back.group.to_string(), back.delay_level, back.max_reconsume_times);
+                state.sent_back.push(back);
+                call.reply(Response::ok());
+            }
+            Request::GetConsumerConnectionList(request) => {
+                let described = self.state.lock().described.get(request.consumer_group.as_ref()).cloned();
+                let subscriptions = described.unwrap_or_default().subscription_data_set;
+                let answer = ConsumerConnection {
+                    subscription_table: subscriptions
+                        .into_iter()
+                        .map(|subscription| (subscription.topic.clone(), subscription))
+                        .collect(),
+                    ..ConsumerConnection::default()
+                };
+                call.reply(Response::ok().with_body(json::to_vec(&answer)));
             }
             other => panic!("the client should not ask this: {other:?}"),
         }

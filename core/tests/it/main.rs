@@ -6,6 +6,7 @@ mod broker_groups;
 mod broker_messages;
 mod broker_retry;
 mod client_consumer;
+mod client_consumer_admin;
 mod client_producer;
 mod client_push;
 mod client_support;

@@ -6,6 +6,7 @@
 //! queues anew and stores offsets, and may wait for brokers; its timer pulls again, wakes what rested, and renews
 //! locks, and never waits; listeners run on the consumer's threads with no lock held.
 
+mod answers;
 mod assigned;
 mod check;
 mod concurrent;
@@ -18,7 +19,9 @@ mod one_pull;
 mod orderly;
 mod pull;
 mod push;
+pub(in crate::client) mod pushes;
 mod rebalance;
+mod reset;
 mod seek;
 mod send_back;
 mod shutdown;
@@ -38,6 +41,7 @@ use self::offsets::Store;
 use self::push::Push;
 use self::state::State;
 use self::stats::Stats;
+use super::allocate::Strategy;
 use super::Cluster;
 use crate::config::{ConsumerOptions, MessageModel};
 use crate::wire::body::{ConsumerData, MessageQueue};
@@ -58,6 +62,7 @@ pub(in crate::client) struct Shared {
     options: ConsumerOptions,
     retry_topic: Option<String>,
     wanted: Mutex<Wanted>,
+    strategy: Mutex<Strategy>,
     store: Store,
     stats: Stats,
     oddities: Mutex<Oddities>,
@@ -106,6 +111,7 @@ impl Shared {
             cluster: cluster.clone(),
             retry_topic,
             wanted: Mutex::new(wanted),
+            strategy: Mutex::new(Strategy::from_options(cluster.options(), &options)),
             stats: Stats::new(cluster.options().clock.clone()),
             oddities: Mutex::default(),
             started_ms: cluster.now_ms(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::state::State;
 use super::{Shared, Subscription};
+use crate::client::allocate::Strategy;
 use crate::client::Cluster;
 use crate::config::ConsumerOptions;
 use crate::message::StoredMessage;
@@ -90,6 +91,12 @@ impl Consumer {
     /// Does not consume a topic any more.
     pub fn unsubscribe(&self, topic: &str) {
         self.shared().unsubscribe(topic);
+    }
+
+    /// How the group's members share the queues, in place of what the options say. All members need the same.
+    #[doc(alias = "setAllocateMessageQueueStrategy")]
+    pub fn allocate_by(&self, strategy: Strategy) {
+        self.shared().allocate_by(strategy);
     }
 
     /// Consumes exactly these queues, all messages of them, whoever else has them; replaces those of an earlier call. With

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
 use super::threads::Batch;
 use super::{Shared, Subscription};
+use crate::client::allocate::Strategy;
 use crate::client::Cluster;
 use crate::config::ConsumerOptions;
 use crate::message::StoredMessage;
@@ -156,6 +157,12 @@ impl PushConsumer {
         }
     }
 
+    /// How the group's members share the queues, in place of what the options say. All members need the same.
+    #[doc(alias = "setAllocateMessageQueueStrategy")]
+    pub fn allocate_by(&self, strategy: Strategy) {
+        self.shared().allocate_by(strategy);
+    }
+
     /// Joins the group and begins to consume. A topic that does not exist yet is consumed once it does. A second call
     /// does nothing.
     ///
@@ -286,6 +293,11 @@ impl Shared {
         self.share_anew();
     }
 
+    pub(super) fn allocate_by(&self, strategy: Strategy) {
+        *self.strategy.lock() = strategy;
+        self.share_anew();
+    }
+
     /// Tells brokers of what is wanted now, and shares the queues accordingly, soon.
     pub(super) fn share_anew(&self) {
         if self.state.lock().started {
@@ -303,6 +315,9 @@ impl Shared {
 
     /// Joins the group; with `strict` all topics must exist.
     pub(super) fn start(self: &Arc<Self>, strict: bool) -> Result<()> {
+        if self.state.lock().started {
+            return Ok(());
+        }
         let once = self.rebalancing.lock();
         {
             let state = self.state.lock();

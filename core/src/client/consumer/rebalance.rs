@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::rebalance::share;
+use super::super::allocate::allocate;
 use super::assigned::Assigned;
 use super::state::Leaving;
 use super::Shared;
@@ -61,7 +61,8 @@ impl Shared {
                     return Err(Error::new(ErrorKind::Connection, "join group", context));
                 }
                 self.warn_of_idle_members(topic, members.len(), route.subscribe.len());
-                share(&route.subscribe, &members, me)
+                let strategy = self.strategy.lock().clone();
+                allocate(&strategy, group, me, &route.subscribe, &members)?
             }
             _ => route.subscribe.clone(),
         };

@@ -11,6 +11,7 @@ mod offsets;
 mod queue;
 mod registration;
 mod route;
+mod running;
 mod topic;
 
 pub use connection::*;
@@ -22,4 +23,5 @@ pub use offsets::*;
 pub use queue::*;
 pub use registration::*;
 pub use route::*;
+pub use running::*;
 pub use topic::*;
