@@ -1,15 +1,17 @@
 //! What the producers and consumers of one cluster share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::access_point::AccessPoint;
 use super::callbacks::{deadline_in, Pool};
+use super::client_id::Identity;
 use super::consumer;
 use super::name_servers::NameServers;
+use super::namespace::Namespace;
 use super::producer;
 use super::pushes::Pushes;
 use super::route::BrokerSet;
@@ -30,7 +32,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 #[doc(alias = "MQClientInstance")]
 pub struct Cluster {
     options: ClientOptions,
-    client_id: String,
+    identity: Identity,
+    namespace: Namespace,
     pub(super) name_servers: NameServers,
     net: Arc<Client>,
     loops: Arc<Loops>,
@@ -63,8 +66,11 @@ impl Cluster {
 
     /// As [`Cluster::connect`], with everything settable.
     pub fn with_options(options: ClientOptions) -> Result<Arc<Cluster>> {
-        let name_servers = NameServers::parse(&options.namesrv_addr)?;
-        let client_id = client_id(&options, &name_servers);
+        let place = AccessPoint::read(&options.namesrv_addr)?;
+        let name_servers = NameServers::parse(&place.name_servers)?;
+        let namespace = Namespace::new(options.client_namespace.as_deref().or(place.namespace.as_deref()));
+        let local_ip = || net::local_ip_towards(name_servers.first()).map(|ip| ip.to_string());
+        let identity = Identity::new(&options, local_ip);
         let signal = Signal::new(options.clock.clone());
         let loops = Loops::new(0);
         let callback_threads = match options.client_callback_executor_threads {
@@ -76,7 +82,8 @@ impl Cluster {
             let net = Client::new(&loops, connections(&options), Arc::new(pushes));
             Cluster {
                 options,
-                client_id,
+                identity,
+                namespace,
                 name_servers,
                 net,
                 loops,
@@ -95,7 +102,17 @@ impl Cluster {
 
     /// This client's id towards brokers: `<ip>@<instance>`.
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.identity.id
+    }
+
+    /// The client id for files that outlive the process: the same at the next start.
+    pub(super) fn lasting_id(&self) -> &str {
+        &self.identity.lasting
+    }
+
+    /// What topics and groups are wrapped in on the wire.
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// Ends all connections and threads. Producers and consumers should have been closed before; their calls fail
@@ -258,18 +275,5 @@ fn connections(options: &ClientOptions) -> net::ClientOptions {
             idle: Duration::from_secs(u64::from(options.client_channel_max_idle_time_seconds)),
             ..Limits::default()
         },
-    }
-}
-
-fn client_id(options: &ClientOptions, name_servers: &NameServers) -> String {
-    static CLIENTS: AtomicU64 = AtomicU64::new(0);
-    let local = || net::local_ip_towards(name_servers.first()).map(|ip| ip.to_string());
-    let ip = options.client_ip.clone().or_else(local).unwrap_or_else(|| "127.0.0.1".into());
-    match &options.instance_name {
-        Some(instance) => format!("{ip}@{instance}"),
-        None => {
-            let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
-            format!("{ip}@{}#{}-{number}", std::process::id(), options.clock.now_ms())
-        }
     }
 }

@@ -7,17 +7,23 @@
 //!   ahead, and store how far the group has come. The first calls a listener, the second is asked. At least once: what
 //!   was not committed comes again.
 
+mod access_point;
 pub mod allocate;
 mod callbacks;
+mod client_id;
 mod cluster;
 mod consumer;
 mod heartbeat;
+mod local_offsets;
 mod name_servers;
+mod namespace;
 mod producer;
 mod pushes;
 mod route;
 mod stored;
 mod topics;
+pub mod trace;
+mod tracer;
 mod worker;
 
 pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
