@@ -139,6 +139,13 @@ impl fmt::Display for Error {
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
         }
+        if let Some(FailedSend { topic, message_id, broker, attempts }) = self.send.as_deref() {
+            let broker = broker.as_deref().unwrap_or("no broker");
+            write!(
+                f,
+                "; message {message_id} for topic {topic:?}, last tried at {broker}, attempts: {attempts}"
+            )?;
+        }
         Ok(())
     }
 }

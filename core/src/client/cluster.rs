@@ -132,8 +132,8 @@ impl Cluster {
         self.signal.stop();
         // First the connections, so that the threads do not wait for answers, and every call has its end.
         self.net.shutdown();
-        self.producers.close();
-        let ended = self.errands.close(deadline) & self.callbacks.close(deadline);
+        let ended = self.producers.close(deadline);
+        let ended = self.errands.close(deadline) & self.callbacks.close(deadline) & ended;
         self.worker.join();
         self.loops.shutdown();
         if ended {
@@ -198,6 +198,13 @@ impl Cluster {
             set.get_key_value(&id).or_else(other)
         };
         found.map(|(id, address)| (*id, address.clone()))
+    }
+
+    /// The name of the broker set that one of has this address.
+    pub(super) fn broker_at(&self, address: &str) -> Option<String> {
+        let brokers = self.brokers.lock();
+        let mut sets = brokers.iter();
+        sets.find(|(_, set)| set.values().any(|other| other == address)).map(|(name, _)| name.clone())
     }
 
     /// The addresses of all masters, with `slaves` of all brokers.

@@ -33,5 +33,6 @@ pub use consumer::{
     PushConsumer, Subscription,
 };
 pub use producer::{
-    Choose, CommunicationMode, Producer, Selector, SendFuture, SendOptions, SendStatus, SendTo, Sent,
+    Choose, CommunicationMode, Producer, RequestFuture, Selector, SendFuture, SendOptions, SendStatus,
+    SendTo, Sent, TransactionListener, TransactionProducer, TransactionSent, TransactionState,
 };

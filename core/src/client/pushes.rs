@@ -6,9 +6,9 @@
 use std::sync::{Arc, Weak};
 
 use super::worker::Signal;
-use super::{consumer, Cluster};
+use super::{consumer, producer, Cluster};
 use crate::net::{Call, Connection, Service};
-use crate::wire::{RequestCode, Response, ResponseCode};
+use crate::wire::{Request, Response, ResponseCode};
 
 /// What answers brokers on behalf of a client.
 pub(super) struct Pushes {
@@ -28,23 +28,28 @@ impl Service for Pushes {
         let Some(cluster) = self.cluster.upgrade() else {
             return call.reply(Response::error(ResponseCode::SYSTEM_ERROR, "this client is being closed"));
         };
-        match call.code() {
-            RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
+        let request = match call.request() {
+            Ok(request) => request,
+            Err(error) => return call.reply(Response::error(ResponseCode::SYSTEM_ERROR, error.to_string())),
+        };
+        match request {
+            Request::NotifyConsumerIdsChanged(_) => {
                 self.signal.rebalance();
                 call.reply(Response::ok());
             }
-            RequestCode::RESET_CONSUMER_CLIENT_OFFSET
-            | RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT
-            | RequestCode::GET_CONSUMER_RUNNING_INFO
-            | RequestCode::CONSUME_MESSAGE_DIRECTLY => {
-                if let Some(call) = consumer::pushes::handle(&cluster, call) {
-                    let remark = "the request cannot be read";
-                    call.reply(Response::error(ResponseCode::SYSTEM_ERROR, remark));
-                }
+            Request::CheckTransactionState(check) => {
+                producer::asked(&cluster, &check, call.connection);
+                call.reply(Response::ok());
             }
-            code => {
-                let remark = format!(" request type {} not supported", code.0);
-                call.reply(Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+            Request::PushReplyMessageToClient(push) => {
+                producer::replied(&cluster, &push);
+                call.reply(Response::ok());
+            }
+            _ => {
+                if let Some(call) = consumer::pushes::handle(&cluster, call) {
+                    let remark = format!(" request type {} not supported", call.code().0);
+                    call.reply(Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark));
+                }
             }
         }
     }

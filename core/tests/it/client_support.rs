@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferromq::client::{ClientOptions, Cluster};
-use ferromq::message::{batch, OffsetId};
+use ferromq::message::{self, batch, OffsetId, Properties};
 use ferromq::net::{Call, Connection, Loops, Reply, Server, ServerOptions, Service, Ticket};
 use ferromq::record::NewRecord;
 use ferromq::wire::body::{
@@ -25,6 +25,29 @@ pub enum Mood {
     Cut,
     /// Stores it and never answers.
     Silence,
+}
+
+/// A send as it came over the wire.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub code: i32,
+    pub is_oneway: bool,
+    pub group: String,
+    pub topic: String,
+    pub sys_flag: i32,
+    pub properties: Properties,
+}
+
+/// A decision about a half message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    pub group: String,
+    pub queue_offset: i64,
+    pub log_offset: i64,
+    pub decision: i32,
+    pub is_answer: bool,
+    pub message_id: String,
+    pub transaction_id: String,
 }
 
 #[derive(Default)]
@@ -51,7 +74,13 @@ pub struct BrokerState {
     pub sends: usize,
     pub pulls: usize,
     parked: Vec<(Ticket, String, i32, i64, i32)>,
-    silent: Vec<Ticket>,
+    silent: Vec<(Ticket, Response)>,
+    /// Whether nothing is answered until [`FakeBroker::thaw`].
+    pub frozen: bool,
+    pub seen: Vec<Seen>,
+    pub ended: Vec<Ended>,
+    /// Groups of producers, and the connections of their clients.
+    pub producers: BTreeMap<String, BTreeMap<String, Arc<Connection>>>,
 }
 
 /// A broker in memory.
@@ -99,6 +128,14 @@ impl FakeBroker {
     fn send(&self, call: Call<'_>, send: &SendMessage<'_>) {
         let mut state = self.state.lock();
         state.sends += 1;
+        state.seen.push(Seen {
+            code: call.code().0,
+            is_oneway: call.is_oneway(),
+            group: send.producer_group.to_string(),
+            topic: send.topic.to_string(),
+            sys_flag: send.sys_flag,
+            properties: Properties::parse(send.properties.as_deref().unwrap_or_default().as_bytes()),
+        });
         let mood = state.moods.pop_front();
         if let Some(Mood::Refuse(code)) = mood {
             return call.reply(Response::error(ResponseCode(code), "the test says so"));
@@ -108,12 +145,18 @@ impl FakeBroker {
             msg_id: MessageIds::One(msg_id),
             queue_id: send.queue_id,
             queue_offset,
+            transaction_id: state
+                .seen
+                .last()
+                .and_then(|seen| seen.properties.get("UNIQ_KEY"))
+                .map(String::from),
             ..SendMessageResponse::default()
         };
         let mut response = Response::ok().with_header(header);
         match mood {
             Some(Mood::Cut) => call.connection.close(),
-            Some(Mood::Silence) => state.silent.push(call.park()),
+            Some(Mood::Silence) => state.silent.push((call.park(), response)),
+            _ if state.frozen => state.silent.push((call.park(), response)),
             Some(Mood::StoreWith(code)) => {
                 response.code = ResponseCode(code);
                 call.reply(response);
@@ -228,6 +271,58 @@ impl FakeBroker {
         answers.into_iter().collect()
     }
 
+    /// Answers what was kept waiting, and from now on at once.
+    pub fn thaw(&self) {
+        let mut state = self.state.lock();
+        state.frozen = false;
+        for (ticket, response) in std::mem::take(&mut state.silent) {
+            ticket.reply(response);
+        }
+    }
+
+    /// A connection of a client that has producers of the group.
+    pub fn producer(&self, group: &str) -> Option<Arc<Connection>> {
+        let state = self.state.lock();
+        state.producers.get(group)?.values().find(|connection| connection.is_open()).cloned()
+    }
+
+    fn end(&self, end: &EndTransaction<'_>) {
+        let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_string();
+        self.state.lock().ended.push(Ended {
+            group: end.producer_group.to_string(),
+            queue_offset: end.tran_state_table_offset,
+            log_offset: end.commit_log_offset,
+            decision: end.commit_or_rollback,
+            is_answer: end.from_transaction_check,
+            message_id: text(&end.msg_id),
+            transaction_id: text(&end.transaction_id),
+        });
+    }
+
+    /// Passes a reply on to who asked, as brokers do.
+    fn pass_on(&self, send: &SendMessage<'_>) -> Response {
+        let properties = send.properties.as_deref().unwrap_or_default();
+        let client = message::property(properties.as_bytes(), "REPLY_TO_CLIENT").unwrap_or_default();
+        let state = self.state.lock();
+        let Some(connection) = state.producers.values().find_map(|clients| clients.get(client)) else {
+            return Response::error(ResponseCode::SYSTEM_ERROR, "who asked is not here");
+        };
+        connection.push(&Request::PushReplyMessageToClient(PushReplyMessageToClient {
+            producer_group: send.producer_group.clone(),
+            topic: send.topic.clone(),
+            sys_flag: send.sys_flag,
+            born_timestamp: send.born_timestamp,
+            properties: send.properties.clone(),
+            born_host: "10.0.0.1:5".into(),
+            store_host: "10.0.0.2:10911".into(),
+            store_timestamp: 99,
+            body: send.body,
+            ..PushReplyMessageToClient::default()
+        }));
+        let msg_id = MessageIds::Text("0".into());
+        Response::ok().with_header(SendMessageResponse { msg_id, ..SendMessageResponse::default() })
+    }
+
     pub fn members(&self, group: &str) -> usize {
         self.state.lock().groups.get(group).map_or(0, BTreeMap::len)
     }
@@ -272,9 +367,19 @@ impl Service for FakeBroker {
         match call.request().unwrap() {
             Request::SendMessage(send) => self.send(call, &send),
             Request::PullMessage(pull) => self.pull(call, &pull),
+            Request::SendReplyMessage(send) => {
+                let response = self.pass_on(&send);
+                call.reply(response);
+            }
+            Request::EndTransaction(end) => self.end(&end),
             Request::HeartBeat(HeartBeat { body }) => {
                 for data in &body.consumer_data_set {
                     self.state.lock().described.insert(data.group_name.clone(), data.clone());
+                }
+                for data in &body.producer_data_set {
+                    let mut state = self.state.lock();
+                    let clients = state.producers.entry(data.group_name.clone()).or_default();
+                    clients.insert(body.client_id.clone(), call.connection.clone());
                 }
                 let groups = body.consumer_data_set.into_iter().map(|data| data.group_name).collect();
                 self.enrol(&body.client_id, groups, call.connection);
@@ -284,6 +389,12 @@ impl Service for FakeBroker {
                 self.leave(|group, client, _| {
                     client == request.client_id && request.consumer_group.as_deref() == Some(group)
                 });
+                if let Some(group) = request.producer_group.as_deref() {
+                    let mut state = self.state.lock();
+                    if let Some(clients) = state.producers.get_mut(group) {
+                        clients.remove(request.client_id.as_ref());
+                    }
+                }
                 call.reply(Response::ok());
             }
             Request::GetConsumerListByGroup(request) => {
@@ -416,6 +527,11 @@ impl FakeCluster {
 
     pub fn add_topic(&self, topic: &str) {
         self.names.topics.lock().insert(topic.into());
+    }
+
+    /// A further broker that is none of these.
+    pub fn add_broker(&self, name: &str, address: &str, queues: i32) {
+        self.names.brokers.lock().push((name.into(), address.into(), queues));
     }
 
     pub fn name_server(&self) -> String {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::room::{Place, Unfinished};
 use super::sending::{Landed, Sending, Step};
@@ -48,6 +48,11 @@ impl Flight {
     /// When its time is over.
     pub fn deadline(&self) -> Instant {
         self.sending.deadline
+    }
+
+    /// The time that is left.
+    pub fn left(&self) -> Duration {
+        self.sending.left()
     }
 
     /// Goes on until something has to be waited for.
@@ -132,7 +137,7 @@ impl Flight {
                     drop(unfinished);
                 });
             }
-            Told::Slot(slot) => drop(slot.fill(result)),
+            Told::Slot(slot) => slot.fill(result),
             Told::Here(told) => told(result),
         }
     }
@@ -161,11 +166,6 @@ pub struct SendFuture {
 impl SendFuture {
     pub(super) fn new(slot: Arc<Slot<Sent>>, waiting: Option<(Arc<Shared>, u64)>) -> SendFuture {
         SendFuture { filled: Filled(slot), waiting }
-    }
-
-    /// Waits on this thread.
-    pub(super) fn wait(self) -> Result<Sent> {
-        self.filled.0.wait()
     }
 }
 

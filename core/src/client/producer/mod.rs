@@ -5,17 +5,19 @@ mod compress;
 mod flight;
 mod prepare;
 mod registry;
+mod request;
 mod result;
 mod room;
 mod sending;
 mod slot;
 mod split;
+mod transaction;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::choose::{Faults, Turns};
 use self::flight::{Flight, Told};
@@ -23,6 +25,7 @@ use self::prepare::{Prepared, Purpose};
 use self::room::Room;
 use self::sending::{no_queue, Aim, Landed, Sending, Step};
 use self::slot::Slot;
+use self::transaction::Checks;
 use super::callbacks::{deadline_in, Pool};
 use super::cluster::Cluster;
 use super::route::Route;
@@ -35,7 +38,11 @@ use crate::{Error, ErrorKind, Result};
 pub use self::choose::{Choose, Selector};
 pub use self::flight::SendFuture;
 pub(super) use self::registry::Registry;
+pub(super) use self::request::replied;
+pub use self::request::RequestFuture;
 pub use self::result::{CommunicationMode, SendOptions, SendStatus, SendTo, Sent};
+pub(super) use self::transaction::asked;
+pub use self::transaction::{TransactionListener, TransactionProducer, TransactionSent, TransactionState};
 
 /// The type of messages that are replies, in their properties.
 const REPLY: &str = "reply";
@@ -72,6 +79,8 @@ pub(super) struct Shared {
     turns: Turns,
     faults: Faults,
     room: Room,
+    /// Of a producer of transactions: who knows how they ended.
+    checks: Option<Arc<Checks>>,
     closed: AtomicBool,
     /// No callback begins any more.
     silent: AtomicBool,
@@ -83,7 +92,15 @@ impl Producer {
     /// Errors: [`ErrorKind::InvalidArgument`] if the group has no name or one that brokers do not take,
     /// [`ErrorKind::Closed`] if the client was closed.
     pub fn new(cluster: &Arc<Cluster>, options: ProducerOptions) -> Result<Producer> {
-        let shared = Shared::new(cluster, options)?;
+        Producer::with_checks(cluster, options, None)
+    }
+
+    fn with_checks(
+        cluster: &Arc<Cluster>,
+        options: ProducerOptions,
+        checks: Option<Arc<Checks>>,
+    ) -> Result<Producer> {
+        let shared = Shared::new(cluster, options, checks)?;
         cluster.producers.add(&shared)?;
         Ok(Producer { shared })
     }
@@ -131,7 +148,10 @@ impl Producer {
     pub fn send_async_with(&self, message: &Message, options: &SendOptions) -> SendFuture {
         let slot = Slot::new();
         match self.shared.flight(message, options, Told::Slot(slot.clone())) {
-            Ok(flight) => self.shared.start(flight, slot),
+            Ok(flight) => {
+                let waiting = self.shared.start(flight).map(|number| (self.shared.clone(), number));
+                SendFuture::new(slot, waiting)
+            }
             Err((error, _)) => {
                 slot.fill(Err(error));
                 SendFuture::new(slot, None)
@@ -219,14 +239,9 @@ impl Producer {
     pub fn close_within(&self, limit: Duration) -> Result<()> {
         let deadline = deadline_in(limit);
         self.shared.close();
-        if Pool::is_current() {
-            self.shared.silent.store(true, Ordering::SeqCst);
+        if self.shared.finish(deadline) {
             return Ok(());
         }
-        if self.shared.room.wait_for_all(deadline) {
-            return Ok(());
-        }
-        self.shared.silent.store(true, Ordering::SeqCst);
         let left = self.shared.room.in_flight();
         let context = format!("{left} sends or their callbacks have not ended in {} ms", limit.as_millis());
         Err(Error::new(ErrorKind::Timeout, "close producer", context))
@@ -240,7 +255,11 @@ impl Drop for Producer {
 }
 
 impl Shared {
-    fn new(cluster: &Arc<Cluster>, options: ProducerOptions) -> Result<Arc<Shared>> {
+    fn new(
+        cluster: &Arc<Cluster>,
+        options: ProducerOptions,
+        checks: Option<Arc<Checks>>,
+    ) -> Result<Arc<Shared>> {
         check_group(&options.producer_group)?;
         let host = cluster.client_id().split('@').next().and_then(|host| host.parse().ok());
         let like =
@@ -256,18 +275,31 @@ impl Shared {
                 options.back_pressure_for_async_send_num,
                 options.back_pressure_for_async_send_size,
             ),
+            checks,
             closed: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             options,
         }))
     }
 
-    /// Takes no further sends and leaves the group, once.
+    /// Takes no further sends and leaves the group, once. What is under way goes on.
     fn close(&self) {
         if !self.closed.swap(true, Ordering::SeqCst) {
-            self.room.close();
+            self.cluster.producers.requests.close(self);
             self.cluster.producers.remove(&self.cluster, self);
         }
+    }
+
+    /// Waits for what is under way, callbacks included, and says whether it has ended at the deadline; if not, or on a
+    /// callback thread, where it does not wait, it goes no further and no further callback begins.
+    fn finish(&self, deadline: Instant) -> bool {
+        let checks_ended = self.checks.as_ref().is_none_or(|checks| checks.close(deadline));
+        let ended = Pool::is_current() || self.room.wait_for_all(deadline);
+        if !ended || Pool::is_current() {
+            self.silent.store(true, Ordering::SeqCst);
+            self.room.close();
+        }
+        ended && checks_ended
     }
 
     fn is_closed(&self) -> bool {
@@ -306,11 +338,11 @@ impl Shared {
 
     /// The message's own id, or a new one.
     fn message_id(&self, message: &Message) -> String {
-        match (message.properties.get(property::UNIQ_KEY), self.host) {
-            (Some(id), _) => id.into(),
-            (None, Some(host)) => unique_id_of(host),
-            (None, None) => unique_id(),
-        }
+        message.properties.get(property::UNIQ_KEY).map_or_else(|| self.new_id(), String::from)
+    }
+
+    fn new_id(&self) -> String {
+        self.host.map_or_else(unique_id, unique_id_of)
     }
 
     fn message_id_length(&self, message: &Message) -> usize {
@@ -498,8 +530,8 @@ impl Shared {
         Ok(Flight::new(self, sending, told))
     }
 
-    /// Starts an asynchronous send that a future waits for.
-    fn start(self: &Arc<Self>, flight: Box<Flight>, slot: Arc<Slot<Sent>>) -> SendFuture {
+    /// Starts an asynchronous send, or lets it wait for room; then its number is returned.
+    fn start(self: &Arc<Self>, flight: Box<Flight>) -> Option<u64> {
         let deadline = flight.deadline();
         let number = self.room.start_or_wait(self, flight.bytes(), flight);
         if let Some(number) = number {
@@ -511,7 +543,7 @@ impl Shared {
                 }
             });
         }
-        SendFuture::new(slot, number.map(|number| (self.clone(), number)))
+        number
     }
 
     /// Starts an asynchronous send that has a callback, waiting for room; or tells why there is none.
@@ -539,7 +571,7 @@ impl Shared {
                     drop(unfinished);
                 });
             }
-            Err((error, Told::Slot(slot))) => drop(slot.fill(Err(error))),
+            Err((error, Told::Slot(slot))) => slot.fill(Err(error)),
             Err((error, Told::Here(told))) => told(Err(error)),
         }
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::request::Requests;
+use super::transaction::Checks;
 use super::Shared;
 use crate::client::cluster::Cluster;
 use crate::{Error, ErrorKind, Result};
@@ -13,6 +16,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Default)]
 pub(in crate::client) struct Registry {
     state: Mutex<State>,
+    pub(super) requests: Requests,
 }
 
 #[derive(Default)]
@@ -30,7 +34,16 @@ impl Registry {
             if state.closed {
                 return Err(Error::new(ErrorKind::Closed, "make producer", "the client was closed"));
             }
-            state.groups.entry(producer.group.clone()).or_default().push(Arc::downgrade(producer));
+            let group = state.groups.entry(producer.group.clone()).or_default();
+            let is_mixed = |other: Arc<Shared>| other.checks.is_some() != producer.checks.is_some();
+            if group.iter().filter_map(Weak::upgrade).any(is_mixed) {
+                tracing::warn!(
+                    "group {} has a producer of transactions and another producer: a broker may ask the one that does \
+                     not know how a transaction ended; give each a group of its own",
+                    producer.group
+                );
+            }
+            group.push(Arc::downgrade(producer));
         }
         cluster.start_worker()?;
         // Brokers know a group before it sends: they may have questions about its transactions.
@@ -61,15 +74,29 @@ impl Registry {
         self.state.lock().groups.keys().cloned().collect()
     }
 
-    /// Closes all producers: the client is being closed.
-    pub fn close(&self) {
+    /// A producer of the group that knows how transactions ended.
+    pub(super) fn transactional(&self, group: &str) -> Option<(Arc<Shared>, Arc<Checks>)> {
+        let state = self.state.lock();
+        let mut producers = state.groups.get(group)?.iter().filter_map(Weak::upgrade);
+        producers.find_map(|producer| {
+            let checks = producer.checks.clone()?;
+            Some((producer, checks))
+        })
+    }
+
+    /// Closes all producers, the client being closed; says whether all that was under way has ended at the deadline.
+    pub fn close(&self, deadline: Instant) -> bool {
         let groups = {
             let mut state = self.state.lock();
             state.closed = true;
             std::mem::take(&mut state.groups)
         };
-        for producer in groups.values().flatten().filter_map(Weak::upgrade) {
+        let producers: Vec<Arc<Shared>> = groups.values().flatten().filter_map(Weak::upgrade).collect();
+        for producer in &producers {
             producer.close();
+            // There is no connection any more.
+            producer.room.close();
         }
+        producers.iter().fold(true, |ended, producer| producer.finish(deadline) && ended)
     }
 }

@@ -121,7 +121,7 @@ impl<'a> Sending<'a> {
     /// What to do next. Does not wait.
     pub fn next(&mut self, producer: &Shared) -> Step {
         loop {
-            if producer.is_closed() {
+            if producer.is_silent() {
                 return Step::End(self.fail(producer.closed_error()));
             }
             let left = self.left();
@@ -227,7 +227,7 @@ impl<'a> Sending<'a> {
             // What a broker answers is the user's to judge.
             _ => matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout),
         };
-        if passing && self.may_go_on() && !producer.is_closed() {
+        if passing && self.may_go_on() && !producer.is_silent() {
             let (topic, id) = (&self.message.topic, &self.message.message_id);
             tracing::debug!(topic, message_id = id, "sent again after attempt {}: {error}", self.attempts);
             return None;

@@ -27,12 +27,12 @@ impl<T> Slot<T> {
         Arc::new(Slot { state, filled: Condvar::new() })
     }
 
-    /// Fills the slot and wakes who waits. Only the first result counts; false if this was not it.
-    pub fn fill(&self, result: Result<T>) -> bool {
+    /// Fills the slot and wakes who waits. Only the first result counts.
+    pub fn fill(&self, result: Result<T>) {
         let waker = {
             let mut state = self.state.lock();
             if state.settled {
-                return false;
+                return;
             }
             state.settled = true;
             state.result = Some(result);
@@ -42,7 +42,6 @@ impl<T> Slot<T> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        true
     }
 
     /// Waits for the result, which is somebody's in the end.
@@ -110,8 +109,8 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut future).poll(&mut cx).is_pending());
         assert!(Pin::new(&mut future).poll(&mut cx).is_pending());
-        assert!(slot.fill(Ok(7)));
-        assert!(!slot.fill(Ok(8)), "only the first counts");
+        slot.fill(Ok(7));
+        slot.fill(Ok(8));
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert!(matches!(Pin::new(&mut future).poll(&mut cx), Poll::Ready(Ok(7))));
         assert!(matches!(Pin::new(&mut future).poll(&mut cx), Poll::Ready(Err(_))));
