@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
+use ferromq::client::trace::{self, MessageKind, TraceEvent};
 use ferromq::client::{Cluster, Producer, ProducerOptions, Selector, SendOptions, Sent};
 use ferromq::message::{property, Message};
 use ferromq::record::RecordView;
@@ -565,4 +566,72 @@ fn a_send_that_failed_for_good_is_one_line_in_the_log() {
     for part in ["topic=\"T\"", "ORDER_7", "the test says so", &error.failed_send().unwrap().message_id] {
         assert!(lines[0].contains(part), "{part} in {lines:?}");
     }
+}
+
+#[test]
+fn sends_are_traced_if_wanted_and_the_traces_are_not() {
+    let cluster = FakeCluster::start(1, 1);
+    cluster.add_topic("RMQ_SYS_TRACE_TOPIC");
+    let producer = with(&cluster, |options| {
+        options.producer_group = "Traced".into();
+        options.enable_msg_trace = true;
+        options.retry_times_when_send_failed = 0;
+    });
+    let keyed = message("x").with_key("k1").unwrap().with_key("k2").unwrap().with_tag("A").unwrap();
+    let sent = producer.send(&keyed).unwrap();
+    cluster.brokers[0].state.lock().moods.push_back(Mood::Refuse(13));
+    let failed = producer.send(&message("y").with_delay_level(3).unwrap()).unwrap_err();
+    block_on(producer.send_async(&message("z"))).unwrap();
+    producer.close_within(HANG).unwrap();
+    let state = cluster.brokers[0].state.lock();
+    let mut events = Vec::new();
+    for record in state.topics["RMQ_SYS_TRACE_TOPIC"].iter().flatten() {
+        let record = RecordView::parse(record).unwrap();
+        assert!(record.property("KEYS").is_some());
+        events.extend(trace::decode(record.body()).unwrap());
+    }
+    assert_eq!(events.len(), 3, "{events:?}");
+    let TraceEvent::Sent { group, topic, message_id, tag, keys, broker, kind, offset_id, is_sent, .. } =
+        &events[0]
+    else {
+        panic!("{:?}", events[0]);
+    };
+    assert_eq!((group.as_str(), topic.as_str(), message_id), ("Traced", "T", &sent.message_id));
+    assert_eq!((tag.as_deref(), keys.as_deref()), (Some("A"), Some("k1 k2")));
+    assert!(broker.starts_with("127.0.0.1:") && *is_sent && *kind == MessageKind::Normal);
+    assert_eq!(offset_id.as_ref(), Some(&sent.offset_id));
+    let TraceEvent::Sent { message_id, kind, is_sent, .. } = &events[1] else { panic!("{:?}", events[1]) };
+    assert_eq!(message_id, &failed.failed_send().unwrap().message_id);
+    assert!(!is_sent && *kind == MessageKind::Delayed);
+    assert!(state.seen.iter().any(|seen| seen.group == "_INNER_TRACE_PRODUCER-Traced"));
+}
+
+#[test]
+fn a_namespace_stands_before_topics_and_groups_on_the_wire_only() {
+    let cluster = FakeCluster::start(1, 2);
+    cluster.add_topic("NS%T");
+    let client = cluster.connect_with(|options| options.client_namespace = Some("NS".into()));
+    let producer = with_client(&client, |options| options.producer_group = "PG".into());
+    let own = SendOptions::default().with_selector(Selector::own(|queues, message| {
+        assert!(queues.iter().all(|queue| queue.topic == message.topic));
+        1
+    }));
+    let queues = producer.queues("T").unwrap();
+    assert!(queues.iter().all(|queue| queue.topic == "T"));
+    let to_queue = SendOptions::default().with_queue(queues[0].clone());
+    let mut sent = vec![producer.send(&message("x")).unwrap()];
+    sent.push(producer.send_with(&message("x"), &own).unwrap());
+    sent.push(producer.send_with(&message("x"), &to_queue).unwrap());
+    sent.push(block_on(producer.send_async_with(&message("x"), &own)).unwrap());
+    sent.push(producer.send_batch(&[message("x")]).unwrap());
+    assert!(sent.iter().all(|sent| sent.queue.topic == "T"));
+    let seen = cluster.brokers[0].state.lock().seen.clone();
+    assert_eq!(seen.len(), 5);
+    for seen in seen {
+        assert_eq!((seen.topic.as_str(), seen.group.as_str()), ("NS%T", "NS%PG"));
+        assert_eq!(seen.properties.get("INSTANCE_ID"), Some("NS"));
+    }
+    eventually("the broker knows the group", || cluster.brokers[0].producer("NS%PG").is_some());
+    let long = "x".repeat(126);
+    assert!(producer.send(&Message::new(long, "x")).unwrap_err().context().contains("namespace"));
 }

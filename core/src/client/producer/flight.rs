@@ -57,23 +57,20 @@ impl Flight {
 
     /// Goes on until something has to be waited for.
     pub fn fly(mut self: Box<Self>) {
-        loop {
-            let producer = self.producer.clone();
-            match self.sending.next(&producer) {
-                Step::FindRoute => return self.find_route_elsewhere(),
-                Step::Pause(pause) => {
-                    producer.cluster.errands.run_at(deadline_in(pause), move || self.fly());
-                    return;
-                }
-                Step::Call(address, left) => {
-                    let message = self.sending.message.clone();
-                    let target = self.sending.target().clone();
-                    let request = message.request(&producer, &target);
-                    let done = Box::new(move |reply| self.answered(reply));
-                    return producer.cluster.net().call_async(&address, &request, left, done);
-                }
-                Step::End(end) => return self.end(end),
+        let producer = self.producer.clone();
+        match self.sending.next(&producer) {
+            Step::FindRoute => self.find_route_elsewhere(),
+            Step::Pause(pause) => {
+                producer.cluster.errands.run_at(deadline_in(pause), move || self.fly());
             }
+            Step::Call(address, left) => {
+                let message = self.sending.message.clone();
+                let target = self.sending.target().clone();
+                let request = message.request(&producer, &target);
+                let done = Box::new(move |reply| self.answered(reply));
+                producer.cluster.net().call_async(&address, &request, left, done);
+            }
+            Step::End(end) => self.end(end),
         }
     }
 

@@ -11,6 +11,7 @@ mod room;
 mod sending;
 mod slot;
 mod split;
+mod traced;
 mod transaction;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use self::prepare::{Prepared, Purpose};
 use self::room::Room;
 use self::sending::{no_queue, Aim, Landed, Sending, Step};
 use self::slot::Slot;
+use self::traced::Traced;
 use self::transaction::Checks;
 use super::callbacks::{deadline_in, Pool};
 use super::cluster::Cluster;
@@ -81,6 +83,8 @@ pub(super) struct Shared {
     room: Room,
     /// Of a producer of transactions: who knows how they ended.
     checks: Option<Arc<Checks>>,
+    /// Of a producer that is to be traced.
+    traced: Option<Traced>,
     closed: AtomicBool,
     /// No callback begins any more.
     silent: AtomicBool,
@@ -114,7 +118,7 @@ impl Producer {
     #[doc(alias = "fetchPublishMessageQueues")]
     pub fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
         self.shared.check_open()?;
-        let topic = self.shared.wire_topic(topic)?;
+        let topic = self.shared.cluster.namespace().wrap(topic);
         let route = self.shared.route(&topic, self.shared.options.send_msg_timeout)?;
         Ok(self.shared.user_queues(&route))
     }
@@ -261,12 +265,12 @@ impl Shared {
         checks: Option<Arc<Checks>>,
     ) -> Result<Arc<Shared>> {
         check_group(&options.producer_group)?;
-        let host = cluster.client_id().split('@').next().and_then(|host| host.parse().ok());
+        let host = cluster.client_id().split('@').find_map(|part| part.parse().ok());
         let like =
             NewTopic { template: options.create_topic_key.clone(), queues: options.default_topic_queue_nums };
-        Ok(Arc::new(Shared {
+        let mut shared = Shared {
             cluster: cluster.clone(),
-            group: options.producer_group.clone(),
+            group: cluster.namespace().wrap(&options.producer_group).into_owned(),
             like,
             host,
             turns: Turns::default(),
@@ -278,8 +282,11 @@ impl Shared {
             checks,
             closed: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            traced: None,
             options,
-        }))
+        };
+        shared.traced = Traced::new(&shared, &shared.options)?;
+        Ok(Arc::new(shared))
     }
 
     /// Takes no further sends and leaves the group, once. What is under way goes on.
@@ -295,6 +302,9 @@ impl Shared {
     fn finish(&self, deadline: Instant) -> bool {
         let checks_ended = self.checks.as_ref().is_none_or(|checks| checks.close(deadline));
         let ended = Pool::is_current() || self.room.wait_for_all(deadline);
+        if let Some(traced) = self.traced.as_ref().filter(|_| !Pool::is_current()) {
+            traced.close(deadline);
+        }
         if !ended || Pool::is_current() {
             self.silent.store(true, Ordering::SeqCst);
             self.room.close();
@@ -322,18 +332,13 @@ impl Shared {
         }
     }
 
-    /// The name of a topic on the wire.
-    fn wire_topic(&self, topic: &str) -> Result<String> {
-        Ok(topic.into())
-    }
-
     /// The name of a topic as the user knows it.
     fn user_topic<'a>(&self, topic: &'a str) -> Cow<'a, str> {
-        topic.into()
+        self.cluster.namespace().unwrap(topic)
     }
 
     fn namespace(&self) -> Option<&str> {
-        self.cluster.options().client_namespace.as_deref().filter(|namespace| !namespace.is_empty())
+        self.cluster.namespace().name()
     }
 
     /// The message's own id, or a new one.
@@ -421,7 +426,10 @@ impl Shared {
                 return Err(Error::new(ErrorKind::InvalidArgument, "send", context));
             }
             SendTo::Queue(queue) => {
-                let queue = MessageQueue { topic: self.wire_topic(&queue.topic)?, ..queue.clone() };
+                let queue = MessageQueue {
+                    topic: self.cluster.namespace().wrap(&queue.topic).into_owned(),
+                    ..queue.clone()
+                };
                 return Ok(Some(Box::new(move |_, _| Ok(queue))));
             }
             SendTo::Selected(selector) => Some(selector.clone()),
@@ -578,6 +586,9 @@ impl Shared {
 
     /// Notes the end of a send.
     fn ended(&self, sending: &Sending<'_>, end: &Result<Landed>) {
+        if let Some(traced) = &self.traced {
+            traced.sent(self, sending, end);
+        }
         if let Err(error) = end {
             let message = &sending.message;
             let (topic, message_id, keys) =

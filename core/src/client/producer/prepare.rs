@@ -62,7 +62,12 @@ impl Prepared {
     ) -> Result<Prepared> {
         check(message)?;
         check_size(producer, message.body.len())?;
-        let topic = producer.wire_topic(&message.topic)?;
+        let is_reply = message.properties.get(property::MSG_TYPE) == Some(super::REPLY);
+        let topic = match is_reply {
+            // Its topic is a cluster's own, whatever the namespace of who asked.
+            true => message.topic.clone(),
+            false => wire_topic(producer, &message.topic)?,
+        };
         let (reconsume_times, max_reconsume_times) = retries(&topic, message);
         let message_id = producer.message_id(message);
         let mut properties = String::with_capacity(128);
@@ -91,7 +96,6 @@ impl Prepared {
         };
         let (body, compression) = packed.unwrap_or_else(|| (message.body.clone(), 0));
         let transaction = if purpose == Purpose::Half { sys_flag::TRANSACTION_PREPARED } else { 0 };
-        let is_reply = message.properties.get(property::MSG_TYPE) == Some(super::REPLY);
         Ok(Prepared {
             topic,
             message_id,
@@ -108,7 +112,7 @@ impl Prepared {
     /// Checks messages that are to be sent together and makes them ready.
     pub fn batch(producer: &Shared, messages: &[Message]) -> Result<Prepared> {
         let first = check_batch(messages)?;
-        let topic = producer.wire_topic(&first.topic)?;
+        let topic = wire_topic(producer, &first.topic)?;
         let (mut body, mut first_id) = (Vec::new(), None);
         for message in messages {
             let id = producer.message_id(message);
@@ -162,6 +166,18 @@ impl Prepared {
     pub fn keys(&self) -> &str {
         crate::message::property(self.properties.as_bytes(), property::KEYS).unwrap_or_default()
     }
+}
+
+/// The name of a topic on the wire.
+fn wire_topic(producer: &Shared, topic: &str) -> Result<String> {
+    let wrapped = producer.cluster.namespace().wrap(topic).into_owned();
+    if wrapped.len() > MAX_TOPIC {
+        let length = wrapped.len();
+        let context =
+            format!("topic {topic:?} has {length} bytes with its namespace, the limit is {MAX_TOPIC}");
+        return Err(Error::new(ErrorKind::InvalidArgument, "send", context));
+    }
+    Ok(wrapped)
 }
 
 /// Bytes that a message takes in a batch.

@@ -97,6 +97,6 @@ impl Registry {
             // There is no connection any more.
             producer.room.close();
         }
-        producers.iter().fold(true, |ended, producer| producer.finish(deadline) && ended)
+        producers.iter().filter(|producer| !producer.finish(deadline)).count() == 0
     }
 }

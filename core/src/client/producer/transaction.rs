@@ -40,6 +40,15 @@ pub enum TransactionState {
 }
 
 impl TransactionState {
+    /// Apache's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TransactionState::Commit => "COMMIT_MESSAGE",
+            TransactionState::Rollback => "ROLLBACK_MESSAGE",
+            TransactionState::Unknown => "UNKNOW",
+        }
+    }
+
     fn bits(self) -> i32 {
         match self {
             TransactionState::Commit => sys_flag::TRANSACTION_COMMIT,
@@ -178,6 +187,9 @@ impl TransactionProducer {
             let id = &landed.sent.message_id;
             tracing::warn!("the broker will ask how transaction {id} ended, it could not be told: {error}");
         }
+        if let Some(traced) = &shared.traced {
+            traced.decided(shared, message, &landed, state);
+        }
         Ok(TransactionSent { sent: landed.sent, state })
     }
 }
@@ -274,6 +286,9 @@ impl Checks {
             msg_id: Some(id.into()),
             transaction_id: question.transaction_id.as_deref().map(Into::into),
         }));
+        if let Some(traced) = &producer.traced {
+            traced.checked(producer, &message, &question.connection.remote().to_string(), state);
+        }
         Ok(())
     }
 }
