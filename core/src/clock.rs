@@ -39,7 +39,7 @@ impl Clock {
         self.wake();
     }
 
-    /// Waits until the clock shows `deadline_ms`, or `interrupted` says so when [`Clock::wake`] is called. Returns
+    /// Waits until the clock shows `deadline_ms` or has been set back and the time until then has passed, or `interrupted` says so when [`Clock::wake`] is called. Returns
     /// whether the deadline has come. No lock of the clock is held while `interrupted` runs, so it may take its own.
     pub fn wait_until(&self, deadline_ms: i64, interrupted: impl Fn() -> bool) -> bool {
         loop {
@@ -53,7 +53,10 @@ impl Clock {
             }
             let mut wakes = self.shared.wakes.lock();
             if *wakes == seen {
-                self.shared.woken.wait_for(&mut wakes, Duration::from_millis(left as u64));
+                let wait = Duration::from_millis(left as u64);
+                if self.shared.woken.wait_for(&mut wakes, wait).timed_out() {
+                    return true;
+                }
             }
         }
     }

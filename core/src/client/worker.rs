@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::Cluster;
 use crate::clock::Clock;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What could not be done is tried again after this long, ms.
 pub(super) const RETRY_AFTER: i64 = 1_000;
@@ -163,7 +163,9 @@ fn turn(cluster: &Arc<Cluster>, signal: &Signal, due: &mut Schedule) -> i64 {
     let consumers = cluster.consumers();
     let asked = signal.rebalance.swap(false, Ordering::SeqCst);
     if is_due(&mut due.rebalance, signal, options.rebalance_interval.as_millis() as i64) || asked {
-        let failed = consumers.iter().filter(|consumer| consumer.rebalance().is_err()).count();
+        // A topic that does not exist may come any time, and is looked for at the usual pace.
+        let fails = |result: Result<()>| result.is_err_and(|error| error.kind() != ErrorKind::NotFound);
+        let failed = consumers.iter().filter(|consumer| fails(consumer.rebalance())).count();
         if failed > 0 {
             due.rebalance = signal.clock.now_ms() + RETRY_AFTER;
         }
@@ -174,7 +176,8 @@ fn turn(cluster: &Arc<Cluster>, signal: &Signal, due: &mut Schedule) -> i64 {
 
 fn is_due(at: &mut i64, signal: &Signal, every: i64) -> bool {
     let now = signal.clock.now_ms();
-    let is_due = *at <= now;
+    // Further away than it was ever set: the clock was set back.
+    let is_due = *at <= now || *at > now.saturating_add(every);
     if is_due {
         *at = now + every;
     }

@@ -66,6 +66,10 @@ pub struct BrokerState {
     pub refuse_locks: Option<bool>,
     /// Messages that were sent back: place, group, delay level, limit of retries.
     pub sent_back: Vec<(i64, String, i32, Option<i32>)>,
+    /// Broker of the set that pulls are told to ask next.
+    pub suggest: i64,
+    /// Requests that came, of whatever kind.
+    pub requests: usize,
     /// Code that sending back is answered with instead, if set.
     pub refuse_back: Option<i32>,
     /// The last heartbeat's data of each group.
@@ -182,6 +186,7 @@ impl FakeBroker {
         let end = records.len() as i64;
         let mut header = PullMessageResponse {
             next_begin_offset: offset,
+            suggest_which_broker_id: state.suggest,
             min_offset: state.min,
             max_offset: end,
             ..PullMessageResponse::default()
@@ -364,7 +369,16 @@ fn notify(group: &str, members: &BTreeMap<String, Arc<Connection>>) {
 
 impl Service for FakeBroker {
     fn handle(&self, call: Call<'_>) {
+        self.state.lock().requests += 1;
         match call.request().unwrap() {
+            Request::CheckClientConfig(request) => {
+                let kind = request.body.subscription_data.expression_type;
+                let remark = format!("this broker does not filter by {kind}");
+                call.reply(match kind.as_str() {
+                    "TAG" => Response::ok(),
+                    _ => Response::error(ResponseCode::SYSTEM_ERROR, remark),
+                });
+            }
             Request::SendMessage(send) => self.send(call, &send),
             Request::PullMessage(pull) => self.pull(call, &pull),
             Request::SendReplyMessage(send) => {
@@ -468,6 +482,10 @@ impl Service for FakeBroker {
 pub struct FakeNames {
     topics: Mutex<BTreeSet<String>>,
     brokers: Mutex<Vec<(String, String, i32)>>,
+    /// Slaves by their broker's name.
+    slaves: Mutex<BTreeMap<String, String>>,
+    /// Whether masters are left out, as when they are gone for longer.
+    pub without_masters: std::sync::atomic::AtomicBool,
 }
 
 impl Service for FakeNames {
@@ -489,7 +507,7 @@ impl Service for FakeNames {
             });
             route.broker_datas.push(BrokerData {
                 broker_name: name.clone(),
-                broker_addrs: [(0, address.clone())].into(),
+                broker_addrs: self.addresses(name, address),
                 ..BrokerData::default()
             });
         }
@@ -497,10 +515,23 @@ impl Service for FakeNames {
     }
 }
 
+impl FakeNames {
+    fn addresses(&self, name: &str, master: &str) -> BTreeMap<i64, String> {
+        let mut all = BTreeMap::new();
+        if !self.without_masters.load(std::sync::atomic::Ordering::SeqCst) {
+            all.insert(0, master.to_owned());
+        }
+        if let Some(slave) = self.slaves.lock().get(name) {
+            all.insert(1, slave.clone());
+        }
+        all
+    }
+}
+
 /// A name server and brokers that run.
 pub struct FakeCluster {
     pub brokers: Vec<Arc<FakeBroker>>,
-    names: Arc<FakeNames>,
+    pub names: Arc<FakeNames>,
     name_server: Server,
     servers: Vec<Server>,
 }
@@ -510,8 +541,12 @@ impl FakeCluster {
     pub fn start(brokers: usize, queues: i32) -> FakeCluster {
         let loops = Loops::new(1);
         let options = || ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
-        let names =
-            Arc::new(FakeNames { topics: Mutex::new(["T".into()].into()), brokers: Mutex::default() });
+        let names = Arc::new(FakeNames {
+            topics: Mutex::new(["T".into()].into()),
+            brokers: Mutex::default(),
+            slaves: Mutex::default(),
+            without_masters: false.into(),
+        });
         let name_server = Server::bind(&loops, options(), names.clone()).unwrap();
         let (mut fakes, mut servers) = (Vec::new(), Vec::new());
         for number in 0..brokers {
@@ -523,6 +558,18 @@ impl FakeCluster {
             servers.push(server);
         }
         FakeCluster { brokers: fakes, names, name_server, servers }
+    }
+
+    /// Starts a slave of a broker: another server of the same broker.
+    pub fn start_slave(&mut self, number: usize) -> Arc<FakeBroker> {
+        let queues = self.brokers[number].queues;
+        let fake = Arc::new(FakeBroker { state: Mutex::default(), queues });
+        let options = ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
+        let server = Server::bind(&Loops::new(1), options, fake.clone()).unwrap();
+        let address = format!("127.0.0.1:{}", server.port());
+        self.names.slaves.lock().insert(format!("broker-{number}"), address);
+        self.servers.push(server);
+        fake
     }
 
     pub fn add_topic(&self, topic: &str) {

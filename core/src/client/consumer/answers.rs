@@ -116,7 +116,8 @@ impl Shared {
                 format!("the consumer of group {} has no listener", self.group().unwrap_or_default());
             Error::new(ErrorKind::Unsupported, "consume message directly", context)
         })?;
-        self.with_call(|| call_directly(listener, queue, message)).ok_or_else(|| {
+        let queue = self.own_queue(&queue);
+        self.with_call(|| call_directly(&listener, queue, message)).ok_or_else(|| {
             Error::new(ErrorKind::Closed, "consume message directly", "the consumer was closed")
         })
     }

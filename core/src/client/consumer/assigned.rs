@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::super::worker::RETRY_AFTER;
-use super::fetch::Brought;
+use super::fetch::{in_reach, Brought};
 use super::offsets::Begin;
 
 /// A pull that came back empty this many times in a row sooner than brokers answer waits a while.
@@ -174,7 +174,8 @@ impl Assigned {
 
     /// The broker of the set to ask, and whether another would be better.
     pub fn broker(&self, now: i64) -> (i64, bool) {
-        (self.broker_id, self.broker_id == 0 && now < self.avoid_master)
+        let avoids = now < self.avoid_master && self.avoid_master <= now + AVOID_MASTER;
+        (self.broker_id, self.broker_id == 0 && avoids)
     }
 
     pub fn has_ready(&self) -> bool {
@@ -246,7 +247,7 @@ impl Assigned {
     /// Makes ready what is to come again by now; returns when more is, ms.
     pub fn ripen(&mut self, now: i64) -> Option<i64> {
         let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
+            std::mem::take(&mut self.later).into_iter().partition(|(at, _)| in_reach(*at, now) <= now);
         self.later = later;
         self.ready.extend(due.into_iter().map(|(_, offset)| offset));
         self.later.iter().map(|(at, _)| *at).min()

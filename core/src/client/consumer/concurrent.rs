@@ -42,6 +42,9 @@ impl Shared {
             // A dead letter says where it came from too, and is consumed as one.
             message.topic.clone_from(&queue.topic);
         }
+        if self.cluster.namespace().name().is_some() {
+            message.topic = self.cluster.namespace().unwrap(&message.topic).into_owned();
+        }
         message.reconsume_times = message.reconsume_times.saturating_add(fetched.again);
         Ok(message)
     }
@@ -57,8 +60,8 @@ impl Shared {
             }
         }
         if !messages.is_empty() {
-            let context = ConsumeContext::new(queue.clone());
-            let (consumed, rest) = self.call(listener, &messages, &context);
+            let context = ConsumeContext::new(self.own_queue(&queue));
+            let (consumed, rest) = self.call(&queue.topic, listener, &messages, &context);
             fates.extend(consumed.iter().map(|message| (message.queue_offset, Fate::Done)));
             for message in rest {
                 if self.is_pending(&queue, token, message.queue_offset) {
@@ -73,17 +76,20 @@ impl Shared {
     /// Calls the listener; those that are consumed, and those that are not.
     fn call<'a>(
         &self,
+        topic: &str,
         listener: &Listener,
         messages: &'a [StoredMessage],
         context: &ConsumeContext,
     ) -> (&'a [StoredMessage], &'a [StoredMessage]) {
+        let traced = self.trace_before(messages);
         let began = Instant::now();
         let outcome = run(|| listener(messages, context));
         let consumed = match outcome {
             Outcome::Returned(ConsumeStatus::Success) => context.acked().min(messages.len()),
             Outcome::Returned(ConsumeStatus::Later) | Outcome::Panicked => 0,
         };
-        self.stats.consumed(&messages[0].topic, messages.len(), consumed, began.elapsed());
+        self.stats.consumed(topic, messages.len(), consumed, began.elapsed());
+        self.trace_after(traced, messages, &outcome, consumed > 0, began.elapsed());
         messages.split_at(consumed)
     }
 

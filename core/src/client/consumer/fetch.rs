@@ -191,6 +191,10 @@ impl Shared {
         if error.code().is_some_and(|code| NOT_INTRODUCED.contains(&ResponseCode(code))) {
             self.cluster.signal.introduce();
         }
+        if unanswered(&error) {
+            // The broker may be elsewhere by now.
+            self.cluster.signal.refresh_routes();
+        }
         if passes(&error) {
             tracing::debug!("{queue:?} is pulled again soon: {error}");
         } else {
@@ -207,6 +211,9 @@ impl Shared {
         }
         let rooms: Vec<_> = state.queues.keys().map(|queue| self.room(&state, &queue.topic)).collect();
         for ((queue, assigned), room) in state.queues.iter_mut().zip(rooms) {
+            if let Pulling::At(at) = assigned.pulling {
+                assigned.pulling = Pulling::At(in_reach(at, now));
+            }
             match assigned.pulling {
                 Pulling::At(at) if at <= now && assigned.has_room(room) => {
                     due.push((queue.clone(), assigned.token))
@@ -289,6 +296,16 @@ pub(super) fn read_pull(queue: &MessageQueue, subscription: &Subscription, reply
 /// The record's own bytes; they share the memory of the whole response.
 fn record_bytes(body: &Bytes, record: &RecordView<'_>) -> Bytes {
     body.slice_ref(record.bytes())
+}
+
+/// A time to come, or now if it is further away than any that is set: then the clock was set back.
+pub(super) fn in_reach(at: i64, now: i64) -> i64 {
+    const FURTHEST: i64 = 70_000;
+    if at > now.saturating_add(FURTHEST) {
+        now
+    } else {
+        at
+    }
 }
 
 /// How long to wait after a failed pull, ms: what the broker refuses will hardly change soon.

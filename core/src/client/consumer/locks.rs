@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::cluster::succeeded;
+use super::fetch::in_reach;
 use super::state::Leaving;
 use super::Shared;
 use crate::net::Reply;
@@ -58,6 +59,7 @@ impl Shared {
     pub(super) fn renew_locks(self: &Arc<Self>, now: i64) -> i64 {
         let queues: Vec<MessageQueue> = {
             let mut state = self.state.lock();
+            state.renew_locks = in_reach(state.renew_locks, now);
             if now < state.renew_locks {
                 return state.renew_locks;
             }

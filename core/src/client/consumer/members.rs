@@ -20,14 +20,20 @@ pub(super) struct Oddities {
     members: Vec<String>,
 }
 
+/// The client ids of a group by the broker that told them, in one round over all topics.
+pub(super) type Asked = BTreeMap<String, Vec<String>>;
+
 impl Shared {
     /// The client ids of a group.
-    pub(super) fn members(&self, group: &str, route: &Route) -> Result<Vec<String>> {
+    pub(super) fn members(&self, group: &str, route: &Route, asked: &mut Asked) -> Result<Vec<String>> {
         let address = route.brokers.values().find_map(|set| set.get(&0).or_else(|| set.values().next()));
         let address = address.ok_or_else(|| {
             let context = format!("{group}: no broker is there at present");
             Error::new(ErrorKind::Connection, "ask for group", context)
         })?;
+        if let Some(members) = asked.get(address) {
+            return Ok(members.clone());
+        }
         let request =
             Request::GetConsumerListByGroup(GetConsumerListByGroup { consumer_group: group.into() });
         let reply =
@@ -42,6 +48,7 @@ impl Shared {
         })?;
         let members = body.consumer_id_list;
         self.compare_subscriptions(group, address, &members);
+        asked.insert(address.clone(), members.clone());
         Ok(members)
     }
 

@@ -30,6 +30,7 @@ mod stats;
 mod subscription;
 mod threads;
 mod timer;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use self::push::Push;
 use self::state::State;
 use self::stats::Stats;
 use super::allocate::Strategy;
+use super::tracer::Tracer;
 use super::Cluster;
 use crate::config::{ConsumerOptions, MessageModel};
 use crate::wire::body::{ConsumerData, MessageQueue};
@@ -60,12 +62,15 @@ const RETRY_PREFIX: &str = "%RETRY%";
 pub(in crate::client) struct Shared {
     cluster: Arc<Cluster>,
     options: ConsumerOptions,
+    /// The group as the user calls it, without namespace.
+    own_group: Option<String>,
     retry_topic: Option<String>,
     wanted: Mutex<Wanted>,
     strategy: Mutex<Strategy>,
     store: Store,
     stats: Stats,
     oddities: Mutex<Oddities>,
+    tracer: Option<Tracer>,
     started_ms: i64,
     /// Held while queues are given out anew, by the starting thread or the worker.
     rebalancing: Mutex<()>,
@@ -90,7 +95,7 @@ struct Wanted {
 }
 
 impl Shared {
-    fn new(cluster: &Arc<Cluster>, options: ConsumerOptions, push: Option<Push>) -> Result<Arc<Shared>> {
+    fn new(cluster: &Arc<Cluster>, mut options: ConsumerOptions, push: Option<Push>) -> Result<Arc<Shared>> {
         let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, "join group", what));
         let broadcasting = options.message_model == MessageModel::Broadcasting;
         match options.consumer_group.as_deref() {
@@ -99,6 +104,9 @@ impl Shared {
             None if broadcasting => return wrong("broadcasting needs a group: set consumerGroup"),
             _ => {}
         }
+        let own_group = options.consumer_group.clone();
+        // From here on names are those of the wire.
+        options.consumer_group = own_group.as_ref().map(|group| cluster.namespace().wrap(group).into_owned());
         let group = options.consumer_group.as_ref().filter(|_| !broadcasting);
         let retry_topic = group.map(|group| format!("{RETRY_PREFIX}{group}"));
         let mut wanted = Wanted::default();
@@ -107,7 +115,9 @@ impl Shared {
             wanted.topics.insert(topic.clone(), (all, cluster.now_ms()));
         }
         Ok(Arc::new(Shared {
-            store: Store::new(&options, cluster.client_id())?,
+            store: Store::new(&options, cluster.lasting_id())?,
+            tracer: push.as_ref().and_then(|_| traces::tracer(cluster, &options)),
+            own_group,
             cluster: cluster.clone(),
             retry_topic,
             wanted: Mutex::new(wanted),
@@ -128,6 +138,31 @@ impl Shared {
     /// The group's name; `None` for a consumer for itself.
     pub(in crate::client) fn group(&self) -> Option<&str> {
         self.options.consumer_group.as_deref()
+    }
+
+    fn own_group(&self) -> &str {
+        self.own_group.as_deref().unwrap_or_default()
+    }
+
+    /// A queue as the wire calls it.
+    fn wire_queue(&self, queue: &MessageQueue) -> MessageQueue {
+        MessageQueue { topic: self.cluster.namespace().wrap(&queue.topic).into_owned(), ..queue.clone() }
+    }
+
+    /// A queue as the user calls it.
+    fn own_queue(&self, queue: &MessageQueue) -> MessageQueue {
+        match self.cluster.namespace().name() {
+            None => queue.clone(),
+            Some(_) => MessageQueue {
+                topic: self.cluster.namespace().unwrap(&queue.topic).into_owned(),
+                ..queue.clone()
+            },
+        }
+    }
+
+    /// The queues that are this consumer's at present, as the user calls them.
+    fn own_queues(&self) -> Vec<MessageQueue> {
+        self.state.lock().queues.keys().map(|queue| self.own_queue(queue)).collect()
     }
 
     fn broadcasts(&self) -> bool {

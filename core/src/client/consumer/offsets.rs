@@ -4,7 +4,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::super::cluster::succeeded;
+use super::super::local_offsets::LocalOffsets;
 use super::Shared;
 use crate::config::{ConsumerOptions, MessageModel, StartFrom, Timestamp};
 use crate::message::sys_flag;
@@ -35,14 +38,27 @@ pub(super) enum Store {
     Nowhere,
     /// At the brokers, for all of the group.
     Brokers,
+    /// In a file, for this member, until it has left.
+    File(Mutex<Option<LocalOffsets>>),
 }
 
 impl Store {
-    pub fn new(options: &ConsumerOptions, _client_id: &str) -> Result<Store> {
+    /// Lets another consumer of this process have the file.
+    pub fn release(&self) {
+        if let Store::File(file) = self {
+            file.lock().take();
+        }
+    }
+
+    /// `client_id` is the same at each start.
+    pub fn new(options: &ConsumerOptions, client_id: &str) -> Result<Store> {
         match (options.consumer_group.as_deref(), options.message_model) {
             (None, _) => Ok(Store::Nowhere),
             (Some(_), MessageModel::Clustering) => Ok(Store::Brokers),
-            (Some(_), MessageModel::Broadcasting) => Ok(Store::Nowhere),
+            (Some(group), MessageModel::Broadcasting) => {
+                let file = LocalOffsets::open(&options.offset_dir(), client_id, group)?;
+                Ok(Store::File(Mutex::new(Some(file))))
+            }
         }
     }
 }
@@ -72,9 +88,10 @@ impl Shared {
 
     /// How far the group has come in a queue, as it is stored.
     pub(super) fn stored_offset(&self, queue: &MessageQueue) -> Result<Option<i64>> {
-        match self.store {
+        match &self.store {
             Store::Nowhere => Ok(None),
             Store::Brokers => self.offset_at_broker(queue),
+            Store::File(file) => Ok(file.lock().as_ref().and_then(|file| file.get(queue))),
         }
     }
 
@@ -181,6 +198,17 @@ impl Shared {
         offsets: Vec<(MessageQueue, u64, i64)>,
         limit: Duration,
     ) -> Vec<((MessageQueue, u64, i64), Result<()>)> {
+        if let Store::File(file) = &self.store {
+            let file = file.lock();
+            let Some(file) = file.as_ref() else { return Vec::new() };
+            offsets.iter().for_each(|(queue, _, offset)| file.set(queue, *offset));
+            let failed = file.save().err().map(|error| error.to_string());
+            let saved = || match &failed {
+                None => Ok(()),
+                Some(error) => Err(Error::new(ErrorKind::Io, "store offsets", error.as_str())),
+            };
+            return offsets.into_iter().map(|one| (one, saved())).collect();
+        }
         let (told, answers) = mpsc::channel();
         let mut results = Vec::with_capacity(offsets.len());
         for one in offsets {
@@ -234,7 +262,7 @@ impl Shared {
 
     /// The flag and value with which a pull stores an offset along the way.
     pub(super) fn commit_along(&self, progress: i64, broker_id: i64) -> (i32, i64) {
-        match self.store {
+        match &self.store {
             Store::Brokers if progress > 0 && broker_id == 0 => (sys_flag::pull::COMMIT_OFFSET, progress),
             _ => (0, 0),
         }
@@ -262,7 +290,7 @@ impl Shared {
         {
             let mut state = self.state.lock();
             let due = *state.persist_at.get_or_insert(now + every.as_millis() as i64);
-            if now < due {
+            if now < due && due <= now + every.as_millis() as i64 {
                 return due;
             }
             state.persist_at = Some(now + every.as_millis() as i64);

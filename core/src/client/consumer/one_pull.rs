@@ -66,6 +66,7 @@ impl Consumer {
             let context = format!("max is {max}; ask for at least one message");
             return Err(Error::new(ErrorKind::InvalidArgument, "pull", context));
         }
+        let queue = &shared.wire_queue(queue);
         shared.cluster.route(&queue.topic)?;
         let address = shared.cluster.some_broker(&queue.broker_name)?;
         let hold = if timeout.is_zero() { 0 } else { sys_flag::pull::SUSPEND };

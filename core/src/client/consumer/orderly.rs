@@ -61,12 +61,14 @@ impl Shared {
         messages: &[StoredMessage],
         ended: &mut Ended,
     ) {
-        let context = OrderlyContext::new(queue.clone());
+        let context = OrderlyContext::new(self.own_queue(queue));
+        let traced = self.trace_before(messages);
         let began = Instant::now();
         let outcome = run(|| listener(messages, &context));
         let success = matches!(outcome, Outcome::Returned(OrderlyStatus::Success));
         let consumed = if success { messages.len() } else { 0 };
-        self.stats.consumed(&messages[0].topic, messages.len(), consumed, began.elapsed());
+        self.stats.consumed(&queue.topic, messages.len(), consumed, began.elapsed());
+        self.trace_after(traced, messages, &outcome, success, began.elapsed());
         ended.pause = self.pause(context.suspend_ms());
         for message in messages {
             let done = success || self.gives_up(message);

@@ -192,8 +192,9 @@ impl Consumer {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the queue is not this consumer's.
     pub fn commit_queue(&self, queue: &MessageQueue, offset: i64) -> Result<()> {
+        let queue = self.shared().wire_queue(queue);
         let mut state = self.shared().state.lock();
-        let assigned = state.queues.get_mut(queue).ok_or_else(|| Shared::not_mine("commit", queue))?;
+        let assigned = state.queues.get_mut(&queue).ok_or_else(|| Shared::not_mine("commit", &queue))?;
         assigned.consumed = offset;
         Ok(())
     }
@@ -211,8 +212,9 @@ impl Consumer {
     /// # Errors
     /// If the broker does not answer.
     pub fn committed(&self, queue: &MessageQueue) -> Result<Option<i64>> {
+        let queue = self.shared().wire_queue(queue);
         self.shared().cluster.route(&queue.topic)?;
-        self.shared().stored_offset(queue)
+        self.shared().stored_offset(&queue)
     }
 
     /// Whether everything has been polled that the queues held when they were last heard of. False before the queues
@@ -226,7 +228,7 @@ impl Consumer {
     /// The queues that are this consumer's at present.
     #[doc(alias = "assignment")]
     pub fn queues(&self) -> Vec<MessageQueue> {
-        self.shared().state.lock().queues.keys().cloned().collect()
+        self.shared().own_queues()
     }
 
     /// All queues of a topic, to be chosen from for [`Consumer::assign`].
@@ -235,12 +237,14 @@ impl Consumer {
     /// [`ErrorKind::NotFound`] if the topic does not exist.
     #[doc(alias = "fetchMessageQueues")]
     pub fn topic_queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
-        Ok(self.shared().cluster.route(topic)?.subscribe.clone())
+        let shared = self.shared();
+        let route = shared.cluster.route(&shared.cluster.namespace().wrap(topic))?;
+        Ok(route.subscribe.iter().map(|queue| shared.own_queue(queue)).collect())
     }
 
     /// The group; `None` if it consumes for itself.
     pub fn group(&self) -> Option<&str> {
-        self.shared().group()
+        self.shared().own_group.as_deref()
     }
 
     /// As [`Consumer::close_within`] with `awaitTerminationMillisWhenShutdown`.
@@ -310,8 +314,8 @@ impl Shared {
         let read = records.iter().map(|(_, record)| self.read(&queue, record));
         let messages: Vec<StoredMessage> =
             read.filter_map(|message| message.map_err(|error| self.fail(error)).ok()).collect();
-        if let Some(first) = messages.first() {
-            self.stats.consumed(&first.topic, messages.len(), messages.len(), Duration::ZERO);
+        if !messages.is_empty() {
+            self.stats.consumed(&queue.topic, messages.len(), messages.len(), Duration::ZERO);
         }
         messages
     }

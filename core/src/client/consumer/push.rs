@@ -1,7 +1,10 @@
 //! [`PushConsumer`]: calls a listener with what arrives.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
 use super::threads::Batch;
@@ -16,7 +19,9 @@ use crate::{Error, ErrorKind, Result};
 /// What a push consumer has beyond a [`Shared`].
 #[derive(Default)]
 pub(super) struct Push {
-    listener: OnceLock<Listener>,
+    /// Gone when the consumer has ended.
+    listener: Mutex<Option<Arc<Listener>>>,
+    orderly: AtomicBool,
 }
 
 type Concurrent = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
@@ -30,11 +35,28 @@ pub(super) enum Listener {
 
 impl Push {
     pub fn is_orderly(&self) -> bool {
-        matches!(self.listener.get(), Some(Listener::Orderly(_)))
+        self.orderly.load(Ordering::Relaxed)
     }
 
-    pub fn listener(&self) -> Option<&Listener> {
-        self.listener.get()
+    pub fn listener(&self) -> Option<Arc<Listener>> {
+        self.listener.lock().clone()
+    }
+
+    /// False if there is one already.
+    fn set_listener(&self, listener: Listener) -> bool {
+        let mut slot = self.listener.lock();
+        if slot.is_some() {
+            return false;
+        }
+        self.orderly.store(matches!(listener, Listener::Orderly(_)), Ordering::Relaxed);
+        *slot = Some(Arc::new(listener));
+        true
+    }
+
+    pub fn forget_listener(&self) {
+        let listener = self.listener.lock().take();
+        // Not under the lock: what the user's function holds is dropped with it.
+        drop(listener);
     }
 }
 
@@ -146,15 +168,11 @@ impl PushConsumer {
     }
 
     fn set_listener(&self, listener: Listener) -> Result<()> {
-        let push = self.shared().push.as_ref();
-        match push.map(|push| push.listener.set(listener)) {
-            Some(Ok(())) => Ok(()),
-            _ => Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "set listener",
-                format!("the consumer of group {} has a listener already", self.group()),
-            )),
+        if self.shared().push.as_ref().is_some_and(|push| push.set_listener(listener)) {
+            return Ok(());
         }
+        let context = format!("the consumer of group {} has a listener already", self.group());
+        Err(Error::new(ErrorKind::InvalidArgument, "set listener", context))
     }
 
     /// How the group's members share the queues, in place of what the options say. All members need the same.
@@ -172,6 +190,9 @@ impl PushConsumer {
     /// - [`ErrorKind::Connection`] if no name server answers; it may be started again then.
     pub fn start(&self) -> Result<()> {
         let shared = self.shared();
+        if shared.state.lock().closed {
+            return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
+        }
         let wrong = |what: &str| {
             let context = format!("the consumer of group {} {what}", self.group());
             Err(Error::new(ErrorKind::InvalidArgument, "start consumer", context))
@@ -211,12 +232,12 @@ impl PushConsumer {
     /// The queues that are this consumer's at present.
     #[doc(alias = "fetchSubscribeMessageQueues")]
     pub fn queues(&self) -> Vec<MessageQueue> {
-        self.shared().state.lock().queues.keys().cloned().collect()
+        self.shared().own_queues()
     }
 
     /// The group.
     pub fn group(&self) -> &str {
-        self.shared().group().unwrap_or_default()
+        self.shared().own_group()
     }
 
     /// Ends it, waiting for running listeners as long as `awaitTerminationMillisWhenShutdown` says; see
@@ -252,7 +273,7 @@ impl Drop for Handle {
 impl Shared {
     /// Calls the listener with a batch, and notes what became of it.
     pub(super) fn consume(self: &Arc<Self>, batch: Batch) {
-        match self.push.as_ref().and_then(Push::listener) {
+        match self.push.as_ref().and_then(Push::listener).as_deref() {
             Some(Listener::Concurrent(listener)) => self.consume_concurrently(batch, listener),
             Some(Listener::Orderly(listener)) => self.consume_orderly(batch, listener),
             None => {}
@@ -278,10 +299,11 @@ impl Shared {
             }
             state.started
         };
+        let topic = self.cluster.namespace().wrap(subscription.topic()).into_owned();
+        let subscription = subscription.named(topic.as_str());
         if is_running && subscription.is_sql() {
             self.check(&subscription)?;
         }
-        let topic = subscription.topic().to_owned();
         let version = self.cluster.now_ms();
         self.wanted.lock().topics.insert(topic, (Arc::new(subscription), version));
         self.share_anew();
@@ -289,7 +311,7 @@ impl Shared {
     }
 
     pub(super) fn unsubscribe(self: &Arc<Self>, topic: &str) {
-        self.wanted.lock().topics.remove(topic);
+        self.wanted.lock().topics.remove(self.cluster.namespace().wrap(topic).as_ref());
         self.share_anew();
     }
 
@@ -343,6 +365,7 @@ impl Shared {
         self.cluster.add_consumer(self)?;
         self.state.lock().started = true;
         drop(once);
+        self.cluster.signal.tick();
         if self.group().is_some() {
             self.cluster.send_heartbeats();
         }

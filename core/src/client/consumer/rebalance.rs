@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::allocate::allocate;
 use super::assigned::Assigned;
+use super::members::Asked;
 use super::state::Leaving;
 use super::Shared;
 use crate::wire::body::MessageQueue;
@@ -22,6 +23,7 @@ impl Shared {
             (wanted.topics.keys().cloned().collect::<BTreeSet<_>>(), wanted.queues.clone())
         };
         let mut result = Ok(());
+        let mut members = Asked::default();
         match named {
             Some(named) => {
                 self.give_up(|queue| !named.contains(queue));
@@ -30,7 +32,7 @@ impl Shared {
             None => {
                 self.give_up(|queue| !topics.contains(&queue.topic));
                 for topic in topics {
-                    result = result.and(self.rebalance_topic(&topic));
+                    result = result.and(self.rebalance_topic(&topic, &mut members));
                 }
             }
         }
@@ -40,7 +42,10 @@ impl Shared {
         result
     }
 
-    fn rebalance_topic(self: &Arc<Self>, topic: &str) -> Result<()> {
+    fn rebalance_topic(self: &Arc<Self>, topic: &str, asked: &mut Asked) -> Result<()> {
+        if self.state.lock().closed {
+            return Ok(());
+        }
         let route = match self.cluster.route(topic) {
             // A retry topic comes into being with the group, and its route a little later.
             Err(error)
@@ -53,7 +58,7 @@ impl Shared {
         let mine = match self.group() {
             Some(group) if !self.broadcasts() => {
                 let me = self.cluster.client_id();
-                let members = self.members(group, &route)?;
+                let members = self.members(group, &route, asked)?;
                 if !members.iter().any(|member| member == me) {
                     // The broker was started anew, or did not get the first heartbeat.
                     self.cluster.send_heartbeats();
@@ -135,6 +140,8 @@ impl Shared {
         let token = {
             let mut state = self.state.lock();
             if state.closed {
+                drop(state);
+                self.unlock(std::slice::from_ref(queue));
                 return Ok(());
             }
             let token = state.token();

@@ -14,6 +14,7 @@ impl Consumer {
     /// [`ErrorKind::InvalidArgument`] if the queue is not this consumer's, or has no such offset: it names the bounds.
     pub fn seek(&self, queue: &MessageQueue, offset: i64) -> Result<()> {
         let shared = self.shared();
+        let queue = &shared.wire_queue(queue);
         if !shared.state.lock().queues.contains_key(queue) {
             return Err(Shared::not_mine("seek", queue));
         }
@@ -30,6 +31,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_begin(&self, queue: &MessageQueue) -> Result<()> {
+        let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().min_offset(queue)?)
     }
 
@@ -38,6 +40,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_end(&self, queue: &MessageQueue) -> Result<()> {
+        let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().max_offset(queue)?)
     }
 
@@ -46,6 +49,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_time(&self, queue: &MessageQueue, ms: i64) -> Result<()> {
+        let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().offset_at(queue, ms)?)
     }
 
@@ -62,6 +66,7 @@ impl Consumer {
     /// If the topic does not exist or the broker does not answer.
     #[doc(alias = "offsetForTimestamp")]
     pub fn offset_for_time(&self, queue: &MessageQueue, ms: i64) -> Result<i64> {
+        let queue = &self.shared().wire_queue(queue);
         self.shared().cluster.route(&queue.topic)?;
         self.shared().offset_at(queue, ms)
     }
@@ -80,7 +85,7 @@ impl Consumer {
     fn set_paused(&self, queues: &[MessageQueue], paused: bool) {
         let mut state = self.shared().state.lock();
         for queue in queues {
-            if let Some(assigned) = state.queues.get_mut(queue) {
+            if let Some(assigned) = state.queues.get_mut(&self.shared().wire_queue(queue)) {
                 assigned.paused = paused;
             }
         }
@@ -91,6 +96,7 @@ impl Consumer {
 
 impl Shared {
     pub(super) fn assign(self: &Arc<Self>, queues: &[MessageQueue]) -> Result<()> {
+        let queues: Vec<MessageQueue> = queues.iter().map(|queue| self.wire_queue(queue)).collect();
         {
             let mut wanted = self.wanted.lock();
             let subscribed = wanted.topics.keys().any(|topic| Some(topic) != self.retry_topic.as_ref());
@@ -101,7 +107,7 @@ impl Shared {
             let topics = queues.iter().map(|queue| queue.topic.as_str());
             wanted.topics =
                 topics.map(|topic| (topic.to_owned(), (Arc::new(Subscription::all(topic)), now))).collect();
-            wanted.queues = Some(queues.to_vec());
+            wanted.queues = Some(queues);
         }
         if self.state.lock().started {
             self.cluster.signal.introduce();

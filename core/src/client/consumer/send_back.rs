@@ -104,7 +104,7 @@ impl Shared {
         })?;
         let mut properties = message.properties.clone();
         if !properties.contains(property::RETRY_TOPIC) {
-            properties.insert(property::RETRY_TOPIC, message.topic.as_str());
+            properties.insert(property::RETRY_TOPIC, self.cluster.namespace().wrap(&message.topic));
         }
         if !properties.contains(property::ORIGIN_MESSAGE_ID) {
             properties.insert(property::ORIGIN_MESSAGE_ID, message.message_id().to_owned());

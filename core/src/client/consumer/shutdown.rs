@@ -66,20 +66,45 @@ impl Shared {
 
     /// Stores offsets, gives back locks and leaves the group, once. With no time left it sends and does not wait.
     pub(super) fn leave_in_time(self: &Arc<Self>, limit: Duration) -> Result<()> {
+        let stored = self.leave_once(limit);
+        // Without a lock: it may hold its consumer, and end it when it goes.
+        if let Some(push) = &self.push {
+            push.forget_listener();
+        }
+        stored
+    }
+
+    fn leave_once(self: &Arc<Self>, limit: Duration) -> Result<()> {
         let mut left = self.left.lock();
         if std::mem::replace(&mut *left, true) {
             return Ok(());
         }
         if !self.state.lock().started {
+            self.store.release();
             return Ok(());
         }
         let stored = self.persist_within(limit);
         self.unlock_all();
+        if let Some(tracer) = &self.tracer {
+            tracer.close_within(limit);
+        }
+        self.forget_queues();
+        self.store.release();
         self.cluster.remove_consumer(self);
         if let Some(group) = self.group() {
             self.cluster.leave_group(None, Some(group));
         }
         stored
+    }
+
+    /// Nothing follows what listeners answer that have yet to return.
+    fn forget_queues(&self) {
+        let queues = {
+            let mut state = self.state.lock();
+            state.complete = false;
+            (std::mem::take(&mut state.queues), std::mem::take(&mut state.leaving))
+        };
+        drop(queues);
     }
 
     /// As [`Shared::close_within`], for users who drop their handle: what goes wrong is logged.

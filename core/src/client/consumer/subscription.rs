@@ -65,6 +65,11 @@ impl Subscription {
         Ok(Subscription { topic: topic.into(), expression: expression.into(), filter: Filter::Sql })
     }
 
+    /// The same of another topic.
+    pub(super) fn named(self, topic: &str) -> Subscription {
+        Subscription { topic: topic.to_owned(), ..self }
+    }
+
     /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fetch::in_reach;
 use super::Shared;
 
 /// Messages that go back to the broker at a time because their listener has not returned.
@@ -36,6 +37,7 @@ impl Shared {
         let mut state = self.state.lock();
         let mut next = i64::MAX;
         for assigned in state.queues.values_mut() {
+            assigned.rest_until = in_reach(assigned.rest_until, now);
             next = next.min(assigned.ripen(now).unwrap_or(i64::MAX));
             if assigned.rest_until > now {
                 next = next.min(assigned.rest_until);
@@ -54,6 +56,7 @@ impl Shared {
         let (mut all, mut next) = (Vec::new(), now + LOOK_FOR_OVERDUE);
         {
             let mut state = self.state.lock();
+            state.look_overdue = in_reach(state.look_overdue, now);
             if now < state.look_overdue {
                 return state.look_overdue;
             }
