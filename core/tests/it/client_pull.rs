@@ -36,7 +36,6 @@ fn assigned(cluster: &FakeCluster) -> Consumer {
     send(cluster, 0..20);
     let consumer = Consumer::new(&cluster.connect(), options()).unwrap();
     consumer.assign(&[queue(0)]).unwrap();
-    consumer.start().unwrap();
     consumer
 }
 
@@ -86,6 +85,9 @@ fn named_queues_are_read_and_nothing_else_also_when_they_change() {
 fn seeking_forgets_what_was_fetched_and_goes_on_there() {
     let cluster = FakeCluster::start(1, 1);
     let consumer = assigned(&cluster);
+    consumer.seek(&queue(0), 18).unwrap();
+    assert_eq!(take(&consumer, 1), [18]);
+    consumer.seek_to_begin(&queue(0)).unwrap();
     assert_eq!(take(&consumer, 5), [0, 1, 2, 3, 4]);
     consumer.seek(&queue(0), 12).unwrap();
     assert_eq!(take(&consumer, 3), [12, 13, 14]);
@@ -138,7 +140,6 @@ fn a_paused_queue_rests_and_the_others_go_on() {
     send(&cluster, 0..20);
     let consumer = Consumer::new(&cluster.connect(), options()).unwrap();
     consumer.assign(&[queue(0), queue(1)]).unwrap();
-    consumer.start().unwrap();
     consumer.pause(&[queue(0)]);
     let mut seen = Vec::new();
     while seen.len() < 10 {

@@ -179,6 +179,11 @@ impl FakeBroker {
         }
     }
 
+    /// Looks again whether there is something for pulls that wait.
+    pub fn wake_all(&self) {
+        self.wake(&mut self.state.lock());
+    }
+
     /// The answer to a pull, `None` if there is nothing.
     fn found(&self, state: &BrokerState, topic: &str, queue: i32, offset: i64, max: i32) -> Option<Response> {
         let empty = Vec::new();

@@ -11,6 +11,7 @@ mod client_groups;
 mod client_producer;
 mod client_pull;
 mod client_push;
+mod client_push_limits;
 mod client_request;
 mod client_send;
 mod client_support;

@@ -160,9 +160,12 @@ impl Shared {
         }
     }
 
-    /// The queues that are this consumer's at present, as the user calls them.
+    /// The queues that are this consumer's at present, as the user calls them; without those of the retry topic, which
+    /// users need not know of.
     fn own_queues(&self) -> Vec<MessageQueue> {
-        self.state.lock().queues.keys().map(|queue| self.own_queue(queue)).collect()
+        let state = self.state.lock();
+        let queues = state.queues.keys().filter(|queue| Some(&queue.topic) != self.retry_topic.as_ref());
+        queues.map(|queue| self.own_queue(queue)).collect()
     }
 
     fn broadcasts(&self) -> bool {

@@ -116,6 +116,9 @@ impl Consumer {
     /// - [`ErrorKind::NotFound`] if a topic does not exist;
     /// - [`ErrorKind::Connection`] if no name server answers.
     pub fn start(&self) -> Result<()> {
+        if self.shared().state.lock().closed {
+            return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
+        }
         if !self.shared().wants_something() {
             let context = "there is nothing to consume: call subscribe or assign before";
             return Err(Error::new(ErrorKind::InvalidArgument, "start consumer", context));
@@ -167,11 +170,16 @@ impl Consumer {
         Poll { consumer: self.clone(), is_begun: false }
     }
 
-    fn before_poll(&self) -> Result<()> {
+    pub(super) fn start_if_needed(&self) -> Result<()> {
         let is_started = self.shared().state.lock().started;
-        if !is_started {
-            self.start()?;
+        if is_started {
+            return Ok(());
         }
+        self.start()
+    }
+
+    fn before_poll(&self) -> Result<()> {
+        self.start_if_needed()?;
         if self.shared().options.auto_commit {
             self.commit();
         }

@@ -1,4 +1,4 @@
-//! Moving in queues by hand.
+//! Moving in queues by hand. All of it starts the consumer if need be.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ impl Consumer {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the queue is not this consumer's, or has no such offset: it names the bounds.
     pub fn seek(&self, queue: &MessageQueue, offset: i64) -> Result<()> {
+        self.start_if_needed()?;
         let shared = self.shared();
         let queue = &shared.wire_queue(queue);
         if !shared.state.lock().queues.contains_key(queue) {
@@ -31,6 +32,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_begin(&self, queue: &MessageQueue) -> Result<()> {
+        self.start_if_needed()?;
         let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().min_offset(queue)?)
     }
@@ -40,6 +42,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_end(&self, queue: &MessageQueue) -> Result<()> {
+        self.start_if_needed()?;
         let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().max_offset(queue)?)
     }
@@ -49,6 +52,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::seek`].
     pub fn seek_to_time(&self, queue: &MessageQueue, ms: i64) -> Result<()> {
+        self.start_if_needed()?;
         let queue = &self.shared().wire_queue(queue);
         self.go_to(queue, self.shared().offset_at(queue, ms)?)
     }
@@ -83,6 +87,10 @@ impl Consumer {
     }
 
     fn set_paused(&self, queues: &[MessageQueue], paused: bool) {
+        if let Err(error) = self.start_if_needed() {
+            // The next poll tells it.
+            tracing::debug!("no queues to pause: {error}");
+        }
         let mut state = self.shared().state.lock();
         for queue in queues {
             if let Some(assigned) = state.queues.get_mut(&self.shared().wire_queue(queue)) {
