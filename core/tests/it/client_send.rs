@@ -635,3 +635,50 @@ fn a_namespace_stands_before_topics_and_groups_on_the_wire_only() {
     let long = "x".repeat(126);
     assert!(producer.send(&Message::new(long, "x")).unwrap_err().context().contains("namespace"));
 }
+
+#[test]
+fn all_sends_share_one_connection_to_each_broker() {
+    let cluster = FakeCluster::start(2, 2);
+    let producer = with(&cluster, |_| {});
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..250).for_each(|_| drop(producer.send(&message("x")).unwrap())));
+        }
+    });
+    for broker in &cluster.brokers {
+        let connections: BTreeSet<u64> =
+            broker.state.lock().seen.iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections.len(), 1);
+    }
+}
+
+#[test]
+fn a_broker_that_joins_gets_its_share_when_routes_are_refreshed() {
+    let cluster = FakeCluster::start(1, 1);
+    let clock = ferromq::clock::Clock::new();
+    let client = cluster.connect_with(|options| options.clock = clock.clone());
+    let producer = with_client(&client, |_| {});
+    producer.send(&message("x")).unwrap();
+    let joined = FakeCluster::start(1, 1);
+    cluster.add_broker("joined", &joined.broker_address(0), 1);
+    clock.advance(Duration::from_secs(31));
+    eventually("the new broker is sent to", || {
+        producer.send(&message("x")).unwrap();
+        joined.sends() != [0]
+    });
+    eventually("the new broker knows the group", || joined.brokers[0].producer("DEFAULT_PRODUCER").is_some());
+}
+
+#[test]
+fn a_broker_that_dies_under_load_costs_no_send() {
+    let mut cluster = FakeCluster::start(2, 2);
+    let producer = with(&cluster, |_| {});
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..500).try_for_each(|_| producer.send(&message("x")).map(drop))))
+            .collect();
+        cluster.stop_broker(0);
+        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+    });
+    assert!(cluster.sends().iter().sum::<usize>() >= 2000);
+}

@@ -32,6 +32,7 @@ pub enum Mood {
 pub struct Seen {
     pub code: i32,
     pub is_oneway: bool,
+    pub connection: u64,
     pub group: String,
     pub topic: String,
     pub sys_flag: i32,
@@ -135,6 +136,7 @@ impl FakeBroker {
         state.seen.push(Seen {
             code: call.code().0,
             is_oneway: call.is_oneway(),
+            connection: call.connection.id(),
             group: send.producer_group.to_string(),
             topic: send.topic.to_string(),
             sys_flag: send.sys_flag,
@@ -584,6 +586,10 @@ impl FakeCluster {
     /// A further broker that is none of these.
     pub fn add_broker(&self, name: &str, address: &str, queues: i32) {
         self.names.brokers.lock().push((name.into(), address.into(), queues));
+    }
+
+    pub fn broker_address(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.servers[number].port())
     }
 
     pub fn name_server(&self) -> String {
