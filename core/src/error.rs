@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Unsupported = 13,
     /// A defect of the library itself.
     Internal = 14,
+    /// The process was made by fork() from the one that this object belongs to: only that one may use it.
+    Forked = 15,
 }
 
 /// The send that an error is about: what is needed to find out whether the message was stored all the same, and to send

@@ -29,3 +29,4 @@ pub mod store;
 pub mod wire;
 
 pub use error::{Error, ErrorKind, FailedSend, Result};
+pub use instance::{connect, connect_with, open, open_with, Instance, Listen, OpenOptions, Place};

@@ -207,7 +207,7 @@ impl Broker {
     }
 
     /// The address clients are told.
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.store_host().to_string()
     }
 

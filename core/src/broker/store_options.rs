@@ -68,6 +68,7 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
         max_transfer_count_on_message_in_disk: config.max_transfer_count_on_message_in_disk,
         delay_levels_ms: config.message_delay_level.ms().to_vec(),
         known_topics: topics.map(known),
+        allocation_step: config.allocation_step,
         holder: format!("broker {}", config.broker_name),
         ..StoreOptions::new(root)
     })

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::access_point::AccessPoint;
 use super::callbacks::{deadline_in, Pool};
 use super::client_id::Identity;
+use super::closing::{Closing, Home};
 use super::consumer;
 use super::name_servers::NameServers;
 use super::namespace::Namespace;
@@ -49,6 +50,9 @@ pub struct Cluster {
     pub(super) signal: Arc<Signal>,
     /// Held while brokers are told who is here, until they have answered.
     pub(super) introducing: Mutex<()>,
+    pub(super) closing: Closing,
+    /// The process that made this client.
+    pub(super) pid: u32,
 }
 
 /// Who of this process takes part in the cluster.
@@ -66,6 +70,12 @@ impl Cluster {
 
     /// As [`Cluster::connect`], with everything settable.
     pub fn with_options(options: ClientOptions) -> Result<Arc<Cluster>> {
+        Cluster::at_home(options, None)
+    }
+
+    /// As [`Cluster::with_options`]; `home` is a server in this process, which the client reaches without sockets and
+    /// takes along when it ends.
+    pub(crate) fn at_home(options: ClientOptions, home: Option<Home>) -> Result<Arc<Cluster>> {
         let place = AccessPoint::read(&options.namesrv_addr)?;
         let name_servers = NameServers::parse(&place.name_servers)?;
         let namespace = Namespace::new(options.client_namespace.as_deref().or(place.namespace.as_deref()));
@@ -80,6 +90,10 @@ impl Cluster {
         Ok(Arc::new_cyclic(|cluster| {
             let pushes = Pushes::new(signal.clone(), cluster.clone());
             let net = Client::new(&loops, connections(&options), Arc::new(pushes));
+            let closing = home.map(|home| {
+                home.services.into_iter().for_each(|(address, service)| net.attach(&address, service));
+                Closing::with_home(home.close)
+            });
             Cluster {
                 options,
                 identity,
@@ -96,6 +110,8 @@ impl Cluster {
                 worker: Worker::default(),
                 signal,
                 introducing: Mutex::default(),
+                closing: closing.unwrap_or_default(),
+                pid: std::process::id(),
             }
         }))
     }
@@ -113,6 +129,11 @@ impl Cluster {
     /// What topics and groups are wrapped in on the wire.
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// The name servers, `host:port;host:port`.
+    pub fn name_servers(&self) -> String {
+        self.name_servers.text()
     }
 
     /// Ends all connections and threads. Producers and consumers should have been closed before; their calls fail
@@ -162,6 +183,7 @@ impl Cluster {
         operation: &'static str,
         request: &Request<'_>,
     ) -> Result<Reply> {
+        self.check_process()?;
         succeeded(operation, self.net.call(address, request, self.options.mq_client_api_timeout)?)
     }
 
@@ -252,8 +274,17 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.check_process().is_err() {
+            // Nothing here is this process's to end, and locks may be held by threads that it does not have.
+            let no_pool = || Pool::new("fmq-none", 1);
+            let pools =
+                [&mut self.callbacks, &mut self.errands].map(|pool| std::mem::replace(pool, no_pool()));
+            let closing = std::mem::take(&mut self.closing);
+            return std::mem::forget((self.net.clone(), self.loops.clone(), pools, closing));
+        }
         // Not joined: this may run on the thread itself, or on an event loop that the thread waits for.
         self.signal.stop();
+        self.drop_home();
     }
 }
 

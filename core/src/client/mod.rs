@@ -11,6 +11,7 @@ mod access_point;
 pub mod allocate;
 mod callbacks;
 mod client_id;
+mod closing;
 mod cluster;
 mod consumer;
 mod heartbeat;
@@ -27,6 +28,7 @@ mod tracer;
 mod worker;
 
 pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
+pub(crate) use closing::Home;
 pub use cluster::Cluster;
 pub use consumer::{
     Action, ConsumeContext, ConsumeStatus, Consumer, OrderlyContext, OrderlyStatus, Poll, PullStatus, Pulled,

@@ -42,6 +42,11 @@ impl NameServers {
         &self.addresses[self.current.load(Ordering::Relaxed) % self.addresses.len()]
     }
 
+    /// All addresses.
+    pub fn text(&self) -> String {
+        self.addresses.join(";")
+    }
+
     /// Asks one name server after the other, each for `limit` at most, until one answers, whatever it answers, or the
     /// time `until` has come.
     pub fn ask(&self, net: &Client, request: &Request<'_>, limit: Duration, until: Instant) -> Result<Reply> {

@@ -76,6 +76,7 @@ impl Cluster {
     }
 
     fn known_route(&self, topic: &str) -> Option<Arc<Route>> {
+        self.check_process().ok()?;
         let now = self.now_ms();
         self.topics.lock().by_name.get_mut(topic).map(|topic| {
             topic.used_ms = now;
@@ -84,6 +85,7 @@ impl Cluster {
     }
 
     fn find_route(&self, name: &str, like: Option<&NewTopic>, until: Instant) -> Result<Arc<Route>> {
+        self.check_process()?;
         let route = Arc::new(self.ask_for_route(name, like, until)?);
         let mut topics = self.topics.lock();
         let topic = topics.by_name.entry(name.into()).or_default();

@@ -169,6 +169,9 @@ settings! {
             "Most bytes of a pull of messages on disk.";
         "maxTransferCountOnMessageInDisk" max_transfer_count_on_message_in_disk: usize = 8, COUNT, AtStart,
             "Most messages of a pull of messages on disk.";
+    } beside {
+        /// Blocks of the commit log are allocated ahead in steps of this many bytes.
+        allocation_step: usize = 64 << 20,
     }
 }
 

@@ -74,6 +74,9 @@ impl Locals {
     pub fn connection(&self, address: &str) -> Result<Option<Arc<Connection>>> {
         {
             let places = self.places.read();
+            if places.closed {
+                return Err(closed(address));
+            }
             let Some(place) = places.list.iter().find(|place| place.address == address) else {
                 return Ok(None);
             };
@@ -83,7 +86,7 @@ impl Locals {
         }
         let mut places = self.places.write();
         if places.closed {
-            return Err(Error::new(ErrorKind::Closed, "call", format!("{address}: the client was closed")));
+            return Err(closed(address));
         }
         let Some(place) = places.list.iter_mut().find(|place| place.address == address) else {
             return Ok(None);
@@ -122,13 +125,18 @@ impl Locals {
         let list = {
             let mut places = self.places.write();
             places.closed = true;
-            places.list.iter_mut().filter_map(|place| place.near.take()).collect::<Vec<_>>()
+            // A client that its user still holds must not hold the services, and what they have open.
+            places.list.drain(..).filter_map(|place| place.near).collect::<Vec<_>>()
         };
         for near in list {
             near.end(ErrorKind::Closed, "the client was closed".into());
         }
         self.lane.close(join);
     }
+}
+
+fn closed(address: &str) -> Error {
+    Error::new(ErrorKind::Closed, "call", format!("{address}: the client was closed"))
 }
 
 fn connect(lane: &Arc<Lane>, limits: &Arc<Limits>, place: &Place) -> Arc<Connection> {

@@ -14,6 +14,9 @@ const SLOT_LEN: usize = 4;
 const ITEM_LEN: usize = 20;
 /// Blocks for items are allocated ahead in steps of this many bytes.
 const STEP: usize = 1 << 20;
+/// Slots are looked through in pieces of this many bytes.
+const PAGE: usize = 4096;
+static ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// Slots and items of every file of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,13 +293,19 @@ impl IndexFile {
             at = (at.max(data as usize) - HEADER_LEN) / SLOT_LEN * SLOT_LEN + HEADER_LEN;
             let count = chunk.len().min(end - at);
             self.file.read_at(at as u64, &mut chunk[..count])?;
-            for (slot, slot_at) in chunk[..count].chunks_exact(SLOT_LEN).zip((at..).step_by(SLOT_LEN)) {
-                let number = i32::from_be_bytes(slot.try_into().unwrap_or_default());
-                if number != 0 {
-                    if newest.get(&slot_at) != Some(&number) {
-                        return Ok(false);
+            for (page, page_at) in chunk[..count].chunks(PAGE).zip((at..).step_by(PAGE)) {
+                // Nearly all of them: allocated, and not written yet.
+                if page == &ZEROS[..page.len()] {
+                    continue;
+                }
+                for (slot, slot_at) in page.chunks_exact(SLOT_LEN).zip((page_at..).step_by(SLOT_LEN)) {
+                    let number = i32::from_be_bytes(slot.try_into().unwrap_or_default());
+                    if number != 0 {
+                        if newest.get(&slot_at) != Some(&number) {
+                            return Ok(false);
+                        }
+                        found += 1;
                     }
-                    found += 1;
                 }
             }
             at += count;
@@ -305,11 +314,10 @@ impl IndexFile {
     }
 
     fn rebuild_slots(&mut self, newest: &HashMap<usize, i32>) {
-        let zeros = [0; 4096];
         let end = self.shape.item_at(0);
         let mut at = HEADER_LEN;
         while at < end {
-            at = self.writer.write(at, &zeros[..zeros.len().min(end - at)]);
+            at = self.writer.write(at, &ZEROS[..PAGE.min(end - at)]);
         }
         for (slot_at, number) in newest {
             self.writer.write(*slot_at, &number.to_be_bytes());

@@ -34,6 +34,7 @@ mod recovery;
 mod retention;
 mod save;
 mod scan;
+mod scratch;
 mod segment;
 mod signal;
 pub mod storage;
@@ -67,6 +68,7 @@ use crate::{Error, ErrorKind, Result};
 pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
 pub use self::retention::Retention;
+pub use self::scratch::Scratch;
 pub use self::types::*;
 
 /// The longest topic, in bytes: it names a directory.

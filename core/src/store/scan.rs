@@ -217,11 +217,13 @@ fn next_record(
 ) -> std::io::Result<Option<usize>> {
     let mut at = damaged + 1;
     while at + MIN_RECORD <= bytes.len() {
-        let zeros = bytes[at..].iter().take(PAGE).take_while(|byte| **byte == 0).count();
-        if zeros == PAGE {
+        // Up to the end of a page: in a file system in memory a page that was looked at is no hole any more.
+        let look = (at + 3) / PAGE * PAGE + PAGE - at;
+        let zeros = bytes[at..].iter().take(look).take_while(|byte| **byte == 0).count();
+        if zeros == look {
             // Sparse stretches are passed without being read in.
-            let Some(data) = file.next_data((at + PAGE) as u64)? else { return Ok(None) };
-            at = (data as usize).max(at + PAGE) - 3;
+            let Some(data) = file.next_data((at + look) as u64)? else { return Ok(None) };
+            at = (data as usize).max(at + look) - 3;
             continue;
         }
         // A size has at most three leading zero bytes.
@@ -245,7 +247,7 @@ fn next_record(
 fn all_zero(file: &dyn File, bytes: &[u8], from: usize) -> std::io::Result<bool> {
     let mut at = from;
     while at < bytes.len() {
-        let chunk = &bytes[at..bytes.len().min(at + 4096)];
+        let chunk = &bytes[at..bytes.len().min(at / PAGE * PAGE + PAGE)];
         if chunk.iter().any(|byte| *byte != 0) {
             return Ok(false);
         }

@@ -41,7 +41,6 @@ pub(super) struct Brought {
 /// A pull that is to be made.
 struct Plan {
     next: i64,
-    progress: i64,
     broker_id: i64,
     /// Rather not this broker.
     avoid: bool,
@@ -81,7 +80,6 @@ impl Shared {
         };
         made.broker_id = broker_id;
         let hold = self.options.broker_suspend_max_time_millis;
-        let (commit, commit_offset) = self.commit_along(plan.progress, broker_id);
         // Without its text a pull depends on the broker having heard of the subscription, which one that was started
         // anew has not; but an SQL92 expression would be compiled for each pull.
         let posts = !made.subscription.is_sql() || self.options.post_subscription_when_pull;
@@ -93,8 +91,8 @@ impl Shared {
             queue_id: queue.queue_id,
             queue_offset: plan.next,
             max_msg_nums: self.options.pull_batch_size,
-            sys_flag: sys_flag::pull::SUSPEND | flag | commit,
-            commit_offset,
+            // No offset goes along: it could come to the broker after a later one that was stored by itself.
+            sys_flag: sys_flag::pull::SUSPEND | flag,
             suspend_timeout_millis: hold.as_millis() as i64,
             subscription: posts.then(|| subscription.expression().into()),
             sub_version: self.version(&queue.topic),
@@ -119,12 +117,10 @@ impl Shared {
         if state.closed {
             return None;
         }
-        let is_push = self.push.is_some();
         let assigned = state.queues.get_mut(queue).filter(|assigned| assigned.token == token)?;
         (assigned.pulling, assigned.last_pull) = (Pulling::InFlight, now);
         let (broker_id, avoid) = assigned.broker(now);
-        let progress = if is_push { assigned.progress() } else { assigned.consumed };
-        Some(Plan { next: assigned.next, progress, broker_id, avoid })
+        Some(Plan { next: assigned.next, broker_id, avoid })
     }
 
     /// Takes what a pull brought, and goes on pulling if there is room.

@@ -10,7 +10,6 @@ use super::super::cluster::succeeded;
 use super::super::local_offsets::LocalOffsets;
 use super::Shared;
 use crate::config::{ConsumerOptions, MessageModel, StartFrom, Timestamp};
-use crate::message::sys_flag;
 use crate::wire::body::MessageQueue;
 use crate::wire::{
     GetMaxOffset, GetMaxOffsetResponse, GetMinOffset, GetMinOffsetResponse, QueryConsumerOffset,
@@ -258,14 +257,6 @@ impl Shared {
             queue_id: queue.queue_id,
             commit_offset: offset,
         })
-    }
-
-    /// The flag and value with which a pull stores an offset along the way.
-    pub(super) fn commit_along(&self, progress: i64, broker_id: i64) -> (i32, i64) {
-        match &self.store {
-            Store::Brokers if progress > 0 && broker_id == 0 => (sys_flag::pull::COMMIT_OFFSET, progress),
-            _ => (0, 0),
-        }
     }
 
     /// An error that names a queue that is not this consumer's.

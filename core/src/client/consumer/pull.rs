@@ -171,6 +171,7 @@ impl Consumer {
     }
 
     pub(super) fn start_if_needed(&self) -> Result<()> {
+        self.shared().cluster.check_process()?;
         let is_started = self.shared().state.lock().started;
         if is_started {
             return Ok(());

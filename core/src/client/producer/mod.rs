@@ -70,7 +70,7 @@ pub struct Producer {
 }
 
 /// A producer as its sends see it.
-pub(super) struct Shared {
+pub(in crate::client) struct Shared {
     cluster: Arc<Cluster>,
     options: ProducerOptions,
     /// As on the wire.
@@ -241,14 +241,7 @@ impl Producer {
 
     /// As [`Producer::close`], with this time limit.
     pub fn close_within(&self, limit: Duration) -> Result<()> {
-        let deadline = deadline_in(limit);
-        self.shared.close();
-        if self.shared.finish(deadline) {
-            return Ok(());
-        }
-        let left = self.shared.room.in_flight();
-        let context = format!("{left} sends or their callbacks have not ended in {} ms", limit.as_millis());
-        Err(Error::new(ErrorKind::Timeout, "close producer", context))
+        self.shared.close_within(limit)
     }
 }
 
@@ -287,6 +280,18 @@ impl Shared {
         };
         shared.traced = Traced::new(&shared, &shared.options)?;
         Ok(Arc::new(shared))
+    }
+
+    /// See [`Producer::close_within`].
+    pub(in crate::client) fn close_within(&self, limit: Duration) -> Result<()> {
+        let deadline = deadline_in(limit);
+        self.close();
+        if self.finish(deadline) {
+            return Ok(());
+        }
+        let left = self.room.in_flight();
+        let context = format!("{left} sends or their callbacks have not ended in {} ms", limit.as_millis());
+        Err(Error::new(ErrorKind::Timeout, "close producer", context))
     }
 
     /// Takes no further sends and leaves the group, once. What is under way goes on.

@@ -84,6 +84,11 @@ impl Registry {
         })
     }
 
+    /// The producers.
+    pub fn all(&self) -> Vec<Arc<Shared>> {
+        self.state.lock().groups.values().flatten().filter_map(Weak::upgrade).collect()
+    }
+
     /// Closes all producers, the client being closed; says whether all that was under way has ended at the deadline.
     pub fn close(&self, deadline: Instant) -> bool {
         let groups = {

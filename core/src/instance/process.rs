@@ -54,6 +54,7 @@ pub struct Server {
     // Dropped in this order: the broker says goodbye to the name server.
     broker: BrokerProcess,
     namesrv: NamesrvProcess,
+    name_servers: String,
 }
 
 impl Server {
@@ -62,11 +63,16 @@ impl Server {
     /// # Errors
     /// When a port is in use, or the data directory is in use or not usable.
     pub fn start(options: ServerOptions) -> Result<Server> {
-        let loops = Loops::new(event_loops());
+        Self::start_on(&Loops::new(event_loops()), options, true)
+    }
+
+    /// As [`Server::start`]; without `listen` nothing is listened on, and only this process reaches the server.
+    pub(super) fn start_on(loops: &Arc<Loops>, options: ServerOptions, listen: bool) -> Result<Server> {
         let ServerOptions { data, host, namesrv_port, broker_port, mut broker, mut namesrv, clock } = options;
+        let loops = listen.then_some(loops);
         namesrv.listen_port = namesrv_port;
         namesrv.bind_address.clone_from(&host);
-        let namesrv = NamesrvProcess::start_on(&loops, namesrv, clock.clone())?;
+        let namesrv = NamesrvProcess::start_on(loops, namesrv, clock.clone())?;
         broker.store_path_root_dir = data;
         broker.bind_address.clone_from(&host);
         broker.listen_port = broker_port;
@@ -74,12 +80,13 @@ impl Server {
             if host == "0.0.0.0" { crate::config::address::local_ipv4().to_string() } else { host };
         broker.broker_ip1.clone_from(&advertised);
         broker.broker_ip2 = advertised;
-        // The broker reaches the name server by the address that is bound: on a machine without network both are local.
         let own = if broker.bind_address == "0.0.0.0" { "127.0.0.1" } else { &broker.bind_address };
-        broker.namesrv_addr = Some(format!("{own}:{}", namesrv.port()));
-        let broker = BrokerProcess::start_on(&loops, broker, clock)?;
+        let name_servers = format!("{own}:{}", namesrv.port());
+        broker.namesrv_addr = Some(name_servers.clone());
+        let beside = Some((name_servers.as_str(), &namesrv));
+        let broker = BrokerProcess::start_on(loops, broker, clock, beside)?;
         namesrv.wait_for_broker();
-        Ok(Server { broker, namesrv })
+        Ok(Server { broker, namesrv, name_servers })
     }
 
     /// The name server's port.
@@ -90,6 +97,19 @@ impl Server {
     /// The broker's port.
     pub fn broker_port(&self) -> u16 {
         self.broker.port()
+    }
+
+    /// Where clients find the name server.
+    pub(super) fn name_servers(&self) -> &str {
+        &self.name_servers
+    }
+
+    /// What answers at which address, for clients in this process.
+    pub(super) fn services(&self) -> Vec<(String, Arc<dyn net::Service>)> {
+        vec![
+            (self.name_servers.clone(), self.namesrv.namesrv.clone()),
+            (self.broker.broker.address(), self.broker.broker.clone()),
+        ]
     }
 
     /// Orderly end of both. Idempotent; dropping does it too.
@@ -106,7 +126,8 @@ impl Server {
 /// A name server behind its listener.
 pub struct NamesrvProcess {
     namesrv: Arc<Namesrv>,
-    listener: net::Server,
+    /// None if it serves this process alone.
+    listener: Option<net::Server>,
 }
 
 impl NamesrvProcess {
@@ -115,10 +136,10 @@ impl NamesrvProcess {
     /// # Errors
     /// When the port is in use or the KV file cannot be read.
     pub fn start(config: NamesrvConfig) -> Result<NamesrvProcess> {
-        Self::start_on(&Loops::new(event_loops()), config, Clock::new())
+        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new())
     }
 
-    fn start_on(loops: &Arc<Loops>, config: NamesrvConfig, clock: Clock) -> Result<NamesrvProcess> {
+    fn start_on(loops: Option<&Arc<Loops>>, config: NamesrvConfig, clock: Clock) -> Result<NamesrvProcess> {
         let options = net::ServerOptions {
             host: config.bind_address.clone(),
             port: config.listen_port,
@@ -130,15 +151,18 @@ impl NamesrvProcess {
             ..Default::default()
         };
         let namesrv = Namesrv::new(config, clock)?;
-        let listener = net::Server::bind(loops, options, namesrv.clone())?;
-        namesrv.listening_on(listener.port());
+        let bind = |loops| net::Server::bind(loops, options, namesrv.clone());
+        let listener = loops.map(bind).transpose()?;
+        if let Some(listener) = &listener {
+            namesrv.listening_on(listener.port());
+        }
         namesrv.start()?;
         Ok(NamesrvProcess { namesrv, listener })
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.listener.port()
+        self.namesrv.config().listen_port
     }
 
     /// Waits until a broker is registered, at most as long as a registration takes; the broker repeats it anyway.
@@ -154,7 +178,9 @@ impl NamesrvProcess {
 
     /// Orderly end. Idempotent.
     pub fn stop(&self) {
-        self.listener.shutdown(DRAIN);
+        if let Some(listener) = &self.listener {
+            listener.shutdown(DRAIN);
+        }
         self.namesrv.stop();
     }
 }
@@ -168,7 +194,8 @@ impl Drop for NamesrvProcess {
 /// A broker behind its listener.
 pub struct BrokerProcess {
     broker: Arc<Broker>,
-    listener: net::Server,
+    /// None if it serves this process alone.
+    listener: Option<net::Server>,
     client: Arc<net::Client>,
 }
 
@@ -178,10 +205,16 @@ impl BrokerProcess {
     /// # Errors
     /// When the port is in use, or the data directory is in use or not usable.
     pub fn start(config: BrokerConfig) -> Result<BrokerProcess> {
-        Self::start_on(&Loops::new(event_loops()), config, Clock::new())
+        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new(), None)
     }
 
-    fn start_on(loops: &Arc<Loops>, config: BrokerConfig, clock: Clock) -> Result<BrokerProcess> {
+    /// `beside` is a name server of this process and the address under which it is registered with.
+    fn start_on(
+        loops: Option<&Arc<Loops>>,
+        config: BrokerConfig,
+        clock: Clock,
+        beside: Option<(&str, &NamesrvProcess)>,
+    ) -> Result<BrokerProcess> {
         let options = net::ServerOptions {
             host: config.bind_address.clone(),
             port: config.listen_port,
@@ -193,23 +226,30 @@ impl BrokerProcess {
                 ..Default::default()
             },
         };
+        let port = options.port;
         let broker = Broker::open(config, clock)?;
-        let listener = match net::Server::bind(loops, options, broker.clone()) {
+        let bind = |loops| net::Server::bind(loops, options, broker.clone());
+        // The store was opened cleanly; it is left so.
+        let listener = match loops.map(bind).transpose() {
             Ok(listener) => listener,
             Err(error) => {
-                // The store was opened cleanly; it is left so.
                 broker.close()?;
                 return Err(error);
             }
         };
-        let client = net::Client::new(loops, net::ClientOptions::default(), Arc::new(NothingAsked));
-        broker.start(listener.port(), client.clone())?;
+        let unused = Loops::new(1);
+        let client =
+            net::Client::new(loops.unwrap_or(&unused), net::ClientOptions::default(), Arc::new(NothingAsked));
+        if let Some((address, process)) = beside {
+            client.attach(address, process.namesrv.clone());
+        }
+        broker.start(listener.as_ref().map_or(port, net::Server::port), client.clone())?;
         Ok(BrokerProcess { broker, listener, client })
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.listener.port()
+        self.broker.config().listen_port
     }
 
     /// Orderly end: goodbye to the name servers, answers for what is in flight, everything saved. Idempotent.
@@ -218,7 +258,9 @@ impl BrokerProcess {
     /// When the store cannot be flushed or closed.
     pub fn stop(&self) -> Result<()> {
         self.broker.stop();
-        self.listener.shutdown(DRAIN);
+        if let Some(listener) = &self.listener {
+            listener.shutdown(DRAIN);
+        }
         self.client.shutdown();
         self.broker.close()
     }
@@ -233,7 +275,7 @@ impl Drop for BrokerProcess {
 }
 
 /// One event loop a core.
-fn event_loops() -> usize {
+pub(super) fn event_loops() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -1,0 +1,212 @@
+//! The end of a client and of what belongs to it: within a deadline, from any thread, once.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{consumer, producer, Cluster};
+use crate::net::Service;
+use crate::{Error, ErrorKind, Result};
+
+/// Ends a server.
+pub(crate) type CloseHome = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// A server in the same process that lives as long as its client.
+pub(crate) struct Home {
+    /// What answers at which address.
+    pub services: Vec<(String, Arc<dyn Service>)>,
+    /// Ends the server.
+    pub close: CloseHome,
+}
+
+/// How far the end of a client has come.
+#[derive(Default)]
+pub(super) struct Closing {
+    state: Mutex<State>,
+    ended: Condvar,
+    /// The thread that does it.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Those whose callbacks did not end in time.
+    late: Mutex<Late>,
+    home: Mutex<Option<CloseHome>>,
+}
+
+#[derive(Default)]
+struct Late {
+    consumers: Vec<Arc<consumer::Shared>>,
+    producers: Vec<Arc<producer::Shared>>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Open,
+    Closing,
+    /// All has ended but callbacks that still run; with what the first who asks is told.
+    Late(Option<Error>),
+    /// With what went wrong, for the first who asks.
+    Closed(Option<Error>),
+}
+
+impl Closing {
+    pub fn with_home(close: CloseHome) -> Closing {
+        Closing { home: Mutex::new(Some(close)), ..Closing::default() }
+    }
+
+    /// Whether the caller is to do the closing, of what is still to be closed.
+    fn begin(&self) -> bool {
+        let mut state = self.state.lock();
+        let begins = matches!(*state, State::Open | State::Late(_));
+        if begins {
+            *state = State::Closing;
+        }
+        begins
+    }
+
+    /// Waits for the end of the closing; `None` if callbacks still run and there is time left to wait for them.
+    fn wait(&self, until: Option<Instant>, within: Duration) -> Option<Result<()>> {
+        let mut state = self.state.lock();
+        while matches!(*state, State::Closing) {
+            let timed_out = match until {
+                Some(until) => self.ended.wait_until(&mut state, until).timed_out(),
+                None => {
+                    self.ended.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out && matches!(*state, State::Closing) {
+                let context =
+                    format!("not ended within {} ms; it ends in the background", within.as_millis());
+                return Some(Err(Error::new(ErrorKind::Timeout, "close", context)));
+            }
+        }
+        let failed = match &mut *state {
+            State::Late(_) if until.is_none_or(|until| until > Instant::now()) => return None,
+            State::Late(failed) | State::Closed(failed) => failed.take(),
+            State::Open | State::Closing => None,
+        };
+        drop(state);
+        if let Some(thread) = self.thread.lock().take() {
+            // It has nothing left to do, and its panics were reported.
+            let _ended = thread.join();
+        }
+        Some(failed.map_or(Ok(()), Err))
+    }
+
+    fn close_home(&self) -> Result<()> {
+        let close = self.home.lock().take();
+        close.map_or(Ok(()), |close| close())
+    }
+}
+
+fn left(until: Option<Instant>, within: Duration) -> Duration {
+    until.map_or(within, |until| until.saturating_duration_since(Instant::now()))
+}
+
+/// Whether this is a thread of the library, where users' callbacks run: it cannot wait for its own end.
+pub(crate) fn on_own_thread() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with("fmq-"))
+}
+
+impl Cluster {
+    /// Closes producers and consumers, the connections, the threads, and the server in this process if there is one.
+    /// Waits for that up to `within`; on a thread of the library's own it starts it and returns at once.
+    ///
+    /// Errors: [`ErrorKind::Timeout`] past the deadline: callbacks that still run go on by themselves, and all else ends
+    /// in the background. What went wrong at the server's end. A second call waits again for what still runs.
+    pub(crate) fn end_within(self: &Arc<Self>, within: Duration) -> Result<()> {
+        self.check_process()?;
+        let until = Instant::now().checked_add(within);
+        loop {
+            if self.closing.begin() {
+                let (cluster, left) = (self.clone(), left(until, within));
+                // Not on this thread: what hangs there must not hang here.
+                let spawned =
+                    std::thread::Builder::new().name("fmq-close".into()).spawn(move || cluster.end(left));
+                match spawned {
+                    Ok(thread) => *self.closing.thread.lock() = Some(thread),
+                    Err(_) => self.end(left),
+                }
+            }
+            if on_own_thread() {
+                return Ok(());
+            }
+            if let Some(ended) = self.closing.wait(until, within) {
+                return ended;
+            }
+        }
+    }
+
+    fn end(&self, within: Duration) {
+        let until = Instant::now().checked_add(within);
+        let mut failed = None;
+        // Says whether it was too late for something.
+        let mut note = |ended: Result<()>| {
+            let Err(error) = ended else { return false };
+            tracing::warn!("not closed in order: {error}");
+            let is_late = error.kind() == ErrorKind::Timeout;
+            failed.get_or_insert(error);
+            is_late
+        };
+        let Late { mut consumers, mut producers } = std::mem::take(&mut *self.closing.late.lock());
+        consumers.extend(self.consumers());
+        producers.extend(self.producers.all());
+        // Listeners may send, so consumers end first.
+        consumers.retain(|consumer| note(consumer.close_within(left(until, within))));
+        producers.retain(|producer| note(producer.close_within(left(until, within))));
+        let mut is_late = !consumers.is_empty() || !producers.is_empty();
+        *self.closing.late.lock() = Late { consumers, producers };
+        is_late |= note(self.close_within(left(until, within)));
+        note(self.closing.close_home());
+        *self.closing.state.lock() = match is_late {
+            true => State::Late(failed),
+            false => State::Closed(failed),
+        };
+        self.closing.ended.notify_all();
+    }
+
+    /// Whether the client can be used: not closed, and not another process's.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
+        match *self.closing.state.lock() {
+            State::Open => Ok(()),
+            _ => Err(Error::new(ErrorKind::Closed, "use the client", "it was closed")),
+        }
+    }
+
+    /// Whether this process is the one that made the client. After fork() the child has neither its threads nor the
+    /// right to its files. Costs a system call (about 0.1 µs).
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.pid {
+            return Ok(());
+        }
+        let context = format!(
+            "this process was forked from {}, which made the client; make one of its own here, or fork before the first",
+            self.pid
+        );
+        Err(Error::new(ErrorKind::Forked, "use the client", context))
+    }
+
+    /// The end without [`Cluster::end_within`], when the last reference goes.
+    pub(super) fn drop_home(&self) {
+        let Some(close) = self.closing.home.lock().take() else { return };
+        if !on_own_thread() {
+            // The connections first: nobody is served by a store that is closed.
+            self.close();
+            return log(close());
+        }
+        // It may be this very thread that the server's end would wait for.
+        let spawned = std::thread::Builder::new().name("fmq-close".into()).spawn(move || log(close()));
+        if let Err(error) = spawned {
+            tracing::error!("the server is not closed in order: {error}");
+        }
+    }
+}
+
+fn log(closed: Result<()>) {
+    if let Err(error) = closed {
+        tracing::error!("the server did not close in order: {error}");
+    }
+}

@@ -1,0 +1,184 @@
+//! What programs hold: a client of a cluster, or of a server of their own in this process; and the processes of the
+//! command line.
+
+mod open;
+mod process;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use open::{Listen, OpenOptions, Place};
+pub use process::{BrokerProcess, NamesrvProcess, Server, ServerOptions};
+
+use crate::client::{
+    ClientOptions, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, PushConsumer,
+    TransactionListener, TransactionProducer,
+};
+use crate::Result;
+
+/// How long [`Instance::close`] waits.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Opens a durable message queue in a directory: name server, broker and client in this process. No socket is opened, and
+/// no other process can have the directory meanwhile. The directory is a store of Apache RocketMQ's format.
+///
+/// # Errors
+/// [`ErrorKind::InUse`](crate::ErrorKind::InUse) names who has the directory; [`ErrorKind::Io`](crate::ErrorKind::Io) when
+/// it cannot be read or written.
+pub fn open(dir: impl AsRef<Path>) -> Result<Instance> {
+    open_with(OpenOptions::directory(dir))
+}
+
+/// As [`open`], with everything settable: in memory, with a listener that other processes can join.
+///
+/// # Errors
+/// As [`open`]; and when a port is in use or a setting is not usable.
+pub fn open_with(options: OpenOptions) -> Result<Instance> {
+    let open::Opened { cluster, listening } = open::start(options)?;
+    Ok(Instance { cluster, listening })
+}
+
+/// A client of a cluster, FerroMQ's or Apache's, by its name servers: `host:port`, several separated by `;`. With an empty
+/// text those of the environment variable `NAMESRV_ADDR`. Connects when first needed.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when that is no address.
+pub fn connect(name_servers: &str) -> Result<Instance> {
+    connect_with(ClientOptions::new(name_servers))
+}
+
+/// As [`connect`], with everything settable.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_with(options: ClientOptions) -> Result<Instance> {
+    Ok(Instance { cluster: Cluster::with_options(options)?, listening: None })
+}
+
+/// A client, and with [`open`] the server in this process that it uses. What is made from it shares its connections,
+/// routes, heartbeats and threads. Cheap to clone; clones are the same client.
+///
+/// It lives until it is closed, or until it and all that was made from it are dropped. In a process made by fork() all
+/// its calls fail with [`ErrorKind::Forked`](crate::ErrorKind::Forked).
+#[derive(Clone)]
+#[doc(alias = "MQClientInstance")]
+pub struct Instance {
+    cluster: Arc<Cluster>,
+    listening: Option<(u16, u16)>,
+}
+
+impl Instance {
+    /// A producer of this group, with default settings.
+    ///
+    /// # Errors
+    /// When the group's name is not usable or the instance is closed.
+    pub fn producer(&self, group: &str) -> Result<Producer> {
+        self.producer_with(ProducerOptions::new(group))
+    }
+
+    /// A producer with these settings.
+    ///
+    /// # Errors
+    /// As [`Instance::producer`].
+    pub fn producer_with(&self, options: ProducerOptions) -> Result<Producer> {
+        self.cluster.check_open()?;
+        Producer::new(&self.cluster, options)
+    }
+
+    /// A producer of messages that count once their transaction is committed, with these settings. `listener` runs the
+    /// transactions of this program, and answers brokers about those of its group.
+    ///
+    /// # Errors
+    /// As [`Instance::producer`].
+    pub fn transaction_producer(
+        &self,
+        options: ProducerOptions,
+        listener: impl TransactionListener,
+    ) -> Result<TransactionProducer> {
+        self.cluster.check_open()?;
+        TransactionProducer::new(&self.cluster, options, listener)
+    }
+
+    /// A push consumer of this group, with default settings: it calls a listener. Does nothing before its start.
+    ///
+    /// # Errors
+    /// When the group's name is not usable.
+    pub fn push_consumer(&self, group: &str) -> Result<PushConsumer> {
+        self.push_consumer_with(ConsumerOptions::new(group))
+    }
+
+    /// A push consumer with these settings.
+    ///
+    /// # Errors
+    /// As [`Instance::push_consumer`].
+    pub fn push_consumer_with(&self, options: ConsumerOptions) -> Result<PushConsumer> {
+        self.cluster.check_open()?;
+        PushConsumer::new(&self.cluster, options)
+    }
+
+    /// A pull consumer of this group, with default settings: it is asked for messages.
+    ///
+    /// # Errors
+    /// When the group's name is not usable.
+    pub fn consumer(&self, group: &str) -> Result<Consumer> {
+        self.consumer_with(ConsumerOptions::new(group))
+    }
+
+    /// A pull consumer with these settings; without a group it reads all queues for itself.
+    ///
+    /// # Errors
+    /// As [`Instance::consumer`].
+    pub fn consumer_with(&self, options: ConsumerOptions) -> Result<Consumer> {
+        self.cluster.check_open()?;
+        Consumer::new(&self.cluster, options)
+    }
+
+    /// What brokers know this client by: `<ip>@<instance>`.
+    pub fn client_id(&self) -> &str {
+        self.cluster.client_id()
+    }
+
+    /// The name servers, as `host:port;host:port`.
+    pub fn name_servers(&self) -> String {
+        self.cluster.name_servers()
+    }
+
+    /// The ports of name server and broker, if this instance listens.
+    pub fn listening(&self) -> Option<(u16, u16)> {
+        self.listening
+    }
+
+    /// As [`Instance::close_within`] with 30 s.
+    ///
+    /// # Errors
+    /// As [`Instance::close_within`].
+    pub fn close(&self) -> Result<()> {
+        self.close_within(CLOSE_WITHIN)
+    }
+
+    /// Ends everything in order: producers and consumers (offsets are committed, groups left), connections, threads, and
+    /// the server in this process, whose store is brought to disk. Afterwards all calls answer
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). No callback runs any more when it returns. In a callback, such as
+    /// a listener, it starts the end and returns at once. Closing again is fine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when it takes longer than `within`, because a callback does not
+    /// return; the rest is done when it does.
+    /// [`ErrorKind::NotWritable`](crate::ErrorKind::NotWritable) when the store could not be brought to disk.
+    pub fn close_within(&self, within: Duration) -> Result<()> {
+        self.cluster.end_within(within)
+    }
+
+    /// The client behind it, for what has no method here yet.
+    #[doc(hidden)]
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Instance({} at {})", self.client_id(), self.name_servers())
+    }
+}
