@@ -298,6 +298,28 @@ fn callbacks_may_send_again() {
 }
 
 #[test]
+fn callbacks_that_wait_for_sends_do_not_wait_for_each_other() {
+    let cluster = FakeCluster::start(1, 1);
+    let client = cluster.connect_with(|options| options.client_callback_executor_threads = 1);
+    let producer = Arc::new(with_client(&client, |options| options.back_pressure_for_async_send_num = 2));
+    producer.send(&message("x")).unwrap();
+    cluster.brokers[0].state.lock().frozen = true;
+    let heard: Vec<_> = (0..2)
+        .map(|_| {
+            let ((callback, heard), again) = (told(), producer.clone());
+            producer.send_callback(&message("x"), &SendOptions::default(), move |sent| {
+                sent.unwrap();
+                callback(block_on(again.send_async(&message("again"))));
+            });
+            heard
+        })
+        .collect();
+    eventually("both are under way", || cluster.sends() == [3]);
+    cluster.brokers[0].thaw();
+    heard.iter().for_each(|heard| drop(heard.recv_timeout(HANG).unwrap().unwrap()));
+}
+
+#[test]
 fn a_panic_in_a_callback_harms_no_other() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect_with(|options| options.client_callback_executor_threads = 1);

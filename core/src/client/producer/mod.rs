@@ -143,7 +143,7 @@ impl Producer {
     /// first time is asked for in the background.
     ///
     /// At most `backPressureForAsyncSendNum` sends with `backPressureForAsyncSendSize` bytes of bodies are under way; a
-    /// further one waits for room, within its time limit, until its future is dropped.
+    /// further one waits for room, within its time limit, until its future is dropped. In a callback none waits.
     pub fn send_async(&self, message: &Message) -> SendFuture {
         self.send_async_with(message, &SendOptions::default())
     }
@@ -544,7 +544,13 @@ impl Shared {
     }
 
     /// Starts an asynchronous send, or lets it wait for room; then its number is returned.
-    fn start(self: &Arc<Self>, flight: Box<Flight>) -> Option<u64> {
+    fn start(self: &Arc<Self>, mut flight: Box<Flight>) -> Option<u64> {
+        if Pool::is_current() {
+            // Others give room back on these threads, and may have to wait for this one.
+            flight.place = Some(self.room.take_anyway(self, flight.bytes()));
+            flight.fly();
+            return None;
+        }
         let deadline = flight.deadline();
         let number = self.room.start_or_wait(self, flight.bytes(), flight);
         if let Some(number) = number {
