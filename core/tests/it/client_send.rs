@@ -704,3 +704,46 @@ fn a_broker_that_dies_under_load_costs_no_send() {
     });
     assert!(cluster.sends().iter().sum::<usize>() >= 2000);
 }
+
+#[test]
+fn a_storm_of_all_kinds_of_sends_leaves_nothing_behind() {
+    let cluster = FakeCluster::start(2, 2);
+    let producer = with(&cluster, |options| options.back_pressure_for_async_send_num = 7);
+    let (given, called) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let (producer, cluster, given, called) = (&producer, &cluster, &given, &called);
+            scope.spawn(move || {
+                let mut random = thread + 1;
+                for _ in 0..300 {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let broker = &cluster.brokers[(random >> 30) as usize & 1];
+                    match (random >> 20) % 16 {
+                        0 => broker.state.lock().moods.push_back(Mood::Cut),
+                        1 => broker.state.lock().moods.push_back(Mood::Refuse(2)),
+                        2..=5 => drop(producer.send_async(&message("dropped"))),
+                        6..=8 => drop(block_on(producer.send_async(&message("awaited")))),
+                        9 => drop(producer.send_oneway(&message("oneway"))),
+                        10 | 11 => drop(producer.send(&message("waited for"))),
+                        _ => {
+                            given.fetch_add(1, Ordering::SeqCst);
+                            let called = called.clone();
+                            producer.send_callback(
+                                &message("called back"),
+                                &SendOptions::default(),
+                                move |_| {
+                                    called.fetch_add(1, Ordering::SeqCst);
+                                },
+                            );
+                        }
+                    }
+                }
+            });
+        }
+    });
+    producer.close_within(HANG).unwrap();
+    assert_eq!(
+        (producer.sends_in_flight(), called.load(Ordering::SeqCst)),
+        (0, given.load(Ordering::SeqCst))
+    );
+}
