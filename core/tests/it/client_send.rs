@@ -541,6 +541,7 @@ fn batches_may_be_sent_without_waiting() {
     producer.send_batch_callback(&[message("a"), message("b")], &SendOptions::default(), callback);
     assert_eq!(heard.recv_timeout(HANG).unwrap().unwrap().queue_offset, 0);
     assert_eq!(cluster.stored(), [2]);
+    assert_eq!(cluster.brokers[0].state.lock().seen[0].code, 320, "in one request");
     let (callback, heard) = told();
     producer.send_batch_callback(&[], &SendOptions::default(), callback);
     let error: ferromq::Error = heard.recv_timeout(HANG).unwrap().unwrap_err();
