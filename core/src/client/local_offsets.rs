@@ -83,7 +83,6 @@ impl LocalOffsets {
     }
 
     /// Where the file is.
-    #[cfg(test)]
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -17,6 +17,7 @@ use ferromq::message::{Message, StoredMessage};
 use ferromq::wire::body::MessageQueue;
 use parking_lot::Mutex;
 
+use crate::logs;
 use crate::net_support::eventually;
 use crate::support::{start_server, TestServer};
 
@@ -172,16 +173,39 @@ fn members_beyond_the_queues_are_idle_until_one_leaves() {
     let server = start_server("");
     server.broker().create_topic("T", 2);
     let ledger = Arc::new(Ledger::default());
-    let mut members: Vec<_> = (0..3).map(|me| join(&server, options("g"), me, &ledger, false)).collect();
+    logs::listen();
+    let mut members: Vec<_> =
+        (0..3).map(|me| join(&server, options("crowded"), me, &ledger, false)).collect();
     let owners = |members: &[PushConsumer]| {
         let has = |member: &PushConsumer| member.queues().iter().any(|queue| queue.topic == "T");
         members.iter().filter(|member| has(member)).count()
     };
     eventually("two have a queue each", || share_all(&members, 2) && owners(&members) == 2);
+    eventually("it is said", || logs::said(&["group crowded has 3 members for 2 queues of T"]) > 0);
     let busy =
         members.iter().position(|member| member.queues().iter().any(|queue| queue.topic == "T")).unwrap();
     members.remove(busy).close().unwrap();
     eventually("the idle one takes over", || share_all(&members, 2) && owners(&members) == 2);
+    members.into_iter().for_each(|member| member.close().unwrap());
+}
+
+#[test]
+fn members_that_subscribe_to_different_things_are_warned() {
+    logs::listen();
+    let server = start_server("");
+    server.broker().create_topic("T", 2);
+    let members: Vec<_> = ["A", "B"]
+        .into_iter()
+        .map(|tag| {
+            let consumer = PushConsumer::new(&connect(&server), options("differing")).unwrap();
+            consumer.subscribe("T", tag).unwrap();
+            consumer.listen(|_, _| ConsumeStatus::Success).unwrap();
+            consumer.start().unwrap();
+            consumer
+        })
+        .collect();
+    let parts = ["members of group differing subscribe to different things", "\"A\"", "\"B\""];
+    eventually("it is said", || logs::said(&parts) > 0);
     members.into_iter().for_each(|member| member.close().unwrap());
 }
 

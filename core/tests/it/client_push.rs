@@ -153,6 +153,66 @@ fn what_is_not_consumed_comes_again_with_its_id_and_topic_and_then_is_a_dead_let
     client.close();
 }
 
+/// Starts a consumer whose listener always fails, and counts its calls until the message is a dead letter.
+fn deliveries(group: &str, max_reconsume_times: i32) -> usize {
+    let server = server_with("messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s", 0..1);
+    let (client, calls) = (connect(&server), Arc::new(AtomicUsize::new(0)));
+    let consumer =
+        PushConsumer::new(&client, ConsumerOptions { max_reconsume_times, ..options(group) }).unwrap();
+    consumer.subscribe("T", "*").unwrap();
+    let counted = calls.clone();
+    consumer
+        .listen(move |_, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            ConsumeStatus::Later
+        })
+        .unwrap();
+    consumer.start().unwrap();
+    let dead_letters = format!("%DLQ%{group}");
+    in_time(&server, "the dead letter", || !server.broker().pull_all(&dead_letters, 0, 0).is_empty());
+    consumer.close().unwrap();
+    client.close();
+    calls.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_message_comes_again_sixteen_times_or_as_often_as_is_set() {
+    assert_eq!(deliveries("default", -1), 17);
+    assert_eq!(deliveries("twenty", 20), 21);
+    assert_eq!(deliveries("none", 0), 1);
+}
+
+#[test]
+fn an_ordered_message_blocks_its_queue_until_its_limit_and_is_a_dead_letter_then() {
+    let server = server_with("", 0..0);
+    for body in ["0", "1"] {
+        server.broker().produce("T", 0, body.as_bytes(), "").ok();
+    }
+    let (client, seen) = (connect(&server), Seen::new());
+    let consumer =
+        PushConsumer::new(&client, ConsumerOptions { max_reconsume_times: 2, ..options("g") }).unwrap();
+    consumer.subscribe("T", "*").unwrap();
+    let noted = seen.clone();
+    consumer
+        .listen_orderly(move |messages, context| {
+            noted.add(messages);
+            context.set_suspend_time(Duration::from_millis(20));
+            match number(&messages[0]) {
+                0 => OrderlyStatus::SuspendCurrentQueue,
+                _ => OrderlyStatus::Success,
+            }
+        })
+        .unwrap();
+    consumer.start().unwrap();
+    in_time(&server, "the second message", || seen.count() == 4);
+    in_time(&server, "the dead letter", || !server.broker().pull_all("%DLQ%g", 0, 0).is_empty());
+    consumer.close().unwrap();
+    assert_eq!(seen.numbers(), [0, 0, 0, 1]);
+    let times: Vec<i32> = seen.0.lock().iter().map(|message| message.reconsume_times).collect();
+    assert_eq!(times, [0, 1, 2, 0]);
+    client.close();
+}
+
 #[test]
 fn the_ack_index_says_how_much_of_a_batch_is_consumed() {
     let server = server_with("", 0..0);

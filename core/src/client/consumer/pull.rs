@@ -191,9 +191,7 @@ impl Consumer {
     /// [`Consumer::flush`] tells them at once.
     #[doc(alias = "commitSync")]
     pub fn commit(&self) {
-        for assigned in self.shared().state.lock().queues.values_mut() {
-            assigned.consumed = assigned.delivered;
-        }
+        self.shared().commit();
     }
 
     /// What is before `offset` in a queue is consumed.
@@ -271,9 +269,6 @@ impl Consumer {
     /// # Errors
     /// What kept the offsets from being stored: messages may come again.
     pub fn close_within(&self, limit: Duration) -> Result<()> {
-        if self.shared().options.auto_commit && !self.shared().state.lock().closed {
-            self.commit();
-        }
         self.shared().close_within(limit)
     }
 }
@@ -296,6 +291,13 @@ pub(super) struct Taken {
 }
 
 impl Shared {
+    /// All that was polled is consumed.
+    pub(super) fn commit(&self) {
+        for assigned in self.state.lock().queues.values_mut() {
+            assigned.consumed = assigned.delivered;
+        }
+    }
+
     /// What a poll returns at once; `None` if it has to wait.
     fn take(&self, state: &mut State, count: usize) -> Option<Result<Taken>> {
         if state.closed {

@@ -337,6 +337,7 @@ impl Shared {
 
     /// Joins the group; with `strict` all topics must exist.
     pub(super) fn start(self: &Arc<Self>, strict: bool) -> Result<()> {
+        self.cluster.check_open()?;
         if self.state.lock().started {
             return Ok(());
         }

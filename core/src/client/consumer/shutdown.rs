@@ -19,6 +19,13 @@ impl Shared {
 
     /// Ends the consumer within `limit`; see [`PushConsumer::close_within`](super::PushConsumer::close_within).
     pub(in crate::client) fn close_within(self: &Arc<Self>, limit: Duration) -> Result<()> {
+        if self.options.auto_commit && self.push.is_none() {
+            self.commit();
+        }
+        self.end_within(limit)
+    }
+
+    fn end_within(self: &Arc<Self>, limit: Duration) -> Result<()> {
         let deadline = Instant::now().checked_add(limit);
         self.stop();
         if self.is_own_thread() {
@@ -107,7 +114,8 @@ impl Shared {
         drop(queues);
     }
 
-    /// As [`Shared::close_within`], for users who drop their handle: what goes wrong is logged.
+    /// As [`Shared::close_within`], for users who drop their handle, perhaps because they failed: nothing is committed,
+    /// and what goes wrong is logged.
     pub(super) fn abandon(self: &Arc<Self>, limit: Duration) {
         // On an event loop nothing can be waited for.
         let ended = match Loops::is_current() {
@@ -115,7 +123,7 @@ impl Shared {
                 self.stop();
                 self.leave_in_time(Duration::ZERO)
             }
-            false => self.close_within(limit),
+            false => self.end_within(limit),
         };
         if let Err(error) = ended {
             tracing::warn!("{error}");

@@ -78,7 +78,7 @@ impl Shared {
 
     /// Has a thread look for messages: one that waits, or else a new one.
     pub(super) fn wake_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if state.closed || state.suspended {
+        if state.closed || self.queue_in_turn(&state).is_none() {
             return;
         }
         if state.threads.idle > 0 {
@@ -86,10 +86,6 @@ impl Shared {
             return;
         }
         if state.threads.running >= state.threads.size {
-            return;
-        }
-        let may_take = self.queue_in_turn(&state).is_some();
-        if !may_take {
             return;
         }
         state.threads.running += 1;
