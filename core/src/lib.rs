@@ -28,13 +28,18 @@ pub mod store;
 #[doc(hidden)]
 pub mod wire;
 
+pub use client::allocate::{OwnStrategy, Rooms, Strategy};
 pub use client::{
-    Action, CommunicationMode, ConsumeContext, ConsumeStatus, Consumer, OrderlyContext, OrderlyStatus, Poll,
-    Producer, PullStatus, Pulled, PushConsumer, RequestFuture, Selector, SendFuture, SendOptions, SendStatus,
-    SendTo, Sent, Subscription, TransactionListener, TransactionProducer, TransactionSent, TransactionState,
+    Action, Choose, CommunicationMode, ConsumeContext, ConsumeStatus, Consumer, OrderlyContext,
+    OrderlyStatus, Poll, Producer, PullStatus, Pulled, PushConsumer, Selector, SendFuture, SendOptions,
+    SendStatus, SendTo, Sent, Subscription, TransactionListener, TransactionProducer, TransactionSent,
+    TransactionState,
 };
-pub use config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
+pub use config::{
+    AllocationStrategy, BrokerConfig, ClientOptions, CompressionType, ConsumerOptions, MessageModel,
+    NamesrvConfig, ProducerOptions, SerializeType, StartFrom, Timestamp,
+};
 pub use error::{Error, ErrorKind, FailedSend, Result};
 pub use instance::{connect, connect_with, open, open_with, Instance, Listen, OpenOptions, Place};
-pub use message::{Message, StoredMessage};
+pub use message::{property, Message, OffsetId, Properties, StoredMessage};
 pub use wire::body::MessageQueue;

@@ -29,18 +29,18 @@ impl AccessPoint {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if there is no address at all, or one of another driver.
     pub fn read(text: &str) -> Result<AccessPoint> {
-        let text = text.trim();
-        if text.is_empty() {
-            let environment = std::env::var(ENVIRONMENT).unwrap_or_default();
-            if environment.trim().is_empty() {
-                return Err(wrong(format!(
-                    "no name server address is given: pass host:port (such as 127.0.0.1:9876), set namesrvAddr or \
-                     the environment variable {ENVIRONMENT}"
-                )));
-            }
-            return AccessPoint::parse(environment.trim());
+        AccessPoint::read_or(text, || std::env::var(ENVIRONMENT).ok())
+    }
+
+    fn read_or(text: &str, environment: impl FnOnce() -> Option<String>) -> Result<AccessPoint> {
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        match filled(text).or_else(|| filled(&environment()?)) {
+            Some(text) => AccessPoint::parse(&text),
+            None => Err(wrong(format!(
+                "no name server address is given: pass host:port (such as 127.0.0.1:9876), set namesrvAddr or the \
+                 environment variable {ENVIRONMENT}"
+            ))),
         }
-        AccessPoint::parse(text)
     }
 
     fn parse(text: &str) -> Result<AccessPoint> {
@@ -106,6 +106,22 @@ mod tests {
         assert_eq!(read("http://MQ_INST_a.b:1"), plain("MQ_INST_a.b:1"));
         // These Apache leaves as they are, so that they do not connect.
         assert_eq!(read("https://MQ_INST_9_z.h:443/"), instance("MQ_INST_9_z.h:443", "MQ_INST_9_z"));
+    }
+
+    #[test]
+    fn the_environment_counts_where_nothing_is_given() {
+        let read = |text: &str, environment: Option<&str>| {
+            AccessPoint::read_or(text, || environment.map(String::from)).map(|point| point.name_servers)
+        };
+        assert_eq!(read("a:1", Some("b:2")).unwrap(), "a:1");
+        assert_eq!(read(" ", Some("b:2 ")).unwrap(), "b:2");
+        for nothing in [None, Some(" ")] {
+            let error = read("", nothing).unwrap_err();
+            assert!(
+                error.context().contains("NAMESRV_ADDR") && error.context().contains("host:port"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl LocalOffsets {
     }
 
     /// Where the file is.
+    #[cfg(test)]
     pub fn path(&self) -> &Path {
         &self.path
     }

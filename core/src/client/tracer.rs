@@ -88,6 +88,7 @@ impl Tracer {
     }
 
     /// How many records were dropped so far.
+    #[cfg(test)]
     pub fn dropped(&self) -> u64 {
         self.shared.state.lock().dropped
     }
@@ -98,6 +99,9 @@ impl Tracer {
         let thread = self.thread.lock().take();
         let mut state = self.shared.state.lock();
         state.is_closed = true;
+        if state.dropped > 0 {
+            tracing::warn!("{} traces for {} were dropped", state.dropped, self.shared.topic);
+        }
         self.shared.changed.notify_all();
         let Some(thread) = thread else { return };
         while !state.is_done {

@@ -298,6 +298,28 @@ fn callbacks_may_send_again() {
 }
 
 #[test]
+fn callbacks_that_wait_for_sends_do_not_wait_for_each_other() {
+    let cluster = FakeCluster::start(1, 1);
+    let client = cluster.connect_with(|options| options.client_callback_executor_threads = 1);
+    let producer = Arc::new(with_client(&client, |options| options.back_pressure_for_async_send_num = 2));
+    producer.send(&message("x")).unwrap();
+    cluster.brokers[0].state.lock().frozen = true;
+    let heard: Vec<_> = (0..2)
+        .map(|_| {
+            let ((callback, heard), again) = (told(), producer.clone());
+            producer.send_callback(&message("x"), &SendOptions::default(), move |sent| {
+                sent.unwrap();
+                callback(block_on(again.send_async(&message("again"))));
+            });
+            heard
+        })
+        .collect();
+    eventually("both are under way", || cluster.sends() == [3]);
+    cluster.brokers[0].thaw();
+    heard.iter().for_each(|heard| drop(heard.recv_timeout(HANG).unwrap().unwrap()));
+}
+
+#[test]
 fn a_panic_in_a_callback_harms_no_other() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect_with(|options| options.client_callback_executor_threads = 1);
@@ -519,6 +541,7 @@ fn batches_may_be_sent_without_waiting() {
     producer.send_batch_callback(&[message("a"), message("b")], &SendOptions::default(), callback);
     assert_eq!(heard.recv_timeout(HANG).unwrap().unwrap().queue_offset, 0);
     assert_eq!(cluster.stored(), [2]);
+    assert_eq!(cluster.brokers[0].state.lock().seen[0].code, 320, "in one request");
     let (callback, heard) = told();
     producer.send_batch_callback(&[], &SendOptions::default(), callback);
     let error: ferromq::Error = heard.recv_timeout(HANG).unwrap().unwrap_err();
@@ -681,4 +704,47 @@ fn a_broker_that_dies_under_load_costs_no_send() {
         threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
     });
     assert!(cluster.sends().iter().sum::<usize>() >= 2000);
+}
+
+#[test]
+fn a_storm_of_all_kinds_of_sends_leaves_nothing_behind() {
+    let cluster = FakeCluster::start(2, 2);
+    let producer = with(&cluster, |options| options.back_pressure_for_async_send_num = 7);
+    let (given, called) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let (producer, cluster, given, called) = (&producer, &cluster, &given, &called);
+            scope.spawn(move || {
+                let mut random = thread + 1;
+                for _ in 0..300 {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let broker = &cluster.brokers[(random >> 30) as usize & 1];
+                    match (random >> 20) % 16 {
+                        0 => broker.state.lock().moods.push_back(Mood::Cut),
+                        1 => broker.state.lock().moods.push_back(Mood::Refuse(2)),
+                        2..=5 => drop(producer.send_async(&message("dropped"))),
+                        6..=8 => drop(block_on(producer.send_async(&message("awaited")))),
+                        9 => drop(producer.send_oneway(&message("oneway"))),
+                        10 | 11 => drop(producer.send(&message("waited for"))),
+                        _ => {
+                            given.fetch_add(1, Ordering::SeqCst);
+                            let called = called.clone();
+                            producer.send_callback(
+                                &message("called back"),
+                                &SendOptions::default(),
+                                move |_| {
+                                    called.fetch_add(1, Ordering::SeqCst);
+                                },
+                            );
+                        }
+                    }
+                }
+            });
+        }
+    });
+    producer.close_within(HANG).unwrap();
+    assert_eq!(
+        (producer.sends_in_flight(), called.load(Ordering::SeqCst)),
+        (0, given.load(Ordering::SeqCst))
+    );
 }

@@ -16,6 +16,7 @@ mod client_request;
 mod client_send;
 mod client_support;
 mod client_transaction;
+mod docs;
 mod log_support;
 mod logs;
 mod namesrv;
