@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let subscription = Subscription::tags(args.topic.as_str(), &args.expression);
     let subscription = subscription.map_err(|error| Failure::Usage(error.to_string()))?;
     let stopped = stop_flag()?;
-    let cluster = connect(args.namesrv.as_deref())?;
+    let instance = connect(args.namesrv.as_deref())?;
     let default = if args.group.is_some() { Start::Last } else { Start::First };
     let (consume_from_where, consume_timestamp) = args.from.unwrap_or(default).resolve();
     let options = ConsumerOptions {
@@ -117,10 +117,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
         auto_commit: false,
         ..ConsumerOptions::default()
     };
-    let consumer = Consumer::join(&cluster, options, vec![subscription])?;
+    let consumer = instance.consumer_with(options)?;
+    consumer.subscribe_to(subscription)?;
+    consumer.start()?;
     let printed = print_all(&consumer, &args, &stopped);
-    let closed = consumer.close();
-    cluster.close();
+    let closed = instance.close();
     printed?;
     Ok(closed?)
 }

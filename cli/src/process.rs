@@ -2,11 +2,9 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use ferromq::client::Cluster;
 use ferromq::config::NamesrvConfig;
-use ferromq::{Error, ErrorKind};
+use ferromq::{Error, ErrorKind, Instance};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -67,10 +65,10 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A client of the cluster with these name servers, or those of the environment's NAMESRV_ADDR, or that of this machine.
-pub fn connect(name_servers: Option<&str>) -> Result<Arc<Cluster>, Failure> {
+pub fn connect(name_servers: Option<&str>) -> Result<Instance, Failure> {
     let from_environment = std::env::var("NAMESRV_ADDR").ok().filter(|addresses| !addresses.is_empty());
     let addresses = name_servers.map(str::to_owned).or(from_environment);
-    Cluster::connect(addresses.as_deref().unwrap_or("127.0.0.1:9876")).map_err(|error| match error.kind() {
+    ferromq::connect(addresses.as_deref().unwrap_or("127.0.0.1:9876")).map_err(|error| match error.kind() {
         ErrorKind::InvalidArgument => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error),
     })

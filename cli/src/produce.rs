@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferromq::client::{Cluster, Producer, ProducerOptions, Sent};
+use ferromq::client::{Producer, ProducerOptions, Sent};
 use ferromq::message::Message;
-use ferromq::{Error, ErrorKind};
+use ferromq::{Error, ErrorKind, Instance};
 
 use crate::process::connect;
 use crate::Failure;
@@ -73,12 +72,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Box::new(BufReader::new(file))
         }
     };
-    let cluster = connect(args.namesrv.as_deref())?;
-    let mut pipe = Pipe::new(&cluster, &args, template)?;
+    let instance = connect(args.namesrv.as_deref())?;
+    let mut pipe = Pipe::new(&instance, &args, template)?;
     let done = pipe.send_all(input);
     pipe.report();
-    cluster.close();
-    done
+    let closed = instance.close();
+    done?;
+    Ok(closed?)
 }
 
 /// A message with all but the body.
@@ -113,7 +113,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new(cluster: &Arc<Cluster>, args: &Args, template: Message) -> Result<Pipe, Failure> {
+    fn new(instance: &Instance, args: &Args, template: Message) -> Result<Pipe, Failure> {
         let options = ProducerOptions {
             producer_group: args.group.clone(),
             send_msg_timeout: Duration::from_secs(args.timeout),
@@ -122,7 +122,7 @@ impl Pipe {
             ..ProducerOptions::default()
         };
         Ok(Pipe {
-            producer: Producer::new(cluster, options)?,
+            producer: instance.producer_with(options)?,
             template,
             separator: if args.null { 0 } else { b'\n' },
             whole: args.whole,

@@ -88,6 +88,23 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
     }
 }
 
+/// Answers a parked pull without a look into the queue: the client is to ask again.
+pub(crate) fn answer_later(broker: &Broker, parked: Parked) {
+    let Parked { ticket, pull, .. } = parked;
+    let bounds = broker.store.queue_bounds(&pull.topic, pull.queue_id).unwrap_or(pull.offset..pull.offset);
+    let found = GetResult {
+        status: GetStatus::NoMatchedMessage,
+        next_offset: pull.offset,
+        min_offset: bounds.start,
+        max_offset: bounds.end,
+        records: Vec::new(),
+        count: 0,
+        bytes: 0,
+        lagging: false,
+    };
+    ticket.reply(response(broker, &pull, found));
+}
+
 fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Result<OwnedPull, Refusal> {
     if caller.connection.is_vip() {
         let remark = format!(

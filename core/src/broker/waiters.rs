@@ -135,8 +135,17 @@ pub(crate) fn release_all(broker: &Broker) {
 
 fn run_again(broker: &Broker, taken: Vec<Parked>) {
     for parked in taken {
-        if parked.ticket.connection().is_open() {
+        let connection = parked.ticket.connection();
+        if !connection.is_open() {
+            continue;
+        }
+        if !connection.is_congested() {
             pull::answer_parked(broker, parked);
+        } else if parked.deadline_ms > broker.clock.now_ms() {
+            // A peer that does not read gets no more to read: the next arrival or sweep looks again.
+            broker.waiters.add(parked);
+        } else {
+            pull::answer_later(broker, parked);
         }
     }
 }

@@ -8,6 +8,7 @@
 //!   was not committed comes again.
 
 mod access_point;
+mod admin;
 pub mod allocate;
 mod callbacks;
 mod client_id;

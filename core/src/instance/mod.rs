@@ -15,6 +15,8 @@ use crate::client::{
     ClientOptions, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, PushConsumer,
     TransactionListener, TransactionProducer,
 };
+use crate::message::StoredMessage;
+use crate::wire::body::MessageQueue;
 use crate::Result;
 
 /// How long [`Instance::close`] waits.
@@ -132,6 +134,97 @@ impl Instance {
     pub fn consumer_with(&self, options: ConsumerOptions) -> Result<Consumer> {
         self.cluster.check_open()?;
         Consumer::new(&self.cluster, options)
+    }
+
+    /// Makes a topic with this many queues on every master, or changes the number of one that is there. Where brokers
+    /// allow it, a topic is also made by its first message.
+    ///
+    /// # Errors
+    /// When no broker makes it, with what the last one said.
+    #[doc(alias = "createTopic")]
+    pub fn create_topic(&self, name: &str, queues: i32) -> Result<()> {
+        self.cluster.create_topic(name, queues)
+    }
+
+    /// The queues of a topic.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such topic.
+    #[doc(alias = "fetchSubscribeMessageQueues")]
+    pub fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
+        self.cluster.topic_queues(topic)
+    }
+
+    /// The message at a place, by [`Sent::offset_id`](crate::client::Sent::offset_id) or
+    /// [`StoredMessage::offset_id`]. Asks the broker whose address is part of the id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when that is no such id,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when nothing is there (any more).
+    #[doc(alias = "viewMessage")]
+    pub fn message_by_id(&self, offset_id: &str) -> Result<StoredMessage> {
+        self.cluster.message_by_id(offset_id)
+    }
+
+    /// The message with this unique id: [`Sent::message_id`](crate::client::Sent::message_id), or the id in the error of a
+    /// send whose end is not known. Of several copies the first. A broker that was told to flush before it answers finds
+    /// a message once it is flushed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when no broker of the topic has it.
+    #[doc(alias = "queryMessageByUniqKey")]
+    pub fn message_by_unique_key(&self, topic: &str, id: &str) -> Result<StoredMessage> {
+        self.cluster.message_by_unique_key(topic, id)
+    }
+
+    /// Messages that have this key among theirs and were stored between the times, ms since 1970: the oldest first, at most
+    /// `max` (brokers give 64 each at most).
+    ///
+    /// # Errors
+    /// When there is no such topic, or none of its brokers answers.
+    #[doc(alias = "queryMessage")]
+    pub fn messages_by_key(
+        &self,
+        topic: &str,
+        key: &str,
+        max: usize,
+        begin_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<StoredMessage>> {
+        self.cluster.messages_by_key(topic, key, max, begin_ms, end_ms)
+    }
+
+    /// The offset of the first message that a queue still has.
+    ///
+    /// # Errors
+    /// When its broker does not answer.
+    pub fn min_offset(&self, queue: &MessageQueue) -> Result<i64> {
+        self.cluster.min_offset(queue)
+    }
+
+    /// The offset that the next message of a queue gets.
+    ///
+    /// # Errors
+    /// When its broker does not answer.
+    pub fn max_offset(&self, queue: &MessageQueue) -> Result<i64> {
+        self.cluster.max_offset(queue)
+    }
+
+    /// The offset of the first message of a queue that was stored at this time, ms since 1970, or later.
+    ///
+    /// # Errors
+    /// When its broker does not answer.
+    pub fn search_offset(&self, queue: &MessageQueue, ms: i64) -> Result<i64> {
+        self.cluster.search_offset(queue, ms)
+    }
+
+    /// When the oldest message of a queue was stored, ms since 1970; `None` if the queue is empty.
+    ///
+    /// # Errors
+    /// When its broker does not answer.
+    #[doc(alias = "earliestMsgStoreTime")]
+    pub fn earliest_store_time(&self, queue: &MessageQueue) -> Result<Option<i64>> {
+        self.cluster.earliest_store_time(queue)
     }
 
     /// What brokers know this client by: `<ip>@<instance>`.

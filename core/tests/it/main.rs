@@ -17,6 +17,7 @@ mod client_send;
 mod client_support;
 mod client_transaction;
 mod docs;
+mod inprocess;
 mod log_support;
 mod logs;
 mod namesrv;

@@ -38,13 +38,13 @@ pub(super) enum Store {
     /// At the brokers, for all of the group.
     Brokers,
     /// In a file, for this member, until it has left.
-    File(Mutex<Option<LocalOffsets>>),
+    Local(Mutex<Option<LocalOffsets>>),
 }
 
 impl Store {
     /// Lets another consumer of this process have the file.
     pub fn release(&self) {
-        if let Store::File(file) = self {
+        if let Store::Local(file) = self {
             file.lock().take();
         }
     }
@@ -56,7 +56,7 @@ impl Store {
             (Some(_), MessageModel::Clustering) => Ok(Store::Brokers),
             (Some(group), MessageModel::Broadcasting) => {
                 let file = LocalOffsets::open(&options.offset_dir(), client_id, group)?;
-                Ok(Store::File(Mutex::new(Some(file))))
+                Ok(Store::Local(Mutex::new(Some(file))))
             }
         }
     }
@@ -90,7 +90,7 @@ impl Shared {
         match &self.store {
             Store::Nowhere => Ok(None),
             Store::Brokers => self.offset_at_broker(queue),
-            Store::File(file) => Ok(file.lock().as_ref().and_then(|file| file.get(queue))),
+            Store::Local(file) => Ok(file.lock().as_ref().and_then(|file| file.get(queue))),
         }
     }
 
@@ -197,7 +197,7 @@ impl Shared {
         offsets: Vec<(MessageQueue, u64, i64)>,
         limit: Duration,
     ) -> Vec<((MessageQueue, u64, i64), Result<()>)> {
-        if let Store::File(file) = &self.store {
+        if let Store::Local(file) = &self.store {
             let file = file.lock();
             let Some(file) = file.as_ref() else { return Vec::new() };
             offsets.iter().for_each(|(queue, _, offset)| file.set(queue, *offset));

@@ -1,0 +1,177 @@
+//! What an instance offers besides producers and consumers, the same in process and over TCP.
+
+use std::time::{Duration, Instant};
+
+use ferromq::client::{SendOptions, Sent};
+use ferromq::config::FlushDiskType;
+use ferromq::message::{Message, StoredMessage};
+use ferromq::{connect, open_with, ErrorKind, Instance, Listen, OpenOptions, Result};
+
+use crate::net_support::HANG;
+
+/// A server in a directory with a listener: this process's own client, and one over TCP.
+struct Both {
+    server: Instance,
+    remote: Instance,
+    _dir: tempfile::TempDir,
+}
+
+fn both_with(change: impl FnOnce(&mut OpenOptions)) -> Both {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = OpenOptions::directory(dir.path());
+    options.listen = Some(Listen::on_free_ports());
+    change(&mut options);
+    let server = open_with(options).unwrap();
+    let remote = connect(&format!("127.0.0.1:{}", server.listening().unwrap().0)).unwrap();
+    Both { server, remote, _dir: dir }
+}
+
+fn each(test: impl Fn(&Instance)) {
+    let Both { server, remote, _dir } = both_with(|_| {});
+    for instance in [&server, &remote] {
+        test(instance);
+    }
+    remote.close().unwrap();
+    server.close().unwrap();
+}
+
+/// A message can be looked up soon after it was sent.
+fn soon<T>(look: impl Fn() -> Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Err(error) if error.kind() == ErrorKind::NotFound && start.elapsed() < HANG => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            found => return found.unwrap(),
+        }
+    }
+}
+
+fn send(instance: &Instance, message: Message) -> Sent {
+    instance.producer("P").unwrap().send(&message).unwrap()
+}
+
+fn is(message: &StoredMessage, sent: &Sent, body: &str) {
+    assert_eq!(message.body, body);
+    assert_eq!((message.message_id(), message.offset_id.as_str()), (&*sent.message_id, &*sent.offset_id));
+    assert_eq!((message.queue_id, message.queue_offset), (sent.queue.queue_id, sent.queue_offset));
+    assert_eq!(message.topic, sent.queue.topic);
+    assert_eq!(message.broker_name, sent.queue.broker_name);
+}
+
+#[test]
+fn messages_are_found_by_both_ids() {
+    each(|instance| {
+        let sent = send(instance, Message::new("Ids", "body"));
+        is(&instance.message_by_id(&sent.offset_id).unwrap(), &sent, "body");
+        is(&soon(|| instance.message_by_unique_key("Ids", &sent.message_id)), &sent, "body");
+        let error = instance.message_by_unique_key("Ids", "7F0000010000000000000000000000FF").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = instance.message_by_unique_key("NoSuchTopic", &sent.message_id).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let (host, _) = sent.offset_id.split_at(16);
+        let error = instance.message_by_id(&format!("{host}00000000FFFFFFF0")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert_eq!(instance.message_by_id("nonsense").unwrap_err().kind(), ErrorKind::InvalidArgument);
+    });
+}
+
+#[test]
+fn messages_are_found_by_key_and_time() {
+    each(|instance| {
+        let key = format!("order-{}", instance.client_id());
+        for number in 0..5 {
+            let message = Message::new("Keys", format!("{number}")).with_key(&key).unwrap();
+            send(instance, message.with_key("common").unwrap());
+        }
+        let all = soon(|| {
+            let found = instance.messages_by_key("Keys", &key, 64, 0, i64::MAX)?;
+            match found.len() {
+                5 => Ok(found),
+                _ => Err(ferromq::Error::new(ErrorKind::NotFound, "test", "not all yet")),
+            }
+        });
+        let mut bodies: Vec<_> = all.iter().map(|message| message.body.clone()).collect();
+        bodies.sort();
+        assert_eq!(bodies, ["0", "1", "2", "3", "4"]);
+        assert_eq!(instance.messages_by_key("Keys", &key, 2, 0, i64::MAX).unwrap().len(), 2);
+        assert!(instance.messages_by_key("Keys", &key, 64, 0, 1000).unwrap().is_empty());
+        assert!(instance.messages_by_key("Keys", "nobody's", 64, 0, i64::MAX).unwrap().is_empty());
+        assert!(instance.messages_by_key("Keys", "common", 64, 0, i64::MAX).unwrap().len() >= 5);
+    });
+}
+
+#[test]
+fn topics_are_made_and_their_queues_asked() {
+    let Both { server, remote, _dir } = both_with(|options| options.broker.auto_create_topic_enable = false);
+    for (instance, topic) in [(&server, "Own"), (&remote, "Others")] {
+        assert_eq!(instance.queues(topic).unwrap_err().kind(), ErrorKind::NotFound);
+        let error = instance.producer("P").unwrap().send(&Message::new(topic, "x")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert_eq!(instance.create_topic(topic, 0).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(instance.create_topic("a/b", 1).unwrap_err().kind(), ErrorKind::Remote);
+        instance.create_topic(topic, 3).unwrap();
+        let queues = instance.queues(topic).unwrap();
+        assert_eq!(queues.len(), 3);
+        let queue = &queues[1];
+        assert_eq!((instance.min_offset(queue).unwrap(), instance.max_offset(queue).unwrap()), (0, 0));
+        assert_eq!(instance.earliest_store_time(queue).unwrap(), None);
+        let to = SendOptions::default().with_queue(queue.clone());
+        let producer = instance.producer("P").unwrap();
+        let sent: Vec<Sent> =
+            (0..3).map(|_| producer.send_with(&Message::new(topic, "x"), &to).unwrap()).collect();
+        assert_eq!((instance.min_offset(queue).unwrap(), instance.max_offset(queue).unwrap()), (0, 3));
+        let stored = instance.message_by_id(&sent[0].offset_id).unwrap().store_timestamp;
+        assert_eq!(instance.earliest_store_time(queue).unwrap(), Some(stored));
+        assert_eq!(instance.search_offset(queue, stored).unwrap(), 0);
+        assert_eq!(instance.search_offset(queue, stored + 3_600_000).unwrap(), 3);
+        instance.create_topic(topic, 5).unwrap();
+        assert_eq!(instance.queues(topic).unwrap().len(), 5);
+    }
+    remote.close().unwrap();
+    assert_eq!(remote.queues("Own").unwrap_err().kind(), ErrorKind::Closed);
+    server.close().unwrap();
+    assert_eq!(server.create_topic("Late", 1).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(server.producer("P").err().unwrap().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn what_is_flushed_before_it_is_answered_waits_without_an_event_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = OpenOptions::directory(dir.path());
+    options.broker.flush_disk_type = FlushDiskType::Sync;
+    let instance = open_with(options).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let producer = instance.producer("P").unwrap();
+                for number in 0..25 {
+                    let sent = producer.send(&Message::new("Safe", format!("{number}"))).unwrap();
+                    let seen = instance.message_by_id(&sent.offset_id).unwrap();
+                    is(&seen, &sent, &number.to_string());
+                }
+            });
+        }
+    });
+    instance.close().unwrap();
+}
+
+#[test]
+fn many_futures_wait_on_no_thread_of_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_with(OpenOptions::directory(dir.path())).unwrap();
+    let producer = instance.producer("P").unwrap();
+    let sends: Vec<_> =
+        (0..1000).map(|number| producer.send_async(&Message::new("Futures", format!("{number}")))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let ids: std::collections::BTreeSet<String> = runtime.block_on(async {
+        let mut ids = std::collections::BTreeSet::new();
+        for send in sends {
+            ids.insert(send.await.unwrap().offset_id);
+        }
+        ids
+    });
+    assert_eq!(ids.len(), 1000);
+    instance.close().unwrap();
+}
