@@ -1,5 +1,6 @@
 //! The end of a client and of what belongs to it: within a deadline, from any thread, once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ pub(crate) type CloseHome = Box<dyn FnOnce() -> Result<()> + Send>;
 pub(crate) struct Home {
     /// What answers at which address.
     pub services: Vec<(String, Arc<dyn Service>)>,
+    /// Where broadcasting consumers keep how far they have come, unless they are told: beside the messages, as it means
+    /// nothing for those of another store.
+    pub offsets: PathBuf,
     /// Ends the server.
     pub close: CloseHome,
 }

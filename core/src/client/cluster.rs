@@ -1,6 +1,7 @@
 //! What the producers and consumers of one cluster share.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::pushes::Pushes;
 use super::route::BrokerSet;
 use super::topics::Topics;
 use super::worker::{Signal, Worker};
-use crate::config::{ClientOptions, SerializeType};
+use crate::config::{ClientOptions, ConsumerOptions, SerializeType};
 use crate::net::{self, Client, Limits, Loops, Reply};
 use crate::wire::{Encoding, Request, ResponseCode};
 use crate::{Error, ErrorKind, Result};
@@ -34,6 +35,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Cluster {
     options: ClientOptions,
     identity: Identity,
+    /// The server's in this process.
+    offsets: Option<PathBuf>,
     namespace: Namespace,
     pub(super) name_servers: NameServers,
     net: Arc<Client>,
@@ -81,6 +84,7 @@ impl Cluster {
         let namespace = Namespace::new(options.client_namespace.as_deref().or(place.namespace.as_deref()));
         let local_ip = || net::local_ip_towards(name_servers.first()).map(|ip| ip.to_string());
         let identity = Identity::new(&options, local_ip);
+        let offsets = home.as_ref().map(|home| home.offsets.clone());
         let signal = Signal::new(options.clock.clone());
         let loops = Loops::new(0);
         let callback_threads = match options.client_callback_executor_threads {
@@ -97,6 +101,7 @@ impl Cluster {
             Cluster {
                 options,
                 identity,
+                offsets,
                 namespace,
                 name_servers,
                 net,
@@ -124,6 +129,12 @@ impl Cluster {
     /// The client id for files that outlive the process: the same at the next start.
     pub(super) fn lasting_id(&self) -> &str {
         &self.identity.lasting
+    }
+
+    /// Where a broadcasting consumer keeps how far it has come.
+    pub(super) fn offset_dir(&self, options: &ConsumerOptions) -> PathBuf {
+        let own = self.offsets.clone().filter(|_| options.offset_store_dir.is_none());
+        own.unwrap_or_else(|| options.offset_dir())
     }
 
     /// What topics and groups are wrapped in on the wire.

@@ -206,8 +206,9 @@ settings! {
         "customizedTraceTopic" customized_trace_topic: String = "RMQ_SYS_TRACE_TOPIC".into(), Filled, AtStart,
             "The trace topic.";
         "offsetStoreDir" offset_store_dir: Option<PathBuf> = None, Any, AtStart,
-            "Directory where broadcasting keeps how far it has come; .rocketmq_offsets in the home directory unless \
-             set; Apache's system property rocketmq.client.localOffsetStoreDir.";
+            "Directory where broadcasting keeps how far it has come; unless set .rocketmq_offsets in the home directory, \
+             and with a server in this process a directory beside its messages. Apache's system property \
+             rocketmq.client.localOffsetStoreDir.";
     }
 }
 
@@ -217,7 +218,7 @@ impl ConsumerOptions {
         ConsumerOptions { consumer_group: Some(group.into()), ..ConsumerOptions::default() }
     }
 
-    /// Where broadcasting keeps how far it has come: `offsetStoreDir` or its default.
+    /// Where broadcasting keeps how far it has come in a cluster: `offsetStoreDir` or its default.
     pub fn offset_dir(&self) -> PathBuf {
         self.offset_store_dir.clone().unwrap_or_else(|| home().join(".rocketmq_offsets"))
     }

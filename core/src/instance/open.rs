@@ -119,6 +119,7 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
         }
     };
     let settings = data.join(SETTINGS);
+    let offsets = data.join("broadcast");
     let named = name_broker(&mut broker, &settings)?;
     namesrv.kv_config_path = data.join("namesrv/kvConfig.json");
     namesrv.config_store_path = data.join("namesrv/namesrv.properties");
@@ -138,6 +139,7 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     client.clock = clock;
     let home = Home {
         services: server.services(),
+        offsets,
         close: Box::new(move || {
             let stopped = server.stop();
             // Before the files go, nothing has them open any more.

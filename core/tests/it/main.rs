@@ -5,6 +5,7 @@ mod broker_golden;
 mod broker_groups;
 mod broker_messages;
 mod broker_retry;
+mod client_broadcast;
 mod client_consumer;
 mod client_consumer_admin;
 mod client_groups;

@@ -115,7 +115,7 @@ impl Shared {
             wanted.topics.insert(topic.clone(), (all, cluster.now_ms()));
         }
         Ok(Arc::new(Shared {
-            store: Store::new(&options, cluster.lasting_id())?,
+            store: Store::new(&options, &cluster.offset_dir(&options), cluster.lasting_id())?,
             tracer: push.as_ref().and_then(|_| traces::tracer(cluster, &options)),
             own_group,
             cluster: cluster.clone(),

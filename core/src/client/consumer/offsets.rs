@@ -1,6 +1,7 @@
 //! How far a group has come: asked when a queue is taken over, stored while it is consumed (protocol reference,
 //! section 5.2).
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -49,13 +50,13 @@ impl Store {
         }
     }
 
-    /// `client_id` is the same at each start.
-    pub fn new(options: &ConsumerOptions, client_id: &str) -> Result<Store> {
+    /// `directory` holds the files of broadcasting consumers; `client_id` is the same at each start.
+    pub fn new(options: &ConsumerOptions, directory: &Path, client_id: &str) -> Result<Store> {
         match (options.consumer_group.as_deref(), options.message_model) {
             (None, _) => Ok(Store::Nowhere),
             (Some(_), MessageModel::Clustering) => Ok(Store::Brokers),
             (Some(group), MessageModel::Broadcasting) => {
-                let file = LocalOffsets::open(&options.offset_dir(), client_id, group)?;
+                let file = LocalOffsets::open(directory, client_id, group)?;
                 Ok(Store::Local(Mutex::new(Some(file))))
             }
         }
