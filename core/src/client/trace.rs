@@ -498,7 +498,7 @@ mod tests {
                 time: numbers.0, region: text.clone(), group: text.clone(), request_id: text.clone(),
                 message_id: text, retries: numbers.1, keys,
             };
-            prop_assert_eq!(decode(encoded(&[event.clone()]).as_bytes()).unwrap(), [event]);
+            prop_assert_eq!(decode(encoded(std::slice::from_ref(&event)).as_bytes()).unwrap(), [event]);
         }
     }
 }

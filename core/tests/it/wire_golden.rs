@@ -229,7 +229,7 @@ fn requests_become_typed_and_back() {
             assert_registration_survives(request, frame.version, &place);
         }
     });
-    assert_eq!(typed.values().sum::<i32>(), 1974, "{typed:?}");
+    assert_eq!(typed.values().sum::<i32>(), 1976, "{typed:?}");
     // The session in which everything is wrong.
     assert_eq!(
         refused,

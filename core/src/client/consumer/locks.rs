@@ -98,7 +98,7 @@ impl Shared {
             tracing::warn!("{queue:?}: the lock is lost; the queue is dropped and taken over anew");
             if let Some(assigned) = state.queues.remove(queue) {
                 if let Some(call) = assigned.call {
-                    state.leaving.insert(queue.clone(), Leaving { call, counts: false });
+                    state.leaving.insert(queue.clone(), Leaving { call, progress: None });
                 }
             }
         }

@@ -68,6 +68,8 @@ pub(in crate::client) struct Shared {
     wanted: Mutex<Wanted>,
     strategy: Mutex<Strategy>,
     store: Store,
+    /// Held from looking at offsets until they are stored, so that no earlier one is stored after a later one.
+    storing: Mutex<()>,
     stats: Stats,
     oddities: Mutex<Oddities>,
     tracer: Option<Tracer>,
@@ -123,6 +125,7 @@ impl Shared {
             wanted: Mutex::new(wanted),
             strategy: Mutex::new(Strategy::from_options(cluster.options(), &options)),
             stats: Stats::new(cluster.options().clock.clone()),
+            storing: Mutex::default(),
             oddities: Mutex::default(),
             started_ms: cluster.now_ms(),
             rebalancing: Mutex::default(),

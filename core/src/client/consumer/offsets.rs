@@ -156,6 +156,10 @@ impl Shared {
     /// As [`Shared::persist`], with a limit of time for all of it.
     pub(super) fn persist_within(&self, limit: Duration) -> Result<()> {
         let mut result = Ok(());
+        let _in_order = match limit.is_zero() {
+            true => self.storing.try_lock(),
+            false => Some(self.storing.lock()),
+        };
         for ((queue, token, offset), stored) in self.store_all(self.unstored(), limit) {
             match stored {
                 Ok(()) => self.note_stored(&queue, token, offset),
@@ -241,6 +245,7 @@ impl Shared {
         if matches!(self.store, Store::Nowhere) {
             return;
         }
+        let _in_order = self.storing.lock();
         let offsets = offsets.iter().map(|(queue, offset)| (queue.clone(), 0, *offset)).collect();
         for ((queue, _, offset), stored) in
             self.store_all(offsets, self.cluster.options().mq_client_api_timeout)

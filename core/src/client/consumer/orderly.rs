@@ -108,10 +108,10 @@ impl Shared {
         let Some(assigned) = state.queues.get_mut(queue).filter(|assigned| assigned.call == Some(call))
         else {
             let leaving = state.leaving.get(queue).filter(|leaving| leaving.call == call);
-            let counts = leaving.map(|leaving| leaving.counts);
+            let progress = leaving.map(|leaving| leaving.progress);
             drop(state);
-            if let Some(counts) = counts {
-                self.hand_over(queue, &ended, counts);
+            if let Some(progress) = progress {
+                self.hand_over(queue, &ended, progress);
             }
             return;
         };
@@ -136,9 +136,10 @@ impl Shared {
     }
 
     /// Lets the next owner of a queue have it that the listener has just ended with.
-    fn hand_over(self: &Arc<Self>, queue: &MessageQueue, ended: &Ended, counts: bool) {
-        if let Some(last) = ended.done.iter().max().filter(|_| counts && ended.again.is_empty()) {
-            self.store_given_up(&[(queue.clone(), last + 1)]);
+    fn hand_over(self: &Arc<Self>, queue: &MessageQueue, ended: &Ended, progress: Option<i64>) {
+        if let Some(progress) = progress {
+            let last = ended.done.iter().max().filter(|_| ended.again.is_empty());
+            self.store_given_up(&[(queue.clone(), last.map_or(progress, |last| progress.max(last + 1)))]);
         }
         self.unlock(std::slice::from_ref(queue));
         self.state.lock().leaving.remove(queue);

@@ -87,13 +87,15 @@ impl Shared {
                 let Some(assigned) = state.queues.remove(&queue) else { continue };
                 let progress = self.progress(&assigned);
                 tracing::debug!("{queue:?} is given up at {progress}");
+                if let Some(call) = assigned.call {
+                    // Its offset is stored once, when the listener has returned: an earlier one might come later.
+                    state.leaving.insert(queue, Leaving { call, progress: Some(progress) });
+                    continue;
+                }
                 if assigned.stored != Some(progress) {
                     stored.push((queue.clone(), progress));
                 }
-                match assigned.call {
-                    Some(call) => drop(state.leaving.insert(queue, Leaving { call, counts: true })),
-                    None => unlocked.push(queue),
-                }
+                unlocked.push(queue);
             }
         }
         self.store_given_up(&stored);

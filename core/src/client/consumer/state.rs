@@ -43,8 +43,9 @@ pub(super) struct State {
 /// An ordered listener that runs on a queue that was given up.
 pub(super) struct Leaving {
     pub call: u64,
-    /// Whether the next owner waits until it has returned, so that what it consumed counts.
-    pub counts: bool,
+    /// How far the queue was done when it was given up, if the next owner waits until the listener has returned, so
+    /// that what it consumes counts.
+    pub progress: Option<i64>,
 }
 
 impl State {
