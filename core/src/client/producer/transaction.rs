@@ -6,7 +6,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -155,6 +155,11 @@ impl TransactionProducer {
     /// As [`Producer::close`]; questions of brokers that wait are dropped, as brokers ask again.
     pub fn close(&self) -> Result<()> {
         self.producer.close()
+    }
+
+    /// As [`TransactionProducer::close`], with this time limit.
+    pub fn close_within(&self, limit: Duration) -> Result<()> {
+        self.producer.close_within(limit)
     }
 
     fn send_half(
