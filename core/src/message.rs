@@ -12,7 +12,7 @@ pub mod property;
 pub mod sys_flag;
 mod user;
 
-pub use id::{unique_id, unique_id_of, OffsetId};
+pub use id::{unique_id, unique_id_in, unique_id_of, OffsetId};
 pub use user::{Message, StoredMessage};
 
 /// Stands between the name and the value of a property.

@@ -206,7 +206,11 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// The time in `wait` from now, as far as the clock can tell.
 pub(super) fn deadline_in(wait: Duration) -> Instant {
-    let now = Instant::now();
+    deadline_after(Instant::now(), wait)
+}
+
+/// The time in `wait` from `now`, as far as the clock can tell.
+pub(super) fn deadline_after(now: Instant, wait: Duration) -> Instant {
     // A wait that is too long to be told means no limit in practice: a century.
     now.checked_add(wait).unwrap_or(now + Duration::from_secs(3_155_760_000))
 }

@@ -132,7 +132,7 @@ impl Turns {
 #[doc(alias = "MQFaultStrategy")]
 #[doc(alias = "LatencyFaultTolerance")]
 pub(super) struct Faults {
-    enabled: bool,
+    pub enabled: bool,
     /// From which latency on for how long, ascending.
     steps: Vec<(Duration, Duration)>,
     /// Until when brokers are avoided, ms.
@@ -165,7 +165,8 @@ impl Faults {
         }
     }
 
-    fn avoids(&self, broker: &str, now_ms: i64) -> bool {
+    /// Whether a broker is to be avoided now.
+    pub fn avoids(&self, broker: &str, now_ms: i64) -> bool {
         self.enabled && self.until.lock().get(broker).is_some_and(|until| *until > now_ms)
     }
 }
@@ -176,8 +177,7 @@ pub(super) fn in_turn<'a>(
     queues: &'a [MessageQueue],
     turn: &Turn,
     tried: &[String],
-    faults: &Faults,
-    now_ms: i64,
+    avoids: impl Fn(&str) -> bool,
 ) -> Option<&'a MessageQueue> {
     let round = |wanted: &dyn Fn(&MessageQueue) -> bool| {
         // Each queue passed over has had its turn, so that the others go on taking theirs evenly.
@@ -185,9 +185,8 @@ pub(super) fn in_turn<'a>(
         taken.find(|queue| wanted(queue))
     };
     let untried = |queue: &MessageQueue| !tried.contains(&queue.broker_name);
-    let found = round(&|queue| untried(queue) && !faults.avoids(&queue.broker_name, now_ms));
-    found
-        .or_else(|| if faults.enabled { round(&untried) } else { None })
+    round(&|queue| untried(queue) && !avoids(&queue.broker_name))
+        .or_else(|| round(&untried))
         .or_else(|| round(&|queue| tried.last() != Some(&queue.broker_name)))
         .or_else(|| round(&|_| true))
 }
@@ -212,7 +211,7 @@ mod tests {
         let turn = Turn::new();
         let mut counts = vec![0; queues.len()];
         for _ in 0..sends {
-            let queue = in_turn(queues, &turn, tried, faults, 0).unwrap();
+            let queue = in_turn(queues, &turn, tried, |broker| faults.avoids(broker, 0)).unwrap();
             counts[queues.iter().position(|other| other == queue).unwrap()] += 1;
         }
         counts
@@ -223,7 +222,7 @@ mod tests {
         let queues = queues(&["a", "b"], 2);
         assert_eq!(counts(&queues, 8000, &[], &faults(false)), [2000; 4]);
         assert_eq!(counts(&queues, 8000, &["a".into()], &faults(false)), [0, 0, 4000, 4000]);
-        assert!(in_turn(&[], &Turn::new(), &[], &faults(false), 0).is_none());
+        assert!(in_turn(&[], &Turn::new(), &[], |_| false).is_none());
         // All were tried: not the last one again, if it can be helped.
         let all = ["a".to_string(), "b".to_string()];
         assert_eq!(counts(&queues, 80, &all, &faults(true)), [40, 40, 0, 0]);
@@ -235,7 +234,8 @@ mod tests {
         let queues = queues(&["a", "b"], 1);
         let at = |faults: &Faults, now_ms| {
             let turn = Turn::new();
-            let chosen = |_| in_turn(&queues, &turn, &[], faults, now_ms).unwrap().broker_name.clone();
+            let avoids = |broker: &str| faults.avoids(broker, now_ms);
+            let chosen = |_| in_turn(&queues, &turn, &[], avoids).unwrap().broker_name.clone();
             (0..2).map(chosen).collect::<BTreeSet<_>>().into_iter().collect::<String>()
         };
         let ms = Duration::from_millis;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::choose::in_turn;
 use super::prepare::Prepared;
 use super::{CommunicationMode, SendStatus, Sent, Shared};
-use crate::client::callbacks::deadline_in;
+use crate::client::callbacks::deadline_after;
 use crate::client::cluster::succeeded;
 use crate::client::route::Route;
 use crate::error::FailedSend;
@@ -96,7 +96,7 @@ impl<'a> Sending<'a> {
             fixed: None,
             started,
             timeout,
-            deadline: deadline_in(timeout),
+            deadline: deadline_after(started, timeout),
             attempts: 0,
             most: retries.saturating_add(1),
             tried: Vec::new(),
@@ -124,7 +124,8 @@ impl<'a> Sending<'a> {
             if producer.is_silent() {
                 return Step::End(self.fail(producer.closed_error()));
             }
-            let left = self.left();
+            let now = Instant::now();
+            let left = self.deadline.saturating_duration_since(now);
             if left.is_zero() {
                 return Step::End(self.fail(self.out_of_time()));
             }
@@ -142,7 +143,7 @@ impl<'a> Sending<'a> {
             }
             let address = chosen.and_then(|()| producer.address(&self.target.broker_name));
             self.attempts += 1;
-            self.since = Instant::now();
+            self.since = now;
             match address {
                 Ok(address) => return Step::Call(address, left),
                 Err(error) => {
@@ -162,8 +163,7 @@ impl<'a> Sending<'a> {
             Some(queue) => queue,
             None => {
                 let turn = producer.turns.of(&self.message.topic);
-                let now = producer.cluster.now_ms();
-                in_turn(&route.publish, &turn, &self.tried, &producer.faults, now)
+                in_turn(&route.publish, &turn, &self.tried, |broker| producer.avoids(broker))
                     .ok_or_else(|| no_queue(&self.message.topic, route))?
             }
         };
@@ -182,9 +182,10 @@ impl<'a> Sending<'a> {
     /// The outcome of [`Step::Call`]; the end of the send, or none if it goes on.
     pub fn answered(&mut self, producer: &Shared, reply: Result<Reply>) -> Option<Result<Landed>> {
         let landed = reply.and_then(|reply| self.read(producer, reply));
-        let failed = landed.is_err();
-        let now = producer.cluster.now_ms();
-        producer.faults.note(&self.target.broker_name, self.since.elapsed(), failed, now);
+        if producer.faults.enabled {
+            let (latency, now) = (self.since.elapsed(), producer.cluster.now_ms());
+            producer.faults.note(&self.target.broker_name, latency, landed.is_err(), now);
+        }
         let landed = match landed {
             Ok(landed) => landed,
             Err(error) => return self.failed(producer, error),

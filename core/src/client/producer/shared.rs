@@ -19,7 +19,7 @@ use crate::client::cluster::Cluster;
 use crate::client::route::Route;
 use crate::client::topics::NewTopic;
 use crate::config::ProducerOptions;
-use crate::message::{property, unique_id, unique_id_of, Message};
+use crate::message::{property, unique_id, unique_id_in, Message};
 use crate::wire::body::MessageQueue;
 use crate::{Error, ErrorKind, Result};
 
@@ -154,7 +154,10 @@ impl Shared {
     }
 
     pub(super) fn new_id(&self) -> String {
-        self.host.map_or_else(unique_id, unique_id_of)
+        match self.host {
+            Some(host) => unique_id_in(self.cluster.pid, host),
+            None => unique_id(),
+        }
     }
 
     pub(super) fn message_id_length(&self, message: &Message) -> usize {
@@ -163,6 +166,11 @@ impl Shared {
             (None, Some(IpAddr::V6(_))) => 56,
             (None, _) => 32,
         }
+    }
+
+    /// Whether a broker is to be avoided for a while.
+    pub(super) fn avoids(&self, broker: &str) -> bool {
+        self.faults.enabled && self.faults.avoids(broker, self.cluster.now_ms())
     }
 
     /// Where the master of a broker set is reached.
