@@ -66,6 +66,17 @@ impl Waiters {
         self.count_out(taken)
     }
 
+    /// The queues that pulls wait for.
+    fn queues(&self) -> Vec<(String, i32)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            for (topic, queues) in shard.lock().iter() {
+                all.extend(queues.keys().map(|queue_id| (topic.clone(), *queue_id)));
+            }
+        }
+        all
+    }
+
     fn count_out(&self, taken: Vec<Parked>) -> Vec<Parked> {
         self.parked.fetch_sub(taken.len(), Ordering::Relaxed);
         taken
@@ -116,12 +127,22 @@ pub(crate) fn sweep(broker: &Broker) {
         return;
     }
     let now = broker.clock.now_ms();
-    let moved = |parked: &Parked| {
-        let bounds = broker.store.queue_bounds(&parked.pull.topic, parked.pull.queue_id);
-        bounds.is_some_and(|bounds| parked.pull.offset < bounds.end)
+    // Asked for without any lock of the waiters: the store may pass messages on meanwhile, which come to `arrived`.
+    let ends: HashMap<(String, i32), i64> = broker
+        .waiters
+        .queues()
+        .into_iter()
+        .filter_map(|queue| {
+            let bounds = broker.store.queue_bounds(&queue.0, queue.1)?;
+            Some((queue, bounds.end))
+        })
+        .collect();
+    let moved = |pull: &OwnedPull| {
+        let end = ends.get(&(pull.topic.clone(), pull.queue_id));
+        end.is_some_and(|end| pull.offset < *end)
     };
     let due = broker.waiters.take_all(|parked| {
-        parked.deadline_ms <= now || !parked.ticket.connection().is_open() || moved(parked)
+        parked.deadline_ms <= now || !parked.ticket.connection().is_open() || moved(&parked.pull)
     });
     run_again(broker, due);
 }
