@@ -216,34 +216,11 @@ impl TraceEvent {
     }
 
     fn fields(&self) -> Vec<String> {
-        let or_nothing = |text: &Option<String>| text.clone().unwrap_or_else(|| NOTHING.into());
         match self.clone() {
-            TraceEvent::Sent {
-                time,
-                region,
-                group,
-                topic,
-                message_id,
-                tag,
-                keys,
-                broker,
-                body_length,
-                cost,
-                kind,
-                offset_id,
-                is_sent,
-                client,
-            } => {
-                let mut fields = vec!["Pub".into(), time.to_string(), region, group, topic, message_id];
-                fields.extend([or_nothing(&tag), or_nothing(&keys), broker, body_length.to_string()]);
-                fields.extend([cost.to_string(), number(&KINDS, kind), or_nothing(&offset_id)]);
-                fields.push(is_sent.to_string());
-                fields.extend(client);
-                fields
-            }
+            TraceEvent::Sent { .. } | TraceEvent::EndTransaction { .. } => self.fields_of_producer(),
             TraceEvent::Consuming { time, region, group, request_id, message_id, retries, keys } => {
                 let mut fields = vec!["SubBefore".into(), time.to_string(), region, group, request_id];
-                fields.extend([message_id, retries.to_string(), or_nothing(&keys)]);
+                fields.extend([message_id, retries.to_string(), or_nothing(keys)]);
                 fields
             }
             TraceEvent::Consumed {
@@ -257,38 +234,13 @@ impl TraceEvent {
                 group,
             } => {
                 let mut fields = vec!["SubAfter".into(), request_id, message_id, cost.to_string()];
-                fields.extend([is_consumed.to_string(), or_nothing(&keys)]);
+                fields.extend([is_consumed.to_string(), or_nothing(keys)]);
                 // Each of these stands only where the ones before it do.
-                let outcome = outcome.map(|outcome| number(&OUTCOMES, outcome));
-                fields.extend(
-                    outcome
-                        .map(|outcome| {
-                            let time = time.map(|time| time.to_string());
-                            let group = time.is_some().then_some(group).flatten();
-                            [Some(outcome), time, group].into_iter().flatten()
-                        })
-                        .into_iter()
-                        .flatten(),
-                );
-                fields
-            }
-            TraceEvent::EndTransaction {
-                time,
-                region,
-                group,
-                topic,
-                message_id,
-                tag,
-                keys,
-                broker,
-                kind,
-                transaction_id,
-                state,
-                is_from_check,
-            } => {
-                let mut fields = vec!["EndTransaction".into(), time.to_string(), region, group, topic];
-                fields.extend([message_id, or_nothing(&tag), or_nothing(&keys), broker]);
-                fields.extend([number(&KINDS, kind), transaction_id, state, is_from_check.to_string()]);
+                let time = time.filter(|_| outcome.is_some());
+                let group = group.filter(|_| time.is_some());
+                fields.extend(outcome.map(|outcome| number(&OUTCOMES, outcome)));
+                fields.extend(time.map(|time| time.to_string()));
+                fields.extend(group);
                 fields
             }
             TraceEvent::Recalled { time, region, group, topic, message_id, is_recalled } => {
@@ -298,6 +250,37 @@ impl TraceEvent {
             }
         }
     }
+
+    #[rustfmt::skip]
+    fn fields_of_producer(&self) -> Vec<String> {
+        match self.clone() {
+            TraceEvent::Sent {
+                time, region, group, topic, message_id, tag, keys, broker, body_length, cost, kind, offset_id,
+                is_sent, client,
+            } => {
+                let mut fields = vec!["Pub".into(), time.to_string(), region, group, topic, message_id];
+                fields.extend([or_nothing(tag), or_nothing(keys), broker, body_length.to_string()]);
+                fields.extend([cost.to_string(), number(&KINDS, kind), or_nothing(offset_id)]);
+                fields.push(is_sent.to_string());
+                fields.extend(client);
+                fields
+            }
+            TraceEvent::EndTransaction {
+                time, region, group, topic, message_id, tag, keys, broker, kind, transaction_id, state,
+                is_from_check,
+            } => {
+                let mut fields = vec!["EndTransaction".into(), time.to_string(), region, group, topic];
+                fields.extend([message_id, or_nothing(tag), or_nothing(keys), broker]);
+                fields.extend([number(&KINDS, kind), transaction_id, state, is_from_check.to_string()]);
+                fields
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn or_nothing(text: Option<String>) -> String {
+    text.unwrap_or_else(|| NOTHING.into())
 }
 
 fn number<T: PartialEq>(all: &[T], one: T) -> String {
