@@ -193,8 +193,6 @@ settings! {
             "Pull: whether a poll commits what earlier polls returned.";
         "autoCommitIntervalMillis" auto_commit_interval_millis: Duration = ms(5_000), SOME_TIME, AtStart,
             "Pull: time between two such commits, ms.";
-        "pollTimeoutMillis" poll_timeout_millis: Duration = ms(5_000), TIME, AtStart,
-            "Pull: how long a poll that is given no time limit waits, ms.";
         "brokerSuspendMaxTimeMillis" broker_suspend_max_time_millis: Duration = ms(20_000), SOME_TIME, AtStart,
             "How long a broker may hold a request while there is nothing, ms.";
         "consumerPullTimeoutMillis" consumer_pull_timeout_millis: Duration = ms(10_000), SOME_TIME, AtStart,
