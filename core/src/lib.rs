@@ -257,6 +257,8 @@ pub use config::{
     NamesrvConfig, ProducerOptions, SerializeType, StartFrom, Timestamp,
 };
 pub use error::{Error, ErrorKind, FailedSend, Result};
+#[doc(inline)]
 pub use instance::{connect, connect_with, open, open_with, Instance, Listen, OpenOptions, Place};
-pub use message::{property, Message, OffsetId, Properties, StoredMessage};
+pub use message::property::{self};
+pub use message::{Message, OffsetId, Properties, StoredMessage};
 pub use wire::body::MessageQueue;
