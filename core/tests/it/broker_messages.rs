@@ -126,6 +126,30 @@ fn a_held_pull_is_answered_when_its_time_is_up() {
 }
 
 #[test]
+fn messages_that_land_while_held_pulls_are_looked_after_hold_up_nothing() {
+    let server = start_server("");
+    let (mut holding, mut sending) = (server.broker(), server.broker());
+    sending.create_topic("Swept", 2);
+    holding.send(&Request::PullMessage(pull("G", "Swept", 1, 0, 1_000_000_000)));
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for _ in 0..50 {
+                (0..100)
+                    .for_each(|_| drop(sending.send(&Request::SendMessage(message("Swept", 0, b"x", "")))));
+                (0..100).for_each(|_| drop(sending.receive().ok()));
+            }
+        });
+        // Each second that passes has the held pull looked after.
+        while !sender.is_finished() {
+            server.pass(1);
+            std::thread::yield_now();
+        }
+    });
+    sending.produce("Swept", 1, b"wanted", "").ok();
+    assert_eq!(holding.receive().ok().records()[0].body, b"wanted");
+}
+
+#[test]
 fn a_held_pull_waits_for_its_tag() {
     let server = start_server("");
     let (mut producer, mut consumer) = (server.broker(), server.broker());
