@@ -68,7 +68,10 @@ impl Shared {
     /// Asks for the next messages of a queue. `token` is what the queue was assigned under.
     pub(super) fn pull(self: &Arc<Self>, queue: &MessageQueue, token: u64) {
         let Some(plan) = self.begin_pull(queue, token) else { return };
-        let Some(subscription) = self.subscription(&queue.topic) else { return };
+        let Some(subscription) = self.subscription(&queue.topic) else {
+            // Given up with the next rebalance, unless it is subscribed to again before.
+            return self.pull_later(queue, token);
+        };
         let began = Instant::now();
         let mut made = Made { queue: queue.clone(), token, subscription, broker_id: plan.broker_id, began };
         let Some((broker_id, address)) =
@@ -108,6 +111,13 @@ impl Shared {
             }
         };
         self.cluster.net().call_async(&address, &request, hold + BEYOND_HOLD, Box::new(done));
+    }
+
+    fn pull_later(&self, queue: &MessageQueue, token: u64) {
+        if let Some(assigned) = self.state.lock().assigned(queue, token) {
+            assigned.pulling = Pulling::At(self.cluster.now_ms() + RETRY_AFTER);
+        }
+        self.cluster.signal.tick();
     }
 
     /// What to ask for; notes that a pull is under way.

@@ -1,6 +1,7 @@
 //! The threads that listeners run on: started when there is something to do, as many as wanted at most.
 
 use std::cell::Cell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -111,7 +112,12 @@ impl Shared {
     fn work(self: Arc<Self>) {
         CONSUMER.set(self.address());
         while let Some(batch) = self.next_batch() {
-            self.consume(batch);
+            // The user's panics do not come this far; one of ours must not cost the thread.
+            if catch_unwind(AssertUnwindSafe(|| self.consume(batch))).is_err() {
+                tracing::error!(
+                    "a batch of messages was not settled; they come again after the consumer's end"
+                );
+            }
         }
         self.note_ended(self.state.lock());
     }
