@@ -1,6 +1,7 @@
 //! The end of a client and of what belongs to it: within a deadline, from any thread, once.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -183,12 +184,12 @@ impl Cluster {
     /// Whether this process is the one that made the client. After fork() the child has neither its threads nor the
     /// right to its files. Costs a system call (about 0.1 µs).
     pub(crate) fn check_process(&self) -> Result<()> {
-        if std::process::id() == self.pid {
+        let pid = self.pid.load(Ordering::Relaxed);
+        if std::process::id() == pid {
             return Ok(());
         }
         let context = format!(
-            "this process was forked from {}, which made the client; make one of its own here, or fork before the first",
-            self.pid
+            "this process was forked from {pid}, which made the client; make one of its own here, or fork before the first"
         );
         Err(Error::new(ErrorKind::Forked, "use the client", context))
     }
@@ -212,5 +213,57 @@ impl Cluster {
 fn log(closed: Result<()>) {
     if let Err(error) = closed {
         tracing::error!("the server did not close in order: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_another_process_every_call_fails_and_dropping_only_forgets() {
+        let ended = Arc::new(());
+        let held = ended.clone();
+        let close = Box::new(move || {
+            drop(held);
+            Ok(())
+        });
+        let options = crate::config::ClientOptions::new("127.0.0.1:9");
+        let cluster =
+            Cluster::at_home(options, Some(Home { services: Vec::new(), offsets: PathBuf::new(), close }))
+                .unwrap();
+        // As it looks to a child of fork().
+        cluster.pid.store(std::process::id() + 1, Ordering::Relaxed);
+        let failures = [
+            cluster.end_within(Duration::from_secs(60)),
+            cluster.check_open(),
+            cluster.create_topic("T", 1),
+            cluster.route("T").map(drop),
+            cluster.message_by_id("7F00000100002A9F00000000000003E8").map(drop),
+        ];
+        for failure in failures {
+            let error = failure.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+        }
+        drop(cluster);
+        assert_eq!(Arc::strong_count(&ended), 2, "the server is not this process's to end");
+    }
+
+    #[test]
+    fn the_server_in_the_process_ends_once_with_its_client() {
+        let (told, ends) = std::sync::mpsc::channel();
+        let home = |told: std::sync::mpsc::Sender<()>| {
+            let close =
+                Box::new(move || told.send(()).map_err(|_| Error::new(ErrorKind::Internal, "test", "")));
+            Some(Home { services: Vec::new(), offsets: PathBuf::new(), close })
+        };
+        let options = crate::config::ClientOptions::new("127.0.0.1:9");
+        let cluster = Cluster::at_home(options.clone(), home(told.clone())).unwrap();
+        for _ in 0..2 {
+            cluster.end_within(Duration::from_secs(60)).unwrap();
+        }
+        drop(cluster);
+        drop(Cluster::at_home(options, home(told)).unwrap());
+        assert_eq!(ends.iter().count(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub struct Cluster {
     pub(super) introducing: Mutex<()>,
     pub(super) closing: Closing,
     /// The process that made this client.
-    pub(super) pid: u32,
+    pub(super) pid: AtomicU32,
 }
 
 /// Who of this process takes part in the cluster.
@@ -116,7 +117,7 @@ impl Cluster {
                 signal,
                 introducing: Mutex::default(),
                 closing: closing.unwrap_or_default(),
-                pid: std::process::id(),
+                pid: AtomicU32::new(std::process::id()),
             }
         }))
     }

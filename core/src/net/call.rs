@@ -9,7 +9,7 @@ use super::local::{self, Exchange, Parking};
 use super::Connection;
 use crate::wire::{
     Body, DecodeError, Encoding, Frame, FromResponse, Language, Request, RequestCode, Response, ResponseCode,
-    VERSION,
+    ResponseHeader, VERSION,
 };
 use crate::Result;
 
@@ -231,15 +231,15 @@ impl Reply {
     pub fn header<T: FromResponse>(&self) -> Result<T> {
         match &self.from {
             From::Frame(bytes) => Ok(T::from_frame(&decoded(bytes))?),
-            From::Local(response) => match T::from_header(&response.header) {
-                Some(header) => Ok(header),
-                // Of another type, or as names and values: what its bytes say counts.
-                None => {
-                    let mut bytes = Vec::new();
-                    response.encode(Encoding::Binary, 0, &mut bytes);
-                    Ok(T::from_frame(&decoded(&bytes))?)
-                }
-            },
+            From::Local(response) => typed(response.header.clone()),
+        }
+    }
+
+    /// As [`Reply::header`], of a reply that is not needed any more: nothing is copied if it is one of this process.
+    pub fn into_header<T: FromResponse>(self) -> Result<T> {
+        match self.from {
+            From::Frame(bytes) => Ok(T::from_frame(&decoded(&bytes))?),
+            From::Local(response) => typed(response.header),
         }
     }
 
@@ -251,6 +251,15 @@ impl Reply {
             From::Local(_) => Bytes::new(),
         }
     }
+}
+
+fn typed<T: FromResponse>(header: ResponseHeader) -> Result<T> {
+    T::from_header(header).or_else(|other| {
+        // Of another type, or as names and values: what its bytes say counts.
+        let mut bytes = Vec::new();
+        Response::ok().with_header(other).encode(Encoding::Binary, 0, &mut bytes);
+        Ok(T::from_frame(&decoded(&bytes))?)
+    })
 }
 
 fn decoded(bytes: &[u8]) -> Frame<'_> {

@@ -107,8 +107,8 @@ fn cut(remark: &str) -> &str {
 pub trait FromResponse: Sized {
     /// Reads the fields of a response that came in a frame.
     fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError>;
-    /// The fields of a response of this process; `None` if they are another struct's.
-    fn from_header(header: &ResponseHeader) -> Option<Self>;
+    /// The fields of a response of this process; given back if they are another struct's.
+    fn from_header(header: ResponseHeader) -> Result<Self, ResponseHeader>;
 }
 
 /// Defines [`ResponseHeader`] and how each struct is read from a frame.
@@ -172,10 +172,10 @@ macro_rules! responses {
                     Self::decode(frame)
                 }
 
-                fn from_header(header: &ResponseHeader) -> Option<Self> {
+                fn from_header(header: ResponseHeader) -> Result<Self, ResponseHeader> {
                     match header {
-                        ResponseHeader::$name(header) => Some(header.clone()),
-                        _ => None,
+                        ResponseHeader::$name(header) => Ok(header),
+                        other => Err(other),
                     }
                 }
             }

@@ -90,6 +90,19 @@ impl Default for MessageIds {
 }
 
 impl MessageIds {
+    /// The text, several joined by commas.
+    pub fn into_text(self) -> String {
+        let ids = match self {
+            MessageIds::Text(text) => return text,
+            ids => ids,
+        };
+        let count = if let MessageIds::Many(ids) = &ids { ids.len() } else { 1 };
+        let mut text = Vec::with_capacity(33 * count);
+        ids.write_to(&mut text);
+        // Hexadecimal digits and commas.
+        String::from_utf8(text).unwrap_or_default()
+    }
+
     /// Appends the text, several joined by commas.
     fn write_to(&self, out: &mut Vec<u8>) {
         let ids = match self {

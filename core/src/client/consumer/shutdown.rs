@@ -19,6 +19,7 @@ impl Shared {
 
     /// Ends the consumer within `limit`; see [`PushConsumer::close_within`](super::PushConsumer::close_within).
     pub(in crate::client) fn close_within(self: &Arc<Self>, limit: Duration) -> Result<()> {
+        self.cluster.check_process()?;
         if self.options.auto_commit && self.push.is_none() {
             self.commit();
         }
@@ -117,6 +118,10 @@ impl Shared {
     /// As [`Shared::close_within`], for users who drop their handle, perhaps because they failed: nothing is committed,
     /// and what goes wrong is logged.
     pub(super) fn abandon(self: &Arc<Self>, limit: Duration) {
+        if self.cluster.check_process().is_err() {
+            // After fork() there is nobody to wait for, and locks may be held by threads that are not here.
+            return std::mem::forget(self.clone());
+        }
         // On an event loop nothing can be waited for.
         let ended = match Loops::is_current() {
             true => {

@@ -218,6 +218,10 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        if self.shared.cluster.check_process().is_err() {
+            // After fork() the group is not this process's to leave.
+            return std::mem::forget(self.shared.clone());
+        }
         self.shared.close();
     }
 }

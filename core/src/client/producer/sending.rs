@@ -267,7 +267,7 @@ impl<'a> Sending<'a> {
             ResponseCode::SLAVE_NOT_AVAILABLE => (SendStatus::NoSlave, reply),
             _ => (SendStatus::Ok, succeeded("send", reply)?),
         };
-        let stored: SendMessageResponse = reply.header()?;
+        let stored: SendMessageResponse = reply.into_header()?;
         let queue = MessageQueue {
             topic: producer.user_topic(&self.message.topic).to_string(),
             broker_name: self.target.broker_name.clone(),
@@ -277,7 +277,7 @@ impl<'a> Sending<'a> {
             sent: Sent {
                 status,
                 message_id: self.message.message_id.clone(),
-                offset_id: stored.msg_id.to_string(),
+                offset_id: stored.msg_id.into_text(),
                 queue,
                 queue_offset: stored.queue_offset,
             },

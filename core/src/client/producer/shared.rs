@@ -155,7 +155,7 @@ impl Shared {
 
     pub(super) fn new_id(&self) -> String {
         match self.host {
-            Some(host) => unique_id_in(self.cluster.pid, host),
+            Some(host) => unique_id_in(self.cluster.pid.load(Ordering::Relaxed), host),
             None => unique_id(),
         }
     }
