@@ -134,8 +134,9 @@ fn messages_that_land_while_held_pulls_are_looked_after_hold_up_nothing() {
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             for _ in 0..50 {
-                (0..100)
-                    .for_each(|_| drop(sending.send(&Request::SendMessage(message("Swept", 0, b"x", "")))));
+                for _ in 0..100 {
+                    sending.send(&Request::SendMessage(message("Swept", 0, b"x", "")));
+                }
                 (0..100).for_each(|_| drop(sending.receive().ok()));
             }
         });
