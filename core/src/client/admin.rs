@@ -224,6 +224,7 @@ impl Cluster {
 
     /// The master that has a queue; its route is asked for if this client has not used it yet.
     fn master_of(&self, queue: &MessageQueue) -> Result<String> {
+        self.check_process()?;
         if self.broker(&queue.broker_name, 0, false).is_none() {
             self.route(&self.namespace().wrap(&queue.topic))?;
         }

@@ -53,6 +53,7 @@ pub(super) struct Topics {
 impl Cluster {
     /// The route of a topic to consume from, asked for if it is not known.
     pub(super) fn route(&self, topic: &str) -> Result<Arc<Route>> {
+        self.check_process()?;
         match self.known_route(topic) {
             Some(route) if !route.subscribe.is_empty() => Ok(route),
             _ => self.find_route(topic, None, deadline(self.options().mq_client_api_timeout)),
