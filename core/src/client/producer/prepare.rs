@@ -125,7 +125,7 @@ impl Prepared {
         check_size(producer, body.len())?;
         let message_id = first_id.unwrap_or_default();
         let mut properties = String::new();
-        write_property(&mut properties, property::UNIQ_KEY, &message_id)?;
+        // No id of its own: Apache's 5.x broker puts these properties behind those of each item, and one would stand for all.
         if !first.waits_for_store() {
             write_property(&mut properties, property::WAIT, "false")?;
         }
