@@ -60,7 +60,10 @@ impl Cluster {
 
     /// Masters that new topics are made on: those with the default topic, or where none makes topics by itself, all.
     fn masters_for_new_topics(&self) -> Result<Vec<String>> {
-        match self.route(&NewTopic::default().template) {
+        let template = NewTopic::default().template;
+        // A broker that joined a moment ago is to have the topic too.
+        self.forget_route(&template);
+        match self.route(&template) {
             Ok(route) => Ok(route.brokers.values().filter_map(|set| set.get(&0)).cloned().collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let limit = self.options().mq_client_api_timeout;
