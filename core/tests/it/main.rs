@@ -28,6 +28,7 @@ mod net_local;
 mod net_server;
 mod net_support;
 mod rooms;
+mod scenarios;
 mod store_fixture;
 mod store_golden;
 mod support;

@@ -1,0 +1,115 @@
+//! The list of scenarios, in process and over TCP to our server.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ferromq::config::BrokerConfig;
+use ferromq::instance::{Server, ServerOptions};
+use ferromq::{ClientOptions, Instance, Listen, OpenOptions};
+
+use self::list::{all_scenarios, Supports, World};
+
+#[path = "../scenarios/mod.rs"]
+mod list;
+
+/// What our broker can do so far.
+const OURS: Supports = Supports {
+    transactions: false,
+    requests: false,
+    sql: false,
+    no_offset: true,
+    exact_times: true,
+    all_compressions: true,
+};
+
+fn settings() -> BrokerConfig {
+    let text = "messageDelayLevel=1s 2s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s\n\
+                mappedFileSizeCommitLog=16777216\nmaxHashSlotNum=1000\nmaxIndexNum=4000";
+    BrokerConfig::from_text(text, "test").unwrap()
+}
+
+fn at(name_server_port: u16) -> impl Fn(ClientOptions) -> ferromq::Result<Instance> + Send + Sync {
+    move |mut options| {
+        options.set("namesrvAddr", &format!("127.0.0.1:{name_server_port}")).unwrap();
+        ferromq::connect_with(options)
+    }
+}
+
+/// A server of its own, and a client of it.
+fn over_tcp(name: &str, scenario: fn(&list::Stage)) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(dir.path().join("data"));
+    (options.namesrv_port, options.broker_port, options.broker) = (0, 0, settings());
+    let server = Server::start(options.clone()).unwrap();
+    (options.namesrv_port, options.broker_port) = (server.namesrv_port(), server.broker_port());
+    let port = options.namesrv_port;
+    let server = Arc::new(Mutex::new(Some(server)));
+    let restarted = server.clone();
+    let restart = move || {
+        let mut server = restarted.lock().unwrap();
+        server.take().unwrap().stop().unwrap();
+        *server = Some(Server::start(options.clone()).unwrap());
+    };
+    let client = at(port)(list::quick()).unwrap();
+    let world = World {
+        client: Box::new(move || client.clone()),
+        open: Box::new(at(port)),
+        supports: OURS,
+        restart: Some(Box::new(restart)),
+        dir: dir.path().join("offsets"),
+    };
+    scenario(&list::Stage::new(&world, name));
+    (world.client)().close().unwrap();
+    drop(world);
+    server.lock().unwrap().take().unwrap().stop().unwrap();
+}
+
+/// Name server, broker and the main client in this process, which listens for the further ones.
+fn in_process(name: &str, scenario: fn(&list::Stage)) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |dir: &Path, ports: (u16, u16)| {
+        let mut options = OpenOptions::directory(dir.join("data"));
+        options.broker = settings();
+        options.client = list::quick();
+        let (namesrv_port, broker_port) = ports;
+        options.listen = Some(Listen { host: "127.0.0.1".into(), namesrv_port, broker_port });
+        ferromq::open_with(options).unwrap()
+    };
+    let instance = open(dir.path(), (0, 0));
+    let ports = instance.listening().unwrap();
+    let instance = Arc::new(Mutex::new(instance));
+    let (restarted, current, path) = (instance.clone(), instance.clone(), dir.path().to_owned());
+    let restart = move || {
+        let mut instance = restarted.lock().unwrap();
+        instance.close().unwrap();
+        *instance = open(&path, ports);
+    };
+    let world = World {
+        client: Box::new(move || current.lock().unwrap().clone()),
+        open: Box::new(at(ports.0)),
+        supports: OURS,
+        restart: Some(Box::new(restart)),
+        dir: dir.path().join("offsets"),
+    };
+    scenario(&list::Stage::new(&world, name));
+    instance.lock().unwrap().close().unwrap();
+}
+
+macro_rules! each_as_a_test {
+    ($($module:ident :: $name:ident,)*) => {
+        mod in_process {
+            $(#[test]
+            fn $name() {
+                super::in_process(concat!(stringify!($module), "-", stringify!($name)), super::list::$module::$name);
+            })*
+        }
+
+        mod over_tcp {
+            $(#[test]
+            fn $name() {
+                super::over_tcp(concat!(stringify!($module), "-", stringify!($name)), super::list::$module::$name);
+            })*
+        }
+    };
+}
+all_scenarios!(each_as_a_test);
