@@ -35,7 +35,7 @@ fn project() -> PathBuf {
 }
 
 /// The class path of a client's test programs.
-fn driver_class_path(line: Line) -> String {
+pub fn driver_class_path(line: Line) -> String {
     let module = project().join(if line == Line::V53 { "client53" } else { "client49" });
     format!("{0}/target/classes:{0}/target/dependency/*", module.display())
 }

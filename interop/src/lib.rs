@@ -3,6 +3,7 @@
 //! * [`process`]: child processes that never outlive the run, and free ports.
 //! * [`java`]: builds the Maven project and talks to its driver JVMs.
 //! * [`server`]: name servers and brokers, ours and Apache's, under one face.
+//! * [`member`]: processes of producers and consumers, Apache's and ours, that are told what to do.
 //! * [`report`]: one line a case, and the closing line.
 //!
 //! The scenarios themselves are in `tests/interop`. With `FERROMQ_INTEROP_SERVER=apache` they run against Apache's own
@@ -10,6 +11,7 @@
 //! all data and logs.
 
 pub mod java;
+pub mod member;
 pub mod process;
 pub mod report;
 pub mod server;

@@ -132,7 +132,10 @@ impl Process {
 
     /// The end of its log, for messages.
     pub fn log_tail(&self) -> String {
-        tail(&self.log, 3000)
+        // Apache's programs begin with hundreds of lines about their logging.
+        let text = tail(&self.log, 20_000);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("|-INFO")).collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
     /// Waits until the log holds `text`.
@@ -180,6 +183,11 @@ impl Process {
             self.name,
             self.log_tail()
         ))
+    }
+
+    /// SIGSTOP to the whole group, or SIGCONT.
+    pub fn freeze(&self, frozen: bool) {
+        signal(if frozen { "-STOP" } else { "-CONT" }, self.child.id());
     }
 
     /// `kill -9` of the whole group.

@@ -19,6 +19,11 @@ final class Shim {
         StoreCases.register();
     }
 
+    /** What only this line's members can do: mqadmin. */
+    static void registerVerbs() {
+        Member.VERBS.put("mqadmin", a -> Member.map("text", ToolCases.mqadmin(a.get("args").split(" "))));
+    }
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Map.of());
     }

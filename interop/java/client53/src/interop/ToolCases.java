@@ -69,11 +69,18 @@ final class ToolCases {
         return broker.getBrokerAddrs().get(0L);
     }
 
-    /** What the command printed. */
+    /** What the command printed, which must be something. */
     private static String mqadmin(Env env, String... words) throws Exception {
         String[] args = java.util.Arrays.copyOf(words, words.length + 2);
         args[words.length] = "-n";
         args[words.length + 1] = env.param("ns");
+        String text = mqadmin(args);
+        Check.that(!text.isBlank(), String.join(" ", words) + " printed nothing (its error is in the driver's log)");
+        return text;
+    }
+
+    /** What the command printed; one at a time. */
+    static synchronized String mqadmin(String[] args) {
         PrintStream before = System.out;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
@@ -82,9 +89,7 @@ final class ToolCases {
         } finally {
             System.setOut(before);
         }
-        String text = printed.toString(StandardCharsets.UTF_8);
-        Check.that(!text.isBlank(), String.join(" ", words) + " printed nothing (its error is in the driver's log)");
-        return text;
+        return printed.toString(StandardCharsets.UTF_8);
     }
 
     private static void has(String what, String text, String... parts) {
