@@ -142,6 +142,10 @@ impl Assigned {
     /// Adds what a pull brought. True if the next pull should wait a while: the broker answers emptily at once.
     pub fn add(&mut self, pulled: Brought, took_ms: i64) -> bool {
         let progress = self.next != pulled.next;
+        if pulled.next < self.next {
+            // Someone moved the group back at the broker: what was stored last is not what is stored there now.
+            self.stored = None;
+        }
         (self.bounds, self.broker_id) = (pulled.bounds, pulled.broker_id);
         let is_empty = pulled.messages.is_empty();
         let idle = self.pending.is_empty();
@@ -314,6 +318,21 @@ mod tests {
     }
 
     const ROOM: Room = Room { messages: 10, bytes: 1000, span: 20 };
+
+    #[test]
+    fn progress_is_stored_again_after_the_broker_moved_the_group_back() {
+        let mut queue = assigned();
+        queue.add(pulled(&[0, 1, 2], 3), 0);
+        queue.take(3, 5);
+        (0..3).for_each(|offset| assert!(queue.done(offset)));
+        queue.stored = Some(queue.progress());
+        // Apache's 5.x broker answers the next pull so after resetOffsetByTime, and stores 0 by itself.
+        queue.add(pulled(&[], 0), 0);
+        queue.add(pulled(&[0, 1, 2], 3), 0);
+        queue.take(3, 5);
+        (0..3).for_each(|offset| assert!(queue.done(offset)));
+        assert_eq!((queue.progress(), queue.stored), (3, None));
+    }
 
     #[test]
     fn count_size_and_span_limit_what_is_fetched() {
