@@ -31,8 +31,8 @@ pub(crate) struct Home {
 pub(super) struct Closing {
     state: Mutex<State>,
     ended: Condvar,
-    /// The thread that does it.
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The threads that do it, or did: one, and a further one for each time that it came to be late.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Those whose callbacks did not end in time.
     late: Mutex<Late>,
     home: Mutex<Option<CloseHome>>,
@@ -93,7 +93,7 @@ impl Closing {
             State::Open | State::Closing => None,
         };
         drop(state);
-        if let Some(thread) = self.thread.lock().take() {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
             // It has nothing left to do, and its panics were reported.
             let _ended = thread.join();
         }
@@ -131,7 +131,7 @@ impl Cluster {
                 let spawned =
                     std::thread::Builder::new().name("fmq-close".into()).spawn(move || cluster.end(left));
                 match spawned {
-                    Ok(thread) => *self.closing.thread.lock() = Some(thread),
+                    Ok(thread) => self.closing.threads.lock().push(thread),
                     Err(_) => self.end(left),
                 }
             }
