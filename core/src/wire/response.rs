@@ -108,10 +108,7 @@ pub trait FromResponse: Sized {
     /// Reads the fields of a response that came in a frame.
     fn from_frame(frame: &Frame<'_>) -> Result<Self, DecodeError>;
     /// The fields of a response of this process; given back if they are another struct's.
-    #[allow(
-        clippy::result_large_err,
-        reason = "it moves once, and a box would cost each call in process"
-    )]
+    #[allow(clippy::result_large_err, reason = "it moves once, and a box would cost each call in process")]
     fn from_header(header: ResponseHeader) -> Result<Self, ResponseHeader>;
 }
 

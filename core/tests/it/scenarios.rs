@@ -67,8 +67,13 @@ fn over_tcp(name: &str, scenario: fn(&list::Stage)) {
 /// Name server, broker and the main client in this process, which listens for the further ones.
 fn in_process(name: &str, scenario: fn(&list::Stage)) {
     let dir = tempfile::tempdir().unwrap();
-    let open = |dir: &Path, ports: (u16, u16)| {
-        let mut options = OpenOptions::directory(dir.join("data"));
+    // In memory nothing survives a restart.
+    let in_memory = name != "flow-restart";
+    let open = move |dir: &Path, ports: (u16, u16)| {
+        let mut options = match in_memory {
+            true => OpenOptions::memory(),
+            false => OpenOptions::directory(dir.join("data")),
+        };
         options.broker = settings();
         options.client = list::quick();
         let (namesrv_port, broker_port) = ports;

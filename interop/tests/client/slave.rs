@@ -125,9 +125,10 @@ fn synced(admin: &Member, pair: &Pair<'_>) -> Outcome {
 fn reads(run: &Run) -> Outcome {
     let mut pair = Pair::new(run, Line::V53, "slave-reads", "ASYNC_MASTER")?;
     pair.start(MASTER)?;
-    pair.start(SLAVE)?;
     let topic = "slave";
     let (admin, ours) = maker(run, &pair, topic)?;
+    // Now: it asks for topics soon after its start, and then rarely.
+    pair.start(SLAVE)?;
     let consumer = |name: &str| {
         let group = format!("G-{name}");
         ours.ask("consumer", &[("name", name), ("group", &group), ("ns", &pair.ns), ("topic", topic)])
@@ -145,7 +146,6 @@ fn reads(run: &Run) -> Outcome {
         })?;
     }
     synced(&admin, &pair)?;
-    // The slave asks for topics and groups every few seconds.
     eventually("the slave knows the topic", || {
         let args = format!("topicList -n {ns}");
         admin.ask("mqadmin", &[("args", &args)])?;
