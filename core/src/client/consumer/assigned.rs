@@ -124,7 +124,7 @@ impl Assigned {
 
     pub fn has_room(&self, room: Room) -> bool {
         let span = match (self.pending.first_key_value(), self.pending.last_key_value()) {
-            (Some((first, _)), Some((last, _))) => last - first,
+            (Some((first, _)), Some((last, _))) => last.saturating_sub(*first),
             _ => 0,
         };
         !self.paused && self.pending.len() < room.messages && self.bytes < room.bytes && span <= room.span
@@ -202,7 +202,7 @@ impl Assigned {
         self.bytes -= taken.iter().map(|(_, record)| record.len()).sum::<usize>();
         self.delivered = match taken.last() {
             // What lies between the last message and the next pull was not wanted.
-            Some((offset, _)) if !self.pending.is_empty() => offset + 1,
+            Some((offset, _)) if !self.pending.is_empty() => offset.saturating_add(1),
             _ => self.next,
         };
         taken
@@ -280,7 +280,8 @@ impl Assigned {
 
     /// What is before this is done, or not wanted.
     pub fn progress(&self) -> i64 {
-        self.pending.first_key_value().map_or(self.next, |(offset, _)| *offset)
+        // The next pull lies before all others when the broker has moved the group back.
+        self.pending.first_key_value().map_or(self.next, |(offset, _)| self.next.min(*offset))
     }
 
     /// Messages and bytes that are not done.
@@ -332,6 +333,26 @@ mod tests {
         queue.take(3, 5);
         (0..3).for_each(|offset| assert!(queue.done(offset)));
         assert_eq!((queue.progress(), queue.stored), (3, None));
+    }
+
+    #[test]
+    fn the_group_stays_moved_back_while_earlier_messages_are_consumed() {
+        let mut queue = assigned();
+        queue.add(pulled(&[100, 101], 102), 0);
+        queue.take(2, 5);
+        queue.add(pulled(&[], 0), 0);
+        assert_eq!(queue.progress(), 0);
+        queue.add(pulled(&[0], 1), 0);
+        assert!(queue.done(100));
+        assert_eq!(queue.progress(), 0);
+    }
+
+    #[test]
+    fn offsets_of_any_size_are_borne() {
+        let mut queue = assigned();
+        queue.add(pulled(&[i64::MIN, i64::MAX], i64::MAX), 0);
+        assert!(!queue.has_room(ROOM));
+        assert_eq!(queue.poll(1).len(), 1);
     }
 
     #[test]

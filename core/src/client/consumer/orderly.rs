@@ -139,7 +139,10 @@ impl Shared {
     fn hand_over(self: &Arc<Self>, queue: &MessageQueue, ended: &Ended, progress: Option<i64>) {
         if let Some(progress) = progress {
             let last = ended.done.iter().max().filter(|_| ended.again.is_empty());
-            self.store_given_up(&[(queue.clone(), last.map_or(progress, |last| progress.max(last + 1)))]);
+            self.store_given_up(&[(
+                queue.clone(),
+                last.map_or(progress, |last| progress.max(last.saturating_add(1))),
+            )]);
         }
         self.unlock(std::slice::from_ref(queue));
         self.state.lock().leaving.remove(queue);
