@@ -60,7 +60,8 @@ words! {
     StartFrom, "CONSUME_FROM_LAST_OFFSET, CONSUME_FROM_FIRST_OFFSET or CONSUME_FROM_TIMESTAMP" {
         /// With the first message there is.
         First = "CONSUME_FROM_FIRST_OFFSET" | "CONSUME_FROM_MIN_OFFSET";
-        /// With messages that are sent from now on.
+        /// With messages that are sent from now on. In a queue that is found after the start: with those of the last
+        /// ten minutes before the start, as clocks may be apart.
         #[default]
         Last = "CONSUME_FROM_LAST_OFFSET" | "CONSUME_FROM_MAX_OFFSET";
         /// With the first message stored at `consumeTimestamp` or later.

@@ -192,6 +192,33 @@ fn a_poll_can_be_awaited() {
 }
 
 #[test]
+fn a_poll_that_is_given_up_leaves_no_waker_behind() {
+    let cluster = FakeCluster::start(1, 1);
+    let consumer = Consumer::join(&cluster.connect(), options(), vec![Subscription::all("T")]).unwrap();
+    let task = || Arc::new(Unpark(std::thread::current()));
+    let (first, second) = (task(), task());
+    {
+        let mut polled = pin!(consumer.poll_async());
+        for task in [&first, &first, &second] {
+            let waker = Waker::from(task.clone());
+            assert!(polled.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&first), 1, "it has moved to another task");
+        assert_eq!(Arc::strong_count(&second), 2);
+    }
+    assert_eq!(Arc::strong_count(&second), 1);
+    // One poll's end is not the other's, though both have the same waker.
+    let waker = Waker::from(first.clone());
+    let mut stays = pin!(consumer.poll_async());
+    assert!(stays.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    {
+        let mut goes = pin!(consumer.poll_async());
+        assert!(goes.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&first), 3);
+}
+
+#[test]
 fn a_single_pull_says_how_it_ended() {
     let cluster = FakeCluster::start(1, 1);
     send(&cluster, 0..20);

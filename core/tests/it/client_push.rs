@@ -356,3 +356,75 @@ fn what_is_missing_for_a_start_is_said() {
     assert_eq!(consumer.start().unwrap_err().kind(), ErrorKind::Closed);
     client.close();
 }
+
+#[test]
+fn messages_of_a_topic_that_comes_into_being_after_the_start_are_consumed() {
+    let server = start_server("");
+    let (client, seen) = (connect(&server), Seen::new());
+    let consumer = noting(&client, ConsumerOptions::new("g"), &seen);
+    server.broker().create_topic("T", 4);
+    send(&server, 0..100);
+    in_time(&server, "all that was sent since the start", || seen.count() >= 100);
+    consumer.close().unwrap();
+    assert_eq!(seen.set(), (0..100).collect());
+    client.close();
+}
+
+#[test]
+fn messages_of_queues_that_are_added_later_are_consumed_and_history_is_not() {
+    let server = server_with("", 0..20);
+    let (client, seen) = (connect(&server), Seen::new());
+    let consumer = noting(&client, ConsumerOptions::new("g"), &seen);
+    eventually("it has the queues", || consumer.queues().len() == 4);
+    server.broker().create_topic("T", 8);
+    send(&server, 20..60);
+    in_time(&server, "all that was sent since the start", || seen.count() >= 40);
+    assert_eq!(consumer.queues().len(), 8);
+    consumer.close().unwrap();
+    assert_eq!(seen.set(), (20..60).collect());
+    client.close();
+}
+
+#[test]
+fn of_a_batch_only_what_the_listener_wants_later_comes_again() {
+    let server = server_with("", 0..0);
+    let mut broker = server.broker();
+    for number in 0..8 {
+        broker.produce("T", 0, number.to_string().as_bytes(), "").ok();
+    }
+    let (client, seen) = (connect(&server), Seen::new());
+    let options = ConsumerOptions {
+        consume_message_batch_max_size: 8,
+        // What is not consumed is a dead letter at once.
+        max_reconsume_times: 0,
+        ..options("g")
+    };
+    let consumer = PushConsumer::new(&client, options).unwrap();
+    consumer.subscribe("T", "*").unwrap();
+    let noted = seen.clone();
+    consumer
+        .listen_one(move |message, context| {
+            noted.add(std::slice::from_ref(message));
+            match number(message) {
+                1 => {
+                    context.set_delay_level(-1);
+                    Action::Later
+                }
+                2 => panic!("a listener of a test panics"),
+                3 => Action::Later,
+                _ => Action::Commit,
+            }
+        })
+        .unwrap();
+    consumer.start().unwrap();
+    let dead = |count: usize| server.broker().pull("%DLQ%g", 0, 0).records().len() >= count;
+    eventually("the failed ones are dead letters", || dead(3));
+    eventually("the listener saw all", || seen.count() == 8);
+    consumer.close().unwrap();
+    let letters = server.broker().pull("%DLQ%g", 0, 0).records();
+    let mut letters: Vec<_> = letters.into_iter().map(|record| record.body).collect();
+    letters.sort();
+    assert_eq!(letters, [b"1", b"2", b"3"]);
+    assert_eq!((seen.count(), seen.set()), (8, (0..8).collect()));
+    client.close();
+}

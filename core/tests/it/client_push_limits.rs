@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ferromq::client::allocate::{Rooms, Strategy};
 use ferromq::client::{
     ClientOptions, Cluster, ConsumeStatus, ConsumerOptions, OrderlyStatus, Producer, ProducerOptions,
     PushConsumer, StartFrom, Subscription,
@@ -439,5 +440,38 @@ fn an_idle_consumer_asks_less_than_once_in_ten_seconds_and_queue() {
     listening.door.open();
     send(&cluster, "T", 0..4);
     eventually("it arrives", || listening.count() == 4);
+    consumer.close().unwrap();
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind_and_can_be_made_again() {
+    let cluster = FakeCluster::start(1, 2);
+    cluster.add_topic("U");
+    send(&cluster, "T", 0..10);
+    let client = cluster.connect();
+    let consumer = PushConsumer::new(&client, options()).unwrap();
+    for topic in ["T", "U"] {
+        consumer.subscribe(topic, "*").unwrap();
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    let listener = move |messages: &[StoredMessage], _: &_| {
+        noted.lock().extend(messages.iter().map(|message| (message.queue_id, message.queue_offset)));
+        OrderlyStatus::Success
+    };
+    consumer.listen_orderly(listener).unwrap();
+    // T's queues are shared out before those of U turn out to be in no room.
+    let no_room = |topic: &str| if topic == "U" { String::new() } else { "room".into() };
+    let rooms = Rooms::new(move |queue| no_room(&queue.topic), |_| "room".into());
+    consumer.allocate_by(Strategy::Nearby { rooms, within: Box::new(Strategy::Averagely) });
+    assert_eq!(consumer.start().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(consumer.queues().is_empty());
+    let broker = &cluster.brokers[0];
+    eventually("it has left", || broker.members("g") == 0);
+    eventually("locks are given back", || broker.state.lock().locks.is_empty());
+    consumer.allocate_by(Strategy::Averagely);
+    consumer.start().unwrap();
+    let all = (0..2).flat_map(|queue| (0..5).map(move |offset| (queue, offset))).collect::<BTreeSet<_>>();
+    eventually("it consumes", || seen.lock().iter().copied().collect::<BTreeSet<_>>() == all);
     consumer.close().unwrap();
 }

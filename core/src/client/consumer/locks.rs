@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::cluster::succeeded;
+use super::assigned::Assigned;
 use super::fetch::in_reach;
 use super::state::Leaving;
 use super::Shared;
@@ -86,9 +87,14 @@ impl Shared {
     /// taken over anew, as others may have gone on with it.
     fn note_locked(self: &Arc<Self>, asked: &[MessageQueue], locked: &BTreeSet<MessageQueue>, now: i64) {
         let mut state = self.state.lock();
-        let mut lost = false;
+        let (mut lost, mut strays) = (false, Vec::new());
         for queue in asked {
-            let Some(assigned) = state.queues.get_mut(queue) else { continue };
+            let Some(assigned) = state.queues.get_mut(queue) else {
+                if locked.contains(queue) && !state.leaving.contains_key(queue) {
+                    strays.push(queue.clone());
+                }
+                continue;
+            };
             let in_time = assigned.locked.is_none_or(|at| now < at + HELD);
             if locked.contains(queue) && in_time {
                 assigned.locked = Some(now);
@@ -106,7 +112,32 @@ impl Shared {
             state.complete = false;
             self.cluster.signal.rebalance();
         }
+        if state.closed || !state.started {
+            // Where a listener still runs after the end its lock is to run out.
+            let runs = state.closed && (state.threads.running > 0 || state.threads.calls > 0);
+            drop(state);
+            if !runs {
+                self.unlock(&strays);
+            }
+            return;
+        }
+        if !strays.is_empty() {
+            // Not here: they may just be taken over anew.
+            state.strays.extend(strays);
+            self.cluster.signal.rebalance();
+        }
         self.wake_thread(state);
+    }
+
+    /// Gives back locks of queues that are not this consumer's. Called with nothing being taken over.
+    pub(super) fn unlock_strays(&self) {
+        let strays: Vec<MessageQueue> = {
+            let mut state = self.state.lock();
+            let mut strays = std::mem::take(&mut state.strays);
+            strays.retain(|queue| !state.queues.contains_key(queue) && !state.leaving.contains_key(queue));
+            strays.into_iter().collect()
+        };
+        self.unlock(&strays);
     }
 
     /// Gives locks back, without waiting: brokers notice it later anyway.
@@ -129,13 +160,10 @@ impl Shared {
         }
     }
 
-    /// Gives all locks back but those of queues that a listener still runs on, which run out.
-    pub(super) fn unlock_all(&self) {
-        let queues: Vec<MessageQueue> = {
-            let state = self.state.lock();
-            let quiet = state.queues.iter().filter(|(_, assigned)| assigned.call.is_none());
-            quiet.map(|(queue, _)| queue.clone()).collect()
-        };
+    /// Gives back the locks of queues but those that a listener still runs on, which run out.
+    pub(super) fn unlock_all(&self, queues: &BTreeMap<MessageQueue, Assigned>) {
+        let quiet = queues.iter().filter(|(_, assigned)| assigned.call.is_none());
+        let queues: Vec<MessageQueue> = quiet.map(|(queue, _)| queue.clone()).collect();
         self.unlock(&queues);
     }
 

@@ -32,7 +32,7 @@ mod threads;
 mod timer;
 mod traces;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -94,6 +94,14 @@ struct Wanted {
     topics: BTreeMap<String, (Arc<Subscription>, i64)>,
     /// The queues that the user named; then no others are consumed.
     queues: Option<Vec<MessageQueue>>,
+    /// What there was of each topic when it was first looked for.
+    found: BTreeMap<String, Found>,
+}
+
+/// The queues that a topic had at a time, ms.
+struct Found {
+    queues: BTreeSet<MessageQueue>,
+    at: i64,
 }
 
 impl Shared {
@@ -166,9 +174,17 @@ impl Shared {
     /// The queues that are this consumer's at present, as the user calls them; without those of the retry topic, which
     /// users need not know of.
     fn own_queues(&self) -> Vec<MessageQueue> {
+        if self.is_forked() {
+            return Vec::new();
+        }
         let state = self.state.lock();
         let queues = state.queues.keys().filter(|queue| Some(&queue.topic) != self.retry_topic.as_ref());
         queues.map(|queue| self.own_queue(queue)).collect()
+    }
+
+    /// Whether this is a child of the process that the consumer runs in: threads that are not here may hold its locks.
+    fn is_forked(&self) -> bool {
+        self.cluster.check_process().is_err()
     }
 
     fn broadcasts(&self) -> bool {
@@ -192,6 +208,22 @@ impl Shared {
     /// When the topic was subscribed to, ms.
     fn version(&self, topic: &str) -> i64 {
         self.wanted.lock().topics.get(topic).map_or(0, |(_, version)| *version)
+    }
+
+    /// Notes the queues of a topic, if this is the first look at it.
+    fn note_found(&self, topic: &str, queues: &[MessageQueue]) {
+        let mut wanted = self.wanted.lock();
+        if wanted.topics.contains_key(topic) && !wanted.found.contains_key(topic) {
+            let found = Found { queues: queues.iter().cloned().collect(), at: self.cluster.now_ms() };
+            wanted.found.insert(topic.to_owned(), found);
+        }
+    }
+
+    /// For a queue that was not there when its topic was first looked for: when that was, ms.
+    fn missed(&self, queue: &MessageQueue) -> Option<i64> {
+        let wanted = self.wanted.lock();
+        let found = wanted.found.get(&queue.topic)?;
+        (!found.queues.contains(queue)).then_some(found.at)
     }
 
     fn topics(&self) -> Vec<String> {
@@ -241,6 +273,6 @@ impl Shared {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.arrived.notify_all();
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_values().for_each(std::task::Waker::wake);
     }
 }

@@ -22,6 +22,10 @@ use crate::{Error, ErrorKind, Result};
 /// How long ago a group begins whose `consumeTimestamp` is not set, ms.
 const DEFAULT_AGO: i64 = 30 * 60_000;
 
+/// How far the clocks of a broker and a client may be apart, ms: what a queue that was found late has got in that time
+/// before the first look at its topic is consumed too.
+const CLOCKS_APART: i64 = 10 * 60_000;
+
 /// Where consuming a queue begins.
 pub(super) struct Begin {
     /// The next offset to consume.
@@ -77,7 +81,11 @@ impl Shared {
             // What others sent back for this group is for it from the beginning.
             _ if is_retry => 0,
             StartFrom::First => self.min_offset(queue)?,
-            StartFrom::Last => end,
+            StartFrom::Last => match self.missed(queue) {
+                // It came into being, or was found, after the start: what it has got since then is for the group.
+                Some(since) => self.offset_at(queue, since.saturating_sub(CLOCKS_APART))?.min(end),
+                None => end,
+            },
             StartFrom::Timestamp => {
                 let ago = || self.started_ms - DEFAULT_AGO;
                 self.offset_at(queue, self.options.consume_timestamp.map_or_else(ago, Timestamp::ms))?

@@ -82,6 +82,7 @@ impl Consumer {
     /// # Errors
     /// Also if the consumer runs and a broker refuses the expression, with its reason.
     pub fn subscribe_to(&self, subscription: Subscription) -> Result<()> {
+        self.shared().cluster.check_process()?;
         if self.shared().wanted.lock().queues.is_some() {
             return Err(Error::new(ErrorKind::InvalidArgument, "subscribe", EITHER));
         }
@@ -116,6 +117,7 @@ impl Consumer {
     /// - [`ErrorKind::NotFound`] if a topic does not exist;
     /// - [`ErrorKind::Connection`] if no name server answers.
     pub fn start(&self) -> Result<()> {
+        self.shared().cluster.check_process()?;
         if self.shared().state.lock().closed {
             return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
         }
@@ -167,7 +169,7 @@ impl Consumer {
     /// As [`Consumer::poll`] for any executor: ready when there are messages, however long that takes. Dropped before, no
     /// message is lost.
     pub fn poll_async(&self) -> Poll {
-        Poll { consumer: self.clone(), is_begun: false }
+        Poll { consumer: self.clone(), number: None }
     }
 
     pub(super) fn start_if_needed(&self) -> Result<()> {
@@ -199,6 +201,7 @@ impl Consumer {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the queue is not this consumer's.
     pub fn commit_queue(&self, queue: &MessageQueue, offset: i64) -> Result<()> {
+        self.shared().cluster.check_process()?;
         let queue = self.shared().wire_queue(queue);
         let mut state = self.shared().state.lock();
         let assigned = state.queues.get_mut(&queue).ok_or_else(|| Shared::not_mine("commit", &queue))?;
@@ -211,6 +214,7 @@ impl Consumer {
     /// # Errors
     /// What kept it from being stored; it is tried again within seconds.
     pub fn flush(&self) -> Result<()> {
+        self.shared().cluster.check_process()?;
         self.shared().persist()
     }
 
@@ -227,6 +231,9 @@ impl Consumer {
     /// Whether everything has been polled that the queues held when they were last heard of. False before the queues
     /// are known.
     pub fn is_caught_up(&self) -> bool {
+        if self.shared().is_forked() {
+            return false;
+        }
         let state = self.shared().state.lock();
         // An offset beyond the end is one that the next pull puts right.
         state.complete && state.queues.values().all(|one| one.is_empty() && one.next == one.bounds.1)
@@ -293,6 +300,9 @@ pub(super) struct Taken {
 impl Shared {
     /// All that was polled is consumed.
     pub(super) fn commit(&self) {
+        if self.is_forked() {
+            return;
+        }
         for assigned in self.state.lock().queues.values_mut() {
             assigned.consumed = assigned.delivered;
         }
@@ -336,29 +346,42 @@ impl Shared {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Poll {
     consumer: Consumer,
-    is_begun: bool,
+    /// Its place among those that wait, once it has begun.
+    number: Option<u64>,
 }
 
 impl Future for Poll {
     type Output = Result<Vec<StoredMessage>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Ready<Self::Output> {
-        if !self.is_begun {
+        let begun = self.number;
+        if begun.is_none() {
             self.consumer.before_poll()?;
-            self.is_begun = true;
         }
-        let shared = self.consumer.shared();
+        let shared = self.consumer.shared().clone();
+        let waker = context.waker().clone();
         let mut state = shared.state.lock();
-        match shared.take(&mut state, shared.options.poll_batch) {
-            Some(taken) => {
-                drop(state);
-                Ready::Ready(taken.map(|taken| shared.deliver(taken)))
-            }
-            None => {
-                state.wakers.retain(|waker| !waker.will_wake(context.waker()));
-                state.wakers.push(context.waker().clone());
-                Ready::Pending
-            }
+        let number = begun.unwrap_or_else(|| state.token());
+        let (taken, earlier) = match shared.take(&mut state, shared.options.poll_batch) {
+            Some(taken) => (Some(taken), state.wakers.remove(&number)),
+            None => (None, state.wakers.insert(number, waker)),
+        };
+        drop(state);
+        // Not under the lock: a waker may own what polls, and end it.
+        drop(earlier);
+        self.number = Some(number);
+        match taken {
+            Some(taken) => Ready::Ready(taken.map(|taken| shared.deliver(taken))),
+            None => Ready::Pending,
         }
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        let shared = self.consumer.shared();
+        let Some(number) = self.number.filter(|_| shared.cluster.check_process().is_ok()) else { return };
+        let waker = shared.state.lock().wakers.remove(&number);
+        drop(waker);
     }
 }

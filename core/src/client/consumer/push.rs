@@ -22,6 +22,8 @@ pub(super) struct Push {
     /// Gone when the consumer has ended.
     listener: Mutex<Option<Arc<Listener>>>,
     orderly: AtomicBool,
+    /// Whether the listener answers for single messages.
+    single: AtomicBool,
 }
 
 type Concurrent = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
@@ -38,17 +40,23 @@ impl Push {
         self.orderly.load(Ordering::Relaxed)
     }
 
+    /// Whether the listener gets one message a call, whatever the options say.
+    pub fn is_single(&self) -> bool {
+        self.single.load(Ordering::Relaxed)
+    }
+
     pub fn listener(&self) -> Option<Arc<Listener>> {
         self.listener.lock().clone()
     }
 
     /// False if there is one already.
-    fn set_listener(&self, listener: Listener) -> bool {
+    fn set_listener(&self, listener: Listener, single: bool) -> bool {
         let mut slot = self.listener.lock();
         if slot.is_some() {
             return false;
         }
         self.orderly.store(matches!(listener, Listener::Orderly(_)), Ordering::Relaxed);
+        self.single.store(single, Ordering::Relaxed);
         *slot = Some(Arc::new(listener));
         true
     }
@@ -128,10 +136,10 @@ impl PushConsumer {
         &self,
         listener: impl Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync + 'static,
     ) -> Result<()> {
-        self.set_listener(Listener::Concurrent(Box::new(listener)))
+        self.set_listener(Listener::Concurrent(Box::new(listener)), false)
     }
 
-    /// The listener for one message at a time.
+    /// The listener for one message at a time; `consumeMessageBatchMaxSize` does not count.
     ///
     /// # Errors
     /// As [`PushConsumer::listen`].
@@ -139,19 +147,15 @@ impl PushConsumer {
         &self,
         listener: impl Fn(&StoredMessage, &ConsumeContext) -> Action + Send + Sync + 'static,
     ) -> Result<()> {
-        self.listen(move |messages, context| {
-            for (index, message) in messages.iter().enumerate() {
-                if listener(message, context) == Action::Later {
-                    // Those before it are consumed, and those behind it not yet.
-                    if index == 0 {
-                        return ConsumeStatus::Later;
-                    }
-                    context.set_ack_index(index - 1);
-                    break;
-                }
-            }
-            ConsumeStatus::Success
-        })
+        let listener = move |messages: &[StoredMessage], context: &ConsumeContext| match messages
+            .iter()
+            .all(|message| listener(message, context) == Action::Commit)
+        {
+            true => ConsumeStatus::Success,
+            false => ConsumeStatus::Later,
+        };
+        // In batches of one, or what is said of one message would be said of its neighbours.
+        self.set_listener(Listener::Concurrent(Box::new(listener)), true)
     }
 
     /// The listener for ordered consumption: of each queue one call at a time, in the order of the queue. A message that
@@ -164,11 +168,11 @@ impl PushConsumer {
         &self,
         listener: impl Fn(&[StoredMessage], &OrderlyContext) -> OrderlyStatus + Send + Sync + 'static,
     ) -> Result<()> {
-        self.set_listener(Listener::Orderly(Box::new(listener)))
+        self.set_listener(Listener::Orderly(Box::new(listener)), false)
     }
 
-    fn set_listener(&self, listener: Listener) -> Result<()> {
-        if self.shared().push.as_ref().is_some_and(|push| push.set_listener(listener)) {
+    fn set_listener(&self, listener: Listener, single: bool) -> Result<()> {
+        if self.shared().push.as_ref().is_some_and(|push| push.set_listener(listener, single)) {
             return Ok(());
         }
         let context = format!("the consumer of group {} has a listener already", self.group());
@@ -187,9 +191,13 @@ impl PushConsumer {
     /// # Errors
     /// - [`ErrorKind::InvalidArgument`] without a listener, without a subscription, or if this client has a consumer of
     ///   the group already;
-    /// - [`ErrorKind::Connection`] if no name server answers; it may be started again then.
+    /// - [`ErrorKind::Connection`] if no name server answers;
+    /// - what kept it from sharing the queues, if trying again would not help.
+    ///
+    /// Nothing of it stays then, and it may be started again.
     pub fn start(&self) -> Result<()> {
         let shared = self.shared();
+        shared.cluster.check_process()?;
         if shared.state.lock().closed {
             return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
         }
@@ -219,13 +227,16 @@ impl PushConsumer {
     /// Whether it was paused.
     #[doc(alias = "isPause")]
     pub fn is_suspended(&self) -> bool {
-        self.shared().state.lock().suspended
+        !self.shared().is_forked() && self.shared().state.lock().suspended
     }
 
     /// Changes how many calls of the listener run at a time: from 1 to `consumeThreadMax`, what is beyond is cut.
     #[doc(alias = "updateCorePoolSize")]
     pub fn update_threads(&self, count: usize) {
         let shared = self.shared();
+        if shared.is_forked() {
+            return;
+        }
         shared.resize(count.clamp(1, shared.options.consume_thread_max.max(1)));
     }
 
@@ -281,6 +292,9 @@ impl Shared {
     }
 
     pub(super) fn suspend(self: &Arc<Self>, suspended: bool) {
+        if self.is_forked() {
+            return;
+        }
         let mut state = self.state.lock();
         state.suspended = suspended;
         if suspended {
@@ -292,6 +306,7 @@ impl Shared {
     }
 
     pub(super) fn subscribe(self: &Arc<Self>, subscription: Subscription) -> Result<()> {
+        self.cluster.check_process()?;
         let is_running = {
             let state = self.state.lock();
             if state.closed {
@@ -311,11 +326,21 @@ impl Shared {
     }
 
     pub(super) fn unsubscribe(self: &Arc<Self>, topic: &str) {
-        self.wanted.lock().topics.remove(self.cluster.namespace().wrap(topic).as_ref());
+        if self.is_forked() {
+            return;
+        }
+        {
+            let (mut wanted, topic) = (self.wanted.lock(), self.cluster.namespace().wrap(topic));
+            wanted.topics.remove(topic.as_ref());
+            wanted.found.remove(topic.as_ref());
+        }
         self.share_anew();
     }
 
     pub(super) fn allocate_by(&self, strategy: Strategy) {
+        if self.is_forked() {
+            return;
+        }
         *self.strategy.lock() = strategy;
         self.share_anew();
     }
@@ -356,7 +381,10 @@ impl Shared {
                 continue;
             }
             match self.cluster.route(&topic) {
-                Err(error) if error.kind() == ErrorKind::NotFound && !strict => tracing::warn!("{error}"),
+                Err(error) if error.kind() == ErrorKind::NotFound && !strict => {
+                    self.note_found(&topic, &[]);
+                    tracing::warn!("{error}");
+                }
                 route => drop(route?),
             }
             if let Some(subscription) = self.subscription(&topic).filter(|one| one.is_sql()) {
@@ -364,7 +392,16 @@ impl Shared {
             }
         }
         self.cluster.add_consumer(self)?;
-        self.state.lock().started = true;
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                // Meanwhile; who closed it found nothing to leave.
+                drop(state);
+                self.cluster.remove_consumer(self);
+                return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
+            }
+            state.started = true;
+        }
         drop(once);
         self.cluster.signal.tick();
         if self.group().is_some() {
@@ -372,8 +409,7 @@ impl Shared {
         }
         match self.rebalance() {
             Err(error) if !error.is_retriable() && !self.passes_later(&error) => {
-                self.cluster.remove_consumer(self);
-                self.state.lock().started = false;
+                self.undo_start();
                 Err(error)
             }
             // The worker goes on trying.

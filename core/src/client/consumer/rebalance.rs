@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::allocate::allocate;
 use super::assigned::Assigned;
+use super::locks::TRUSTED;
 use super::members::Asked;
 use super::state::Leaving;
 use super::Shared;
@@ -36,6 +37,7 @@ impl Shared {
                 }
             }
         }
+        self.unlock_strays();
         let mut state = self.state.lock();
         state.complete |= result.is_ok();
         self.announce(state);
@@ -53,8 +55,13 @@ impl Shared {
             {
                 return Ok(());
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.note_found(topic, &[]);
+                return Err(error);
+            }
             route => route?,
         };
+        self.note_found(topic, &route.subscribe);
         let mine = match self.group() {
             Some(group) if !self.broadcasts() => {
                 let me = self.cluster.client_id();
@@ -73,6 +80,17 @@ impl Shared {
         };
         self.give_up(|queue| queue.topic == topic && !mine.contains(queue));
         self.take_over(mine)
+    }
+
+    /// Undoes a start that failed: gives up what was taken over, and leaves the group.
+    pub(super) fn undo_start(self: &Arc<Self>) {
+        let _one_at_a_time = self.rebalancing.lock();
+        self.state.lock().started = false;
+        self.give_up(|_| true);
+        self.cluster.remove_consumer(self);
+        if let Some(group) = self.group() {
+            self.cluster.leave_group(None, Some(group));
+        }
     }
 
     /// Ends consuming some queues: what was done of them is stored before anyone else can begin. Those that an ordered
@@ -115,29 +133,38 @@ impl Shared {
                 }
             }
         }
+        let asked = self.cluster.now_ms();
         if self.locks_queues() && !new.is_empty() {
             let (granted, locked) = self.lock_new(new);
             new = granted;
             result = result.and(locked);
         }
         let mut silent: BTreeSet<String> = BTreeSet::new();
+        let mut left = Vec::new();
         for queue in new {
             if silent.contains(&queue.broker_name) {
+                left.push(queue);
                 continue;
             }
-            if let Err(error) = self.take_over_one(&queue) {
+            if let Err(error) = self.take_over_one(&queue, asked) {
                 if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Connection) {
                     // Its other queues would only cost as much time again.
                     silent.insert(queue.broker_name.clone());
                 }
                 result = result.and(Err(error));
+                left.push(queue);
             }
         }
+        self.unlock(&left);
         result
     }
 
-    fn take_over_one(self: &Arc<Self>, queue: &MessageQueue) -> Result<()> {
-        let asked = self.cluster.now_ms();
+    /// Takes a queue over, whose lock was asked for at a time, ms.
+    fn take_over_one(self: &Arc<Self>, queue: &MessageQueue, asked: i64) -> Result<()> {
+        if self.locks_queues() && self.cluster.now_ms() >= asked + TRUSTED {
+            let context = format!("{queue:?}: its lock is too old by now; it is asked for again");
+            return Err(Error::new(ErrorKind::Connection, "take over queue", context));
+        }
         let begin = self.begin(queue)?;
         let token = {
             let mut state = self.state.lock();

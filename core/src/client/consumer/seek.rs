@@ -91,6 +91,9 @@ impl Consumer {
             // The next poll tells it.
             tracing::debug!("no queues to pause: {error}");
         }
+        if self.shared().is_forked() {
+            return;
+        }
         let mut state = self.shared().state.lock();
         for queue in queues {
             if let Some(assigned) = state.queues.get_mut(&self.shared().wire_queue(queue)) {
@@ -104,6 +107,7 @@ impl Consumer {
 
 impl Shared {
     pub(super) fn assign(self: &Arc<Self>, queues: &[MessageQueue]) -> Result<()> {
+        self.cluster.check_process()?;
         let queues: Vec<MessageQueue> = queues.iter().map(|queue| self.wire_queue(queue)).collect();
         {
             let mut wanted = self.wanted.lock();

@@ -92,11 +92,11 @@ impl Shared {
             return Ok(());
         }
         let stored = self.persist_within(limit);
-        self.unlock_all();
+        self.unlock_strays();
+        self.forget_queues();
         if let Some(tracer) = &self.tracer {
             tracer.close_within(limit);
         }
-        self.forget_queues();
         self.store.release();
         self.cluster.remove_consumer(self);
         if let Some(group) = self.group() {
@@ -105,14 +105,16 @@ impl Shared {
         stored
     }
 
-    /// Nothing follows what listeners answer that have yet to return.
+    /// Gives back locks, and has nothing follow what listeners answer that have yet to return.
     fn forget_queues(&self) {
         let queues = {
             let mut state = self.state.lock();
             state.complete = false;
-            (std::mem::take(&mut state.queues), std::mem::take(&mut state.leaving))
+            state.leaving.clear();
+            std::mem::take(&mut state.queues)
         };
-        drop(queues);
+        // After they were forgotten: a renewal that brings a lock back from now on is noticed.
+        self.unlock_all(&queues);
     }
 
     /// As [`Shared::close_within`], for users who drop their handle, perhaps because they failed: nothing is committed,

@@ -1,6 +1,6 @@
 //! What changes while a consumer runs, under one lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::task::Waker;
 
@@ -16,14 +16,16 @@ pub(super) struct State {
     pub queues: BTreeMap<MessageQueue, Assigned>,
     /// Queues that are not this consumer's any more while the ordered listener still runs on them.
     pub leaving: BTreeMap<MessageQueue, Leaving>,
+    /// Queues whose locks a renewal brought back after they were given up: to be given back again.
+    pub strays: BTreeSet<MessageQueue>,
     /// The queue that messages were taken from last: the next ones have their turn.
     last_taken: Option<MessageQueue>,
     /// Whether all queues of this consumer's share have been taken over.
     pub complete: bool,
     /// What the next poll tells.
     pub failure: Option<Error>,
-    /// Polls that wait as futures.
-    pub wakers: Vec<Waker>,
+    /// Polls that wait as futures, by their numbers.
+    pub wakers: BTreeMap<u64, Waker>,
     pub started: bool,
     pub closed: bool,
     /// Whether it was closed by a listener, so that the last of its threads leaves the group.
@@ -53,10 +55,11 @@ impl State {
         State {
             queues: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            strays: BTreeSet::new(),
             last_taken: None,
             complete: false,
             failure: None,
-            wakers: Vec::new(),
+            wakers: BTreeMap::new(),
             started: false,
             closed: false,
             closed_inside: false,

@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 
 use super::assigned::Fetched;
 use super::locks::TRUSTED;
+use super::push::Push;
 use super::state::State;
 use super::Shared;
 use crate::wire::body::MessageQueue;
@@ -160,7 +161,9 @@ impl Shared {
         if self.orderly() {
             assigned.call = Some(call);
         }
-        let messages = assigned.take(self.options.consume_message_batch_max_size, now);
+        let single = self.push.as_ref().is_some_and(Push::is_single);
+        let count = if single { 1 } else { self.options.consume_message_batch_max_size };
+        let messages = assigned.take(count, now);
         Some(Batch { queue, token: assigned.token, call, messages })
     }
 
