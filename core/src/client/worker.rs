@@ -1,12 +1,14 @@
 //! The threads of a client. The worker does what may wait for others: heartbeats, routes, rebalancing, offsets, each at
 //! its time. The timer does what must not be late because of that: it never waits for anyone.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::callbacks::panic_message;
 use super::Cluster;
 use crate::clock::Clock;
 use crate::{Error, ErrorKind, Result};
@@ -64,8 +66,12 @@ impl Signal {
 
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
-        self.ticked.store(true, Ordering::SeqCst);
-        self.poke();
+        self.clock.wake();
+    }
+
+    /// Sleeps until `due`, or what `woken` says, or the end, which nothing that is cleared may hide.
+    fn sleep(&self, due: i64, woken: &AtomicBool) {
+        self.clock.wait_until(due, || self.stop.load(Ordering::SeqCst) || woken.load(Ordering::SeqCst));
     }
 }
 
@@ -117,11 +123,21 @@ fn keep_time(cluster: &Weak<Cluster>, signal: &Signal) {
     while !signal.stop.load(Ordering::SeqCst) {
         signal.ticked.store(false, Ordering::SeqCst);
         let Some(cluster) = cluster.upgrade() else { return };
-        let next = cluster.consumers().iter().map(|consumer| consumer.tick()).min();
+        let tick = || cluster.consumers().iter().map(|consumer| consumer.tick()).min().unwrap_or(i64::MAX);
+        let next = surviving(signal, tick);
         // Not held while waiting, so that the last user's reference is the last.
         drop(cluster);
-        signal.clock.wait_until(next.unwrap_or(i64::MAX), || signal.ticked.load(Ordering::SeqCst));
+        signal.sleep(next, &signal.ticked);
     }
+}
+
+/// What is due next, as `turn` says. Users' code may run in it, and the client must not die of its panic: all that is
+/// due is looked at again a little later.
+fn surviving(signal: &Signal, turn: impl FnOnce() -> i64) -> i64 {
+    catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|panic| {
+        tracing::error!("a turn of the client panicked: {}", panic_message(&*panic));
+        signal.clock.now_ms() + RETRY_AFTER
+    })
 }
 
 /// When each kind of work is due, ms.
@@ -142,10 +158,10 @@ fn work(cluster: &Weak<Cluster>, signal: &Signal) {
     while !signal.stop.load(Ordering::SeqCst) {
         signal.poked.store(false, Ordering::SeqCst);
         let Some(cluster) = cluster.upgrade() else { return };
-        let next = turn(&cluster, signal, &mut due);
+        let next = surviving(signal, || turn(&cluster, signal, &mut due));
         // Not held while waiting, so that the last user's reference is the last.
         drop(cluster);
-        signal.clock.wait_until(next, || signal.poked.load(Ordering::SeqCst));
+        signal.sleep(next, &signal.poked);
     }
 }
 
@@ -182,4 +198,46 @@ fn is_due(at: &mut i64, signal: &Signal, every: i64) -> bool {
         *at = now + every;
     }
     is_due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end comes when the thread has seen that it goes on, and has yet to forget why it was woken.
+    #[test]
+    fn an_end_is_not_forgotten_with_what_woke_the_thread() {
+        let signal = Signal::new(Clock::new());
+        for woken in [&signal.ticked, &signal.poked] {
+            signal.stop();
+            woken.store(false, Ordering::SeqCst);
+            signal.sleep(i64::MAX, woken);
+        }
+    }
+
+    #[test]
+    fn the_threads_end_whenever_they_are_told_to() {
+        let cluster = Cluster::connect("127.0.0.1:9").unwrap();
+        for run in [keep_time, work] {
+            for round in 0..2000 {
+                let signal = Signal::new(Clock::new());
+                let (weak, own) = (Arc::downgrade(&cluster), signal.clone());
+                let thread = std::thread::spawn(move || run(&weak, &own));
+                for _ in 0..round % 100 {
+                    signal.tick();
+                    signal.poke();
+                }
+                signal.stop();
+                thread.join().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_that_panics_is_not_the_last() {
+        let signal = Signal::new(Clock::new());
+        let before = signal.clock.now_ms();
+        assert!(surviving(&signal, || panic!("a panic that a test wants")) >= before + RETRY_AFTER);
+        assert_eq!(surviving(&signal, || 7), 7);
+    }
 }

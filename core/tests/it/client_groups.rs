@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use ferromq::client::trace::{self, TraceEvent};
 use ferromq::client::{
-    ClientOptions, Cluster, ConsumeStatus, ConsumerOptions, OrderlyStatus, Producer, ProducerOptions,
-    PushConsumer, StartFrom, Subscription,
+    ClientOptions, Cluster, ConsumeStatus, Consumer, ConsumerOptions, OrderlyStatus, Producer,
+    ProducerOptions, PushConsumer, StartFrom, Subscription,
 };
 use ferromq::config::{AllocationStrategy, MessageModel};
 use ferromq::message::{Message, StoredMessage};
 use ferromq::wire::body::MessageQueue;
+use ferromq::{OwnStrategy, Strategy};
 use parking_lot::Mutex;
 
 use crate::logs;
-use crate::net_support::eventually;
+use crate::net_support::{eventually, HANG};
 use crate::support::{start_server, TestServer};
 
 fn connect_with(server: &TestServer, change: impl FnOnce(&mut ClientOptions)) -> Arc<Cluster> {
@@ -416,4 +417,61 @@ fn a_filter_that_the_broker_does_not_have_is_refused_at_the_start() {
     }
     consumer.close().unwrap();
     client.close();
+}
+
+#[test]
+fn a_strategy_that_panics_harms_nobody_else() {
+    let server = start_server("");
+    server.broker().create_topic("T", 4);
+    let cluster = connect_with(&server, |options| options.rebalance_interval = Duration::from_millis(20));
+    let join = |group: &str| {
+        let consumer = PushConsumer::new(&cluster, options(group)).unwrap();
+        consumer.subscribe("T", "*").unwrap();
+        consumer.listen(|_, _| ConsumeStatus::Success).unwrap();
+        consumer
+    };
+    let (panics, defect) = (Arc::new(AtomicUsize::new(0)), join("Defect"));
+    let left = panics.clone();
+    let one_less = |left: usize| left.checked_sub(1);
+    let own = OwnStrategy::new(move |_, _, queues, _| {
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => panic!("a panic that a test wants"),
+            Err(_) => queues.to_vec(),
+        }
+    });
+    defect.allocate_by(Strategy::Own(own));
+    defect.start().unwrap();
+    panics.store(3, Ordering::SeqCst);
+    eventually("the client goes on after the panics", || {
+        server.pass(1);
+        panics.load(Ordering::SeqCst) == 0
+    });
+    let other = join("Fine");
+    other.start().unwrap();
+    eventually("both have all queues", || {
+        share_all(std::slice::from_ref(&other), 4) && share_all(std::slice::from_ref(&defect), 4)
+    });
+    defect.close_within(HANG).unwrap();
+    other.close_within(HANG).unwrap();
+}
+
+#[test]
+fn a_strategy_may_have_the_queues_shared_anew() {
+    let server = start_server("");
+    server.broker().create_topic("T", 4);
+    let consumer = Arc::new(Consumer::new(&connect(&server), options("G")).unwrap());
+    consumer.subscribe("T", "*").unwrap();
+    let weak = Arc::downgrade(&consumer);
+    let own = OwnStrategy::new(move |_, _, queues, _| {
+        let consumer = weak.upgrade().unwrap();
+        if consumer.queues().is_empty() {
+            consumer.unsubscribe("T");
+            consumer.assign(&queues[..1]).unwrap();
+        }
+        Vec::new()
+    });
+    consumer.allocate_by(Strategy::Own(own));
+    consumer.start().unwrap();
+    eventually("it has what it was given", || consumer.queues().len() == 1);
+    consumer.close().unwrap();
 }

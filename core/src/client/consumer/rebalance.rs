@@ -1,9 +1,12 @@
 //! Taking over the queues that are this consumer's by now, and giving up the others (protocol reference, section 5.3).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use super::super::allocate::allocate;
+use super::super::callbacks::panic_message;
 use super::assigned::Assigned;
 use super::locks::TRUSTED;
 use super::members::Asked;
@@ -12,9 +15,31 @@ use super::Shared;
 use crate::wire::body::MessageQueue;
 use crate::{Error, ErrorKind, Result};
 
+thread_local! {
+    /// Whether a user's strategy runs on this thread.
+    static ALLOCATES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `allocate` says, which may be a user's code: its panic is an error of this topic alone.
+fn own_share(allocate: impl FnOnce() -> Result<Vec<MessageQueue>>) -> Result<Vec<MessageQueue>> {
+    ALLOCATES.set(true);
+    let share = catch_unwind(AssertUnwindSafe(allocate));
+    ALLOCATES.set(false);
+    share.unwrap_or_else(|panic| {
+        let context = format!("the strategy panicked: {}", panic_message(&*panic));
+        tracing::error!("{context}");
+        Err(Error::new(ErrorKind::InvalidArgument, "share queues", context))
+    })
+}
+
 impl Shared {
     /// Shares the queues anew. Goes on after a failure and returns the first one.
     pub(in crate::client) fn rebalance(self: &Arc<Self>) -> Result<()> {
+        if ALLOCATES.get() {
+            // The user's strategy, which a rebalance waits for, wants another one: after it.
+            self.cluster.signal.rebalance();
+            return Ok(());
+        }
         let _one_at_a_time = self.rebalancing.lock();
         if !self.state.lock().started {
             return Ok(());
@@ -74,7 +99,7 @@ impl Shared {
                 }
                 self.warn_of_idle_members(topic, members.len(), route.subscribe.len());
                 let strategy = self.strategy.lock().clone();
-                allocate(&strategy, group, me, &route.subscribe, &members)?
+                own_share(|| allocate(&strategy, group, me, &route.subscribe, &members))?
             }
             _ => route.subscribe.clone(),
         };
