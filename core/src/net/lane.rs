@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::calls::Done;
-use super::{Call, Connection, Reply, Service};
+use super::{Call, Connection, Loops, Reply, Service};
 use crate::wire::{Frame, Response};
 use crate::{Error, ErrorKind, Result};
 
@@ -135,6 +135,7 @@ impl Lane {
     }
 
     fn run(self: &Arc<Self>) {
+        Loops::count_in();
         let mut batch = VecDeque::new();
         while self.next_batch(&mut batch) {
             batch.drain(..).for_each(|job| self.work(job));
@@ -203,5 +204,26 @@ impl Lane {
                 self.state.lock().ends.retain(|end| !std::ptr::eq(end.as_ptr(), this));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        fn handle(&self, _: Call<'_>) {}
+    }
+
+    #[test]
+    fn who_is_told_on_the_lane_is_known_not_to_be_able_to_wait() {
+        let lane = Lane::new(Arc::new(Nothing));
+        let (told, heard) = std::sync::mpsc::channel();
+        let done: Done = Box::new(move |_| told.send(Loops::is_current()).unwrap());
+        lane.post(Job::Tell(done, Err(Error::new(ErrorKind::Closed, "test", ""))));
+        assert_eq!(heard.recv(), Ok(true));
+        lane.close(true);
     }
 }

@@ -83,9 +83,14 @@ impl Loops {
         Ok(slot.as_ref().map(|event_loop| event_loop.handle.clone()).expect("just started"))
     }
 
-    /// Whether the calling thread is an event loop, which must not wait.
+    /// Whether the calling thread is an event loop, or does the work of one: it must not wait.
     pub(crate) fn is_current() -> bool {
         ON_LOOP.get()
+    }
+
+    /// Counts the calling thread among the event loops: what others wait for is told on it.
+    pub(crate) fn count_in() {
+        ON_LOOP.set(true);
     }
 }
 
@@ -102,7 +107,7 @@ fn start(index: usize) -> Result<EventLoop> {
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let run = move || {
-        ON_LOOP.set(true);
+        Loops::count_in();
         // Either way of ending, a message or a lost sender, means stop.
         let _ = runtime.block_on(stopped);
         // Look-ups of host names may still hang in the resolver: they are left behind.

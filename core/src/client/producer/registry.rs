@@ -53,7 +53,7 @@ impl Registry {
     }
 
     /// Takes a producer out, and tells brokers if it was the last of its group.
-    pub(super) fn remove(&self, cluster: &Cluster, producer: &Shared) {
+    pub(super) fn remove(&self, cluster: &Arc<Cluster>, producer: &Shared) {
         let was_last = {
             let mut state = self.state.lock();
             let Some(group) = state.groups.get_mut(&producer.group) else { return };
