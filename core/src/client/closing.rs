@@ -36,6 +36,8 @@ pub(super) struct Closing {
     /// Those whose callbacks did not end in time.
     late: Mutex<Late>,
     home: Mutex<Option<CloseHome>>,
+    /// What went wrong at the server's end, until somebody is told: no later closing finds it out again.
+    home_failed: Mutex<Option<Error>>,
 }
 
 #[derive(Default)]
@@ -93,6 +95,7 @@ impl Closing {
             State::Open | State::Closing => None,
         };
         drop(state);
+        let failed = self.home_failed.lock().take().or(failed);
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // It has nothing left to do, and its panics were reported.
             let _ended = thread.join();
@@ -164,7 +167,10 @@ impl Cluster {
         let mut is_late = !consumers.is_empty() || !producers.is_empty();
         *self.closing.late.lock() = Late { consumers, producers };
         is_late |= note(self.close_within(left(until, within)));
-        note(self.closing.close_home());
+        if let Err(error) = self.closing.close_home() {
+            tracing::error!("the server did not close in order: {error}");
+            *self.closing.home_failed.lock() = Some(error);
+        }
         *self.closing.state.lock() = match is_late {
             true => State::Late(failed),
             false => State::Closed(failed),
@@ -247,6 +253,25 @@ mod tests {
         }
         drop(cluster);
         assert_eq!(Arc::strong_count(&ended), 2, "the server is not this process's to end");
+    }
+
+    #[test]
+    fn what_went_wrong_at_the_servers_end_is_told_once_though_callbacks_are_late() {
+        let close = Box::new(|| Err(Error::new(ErrorKind::NotWritable, "test", "")));
+        let options = crate::config::ClientOptions::new("127.0.0.1:9");
+        let cluster =
+            Cluster::at_home(options, Some(Home { services: Vec::new(), offsets: PathBuf::new(), close }))
+                .unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        cluster.callbacks.run(move || held.recv().unwrap_or_default());
+        let first = cluster.end_within(Duration::from_millis(50));
+        let late = cluster.end_within(Duration::from_millis(50));
+        drop(release);
+        let rest = [(); 3].map(|()| cluster.end_within(Duration::from_secs(60)));
+        let told = [first, late].into_iter().chain(rest).filter_map(Result::err);
+        let told: Vec<ErrorKind> = told.map(|error| error.kind()).collect();
+        let of_home = told.iter().filter(|kind| **kind == ErrorKind::NotWritable).count();
+        assert_eq!(of_home, 1, "{told:?}");
     }
 
     #[test]
