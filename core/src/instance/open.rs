@@ -136,6 +136,8 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     client.namesrv_addr = server.name_servers().to_owned();
     // Not asked of the system, which takes a socket.
     client.client_ip.get_or_insert_with(|| "127.0.0.1".into());
+    // The broker's second port answers who comes over a socket, and may be another server's of this machine.
+    client.vip_channel_enabled = false;
     client.clock = clock;
     let home = Home {
         services: server.services(),

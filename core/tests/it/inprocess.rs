@@ -175,3 +175,12 @@ fn many_futures_wait_on_no_thread_of_theirs() {
     assert_eq!(ids.len(), 1000);
     instance.close().unwrap();
 }
+
+#[test]
+fn the_second_port_is_not_asked_for_what_is_in_the_process() {
+    let mut options = OpenOptions::memory();
+    options.client.vip_channel_enabled = true;
+    let instance = open_with(options).unwrap();
+    send(&instance, Message::new("T", "x"));
+    instance.close().unwrap();
+}
