@@ -20,12 +20,12 @@ thread_local! {
 ///
 /// Nothing bounds the queue but who fills it: a task given is a task run, or dropped when the pool is closed.
 pub(super) struct Pool {
-    name: &'static str,
-    most: usize,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    name: &'static str,
+    most: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -50,8 +50,8 @@ pub(super) struct Appointment((Instant, u64));
 impl Pool {
     /// A pool of at most `most` threads, at least one, called `name`.
     pub fn new(name: &'static str, most: usize) -> Pool {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
-        Pool { name, most: most.max(1), shared }
+        let (state, changed) = Default::default();
+        Pool { shared: Arc::new(Shared { name, most: most.max(1), state, changed }) }
     }
 
     /// Whether the calling thread belongs to a pool: what blocks here may block who is waited for.
@@ -69,7 +69,7 @@ impl Pool {
         }
         state.tasks.push_back(Box::new(task));
         let needed = state.tasks.len();
-        self.call_for(state, needed);
+        self.shared.call_for(&mut state, needed);
     }
 
     /// Runs a task at a time to come, unless it is [cancelled](Pool::cancel).
@@ -84,7 +84,7 @@ impl Pool {
         }
         state.later.insert(appointment, Box::new(task));
         if state.later.first_key_value().is_some_and(|(first, _)| *first == appointment) {
-            self.call_for(state, 1);
+            self.shared.call_for(&mut state, 1);
         }
         Appointment(appointment)
     }
@@ -93,22 +93,6 @@ impl Pool {
     pub fn cancel(&self, Appointment(appointment): Appointment) {
         let task = self.shared.state.lock().later.remove(&appointment);
         drop(task);
-    }
-
-    /// Sees to it that `needed` threads look for work, as far as allowed.
-    fn call_for(&self, mut state: parking_lot::MutexGuard<'_, State>, needed: usize) {
-        if needed > state.idle && state.alive < self.most {
-            let shared = self.shared.clone();
-            match std::thread::Builder::new().name(self.name.into()).spawn(move || shared.work()) {
-                Ok(thread) => {
-                    state.alive += 1;
-                    state.threads.push(thread);
-                }
-                Err(error) => tracing::error!("no further thread {}: {error}", self.name),
-            }
-        }
-        drop(state);
-        self.shared.changed.notify_one();
     }
 
     /// Takes no further tasks, drops those for later, and waits until the others have run and the threads have ended,
@@ -159,7 +143,22 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn work(&self) {
+    /// Sees to it that `needed` threads look for work, as far as allowed.
+    fn call_for(self: &Arc<Self>, state: &mut State, needed: usize) {
+        if needed > state.idle && state.alive < self.most {
+            let shared = self.clone();
+            match std::thread::Builder::new().name(self.name.into()).spawn(move || shared.work()) {
+                Ok(thread) => {
+                    state.alive += 1;
+                    state.threads.push(thread);
+                }
+                Err(error) => tracing::error!("no further thread {}: {error}", self.name),
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    fn work(self: &Arc<Self>) {
         IS_POOLED.set(true);
         while let Some(task) = self.next() {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(task)) {
@@ -171,7 +170,7 @@ impl Shared {
     }
 
     /// Waits for the next task; none when the pool is closed and empty.
-    fn next(&self) -> Option<Task> {
+    fn next(self: &Arc<Self>) -> Option<Task> {
         let mut state = self.state.lock();
         loop {
             let now = Instant::now();
@@ -180,8 +179,9 @@ impl Shared {
                 state.tasks.push_back(task);
             }
             if let Some(task) = state.tasks.pop_front() {
-                if !state.tasks.is_empty() && state.idle > 0 {
-                    self.changed.notify_one();
+                // This one may block: whatever else there is, now or later, needs another thread to watch it.
+                if !state.tasks.is_empty() || state.idle == 0 && !state.later.is_empty() {
+                    self.call_for(&mut state, 1);
                 }
                 return Some(task);
             }
@@ -269,6 +269,20 @@ mod tests {
         assert!(pool.close(deadline_in(LONG)));
         drop(told);
         assert!(heard.recv().is_err(), "nobody is left to tell");
+    }
+
+    #[test]
+    fn a_task_that_blocks_does_not_hold_up_later_ones_while_threads_are_allowed() {
+        let pool = Pool::new("fmq-test", 2);
+        let (give, take) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        pool.run_at(Instant::now() + Duration::from_millis(50), move || give.send(7).unwrap());
+        while pool.shared.state.lock().idle == 0 {
+            std::thread::yield_now();
+        }
+        // The thread that sleeps until then takes this one.
+        pool.run(move || done.send(take.recv().unwrap()).unwrap());
+        assert_eq!(is_done.recv_timeout(LONG), Ok(7));
     }
 
     #[test]
