@@ -279,6 +279,27 @@ fn sends_under_way_are_bounded_and_the_next_waits_for_room() {
 }
 
 #[test]
+fn a_send_that_gives_up_waiting_lets_those_behind_it_go() {
+    let cluster = FakeCluster::start(1, 1);
+    let producer = with(&cluster, |options| options.back_pressure_for_async_send_size = 10);
+    producer.send(&message("route")).unwrap();
+    cluster.brokers[0].state.lock().frozen = true;
+    let first = producer.send_async(&message("12345678"));
+    let too_large = producer.send_async_with(&message("1234"), &short(50));
+    let behind = producer.send_async(&message("1"));
+    assert_eq!(block_on(too_large).unwrap_err().kind(), ErrorKind::Timeout);
+    eventually("the one behind it came", || cluster.sends() == [3]);
+    let dropped = producer.send_async(&message("1234"));
+    let last = producer.send_async(&message("1"));
+    drop(dropped);
+    eventually("the one behind it came", || cluster.sends() == [4]);
+    cluster.brokers[0].thaw();
+    for future in [first, behind, last] {
+        block_on(future).unwrap();
+    }
+}
+
+#[test]
 fn callbacks_may_send_again() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect_with(|options| options.client_callback_executor_threads = 1);

@@ -178,7 +178,7 @@ impl Drop for SendFuture {
     fn drop(&mut self) {
         if let Some((producer, number)) = self.waiting.take() {
             // If it has begun meanwhile, or has ended, there is nothing to stop.
-            drop(producer.room.stop_waiting(number));
+            drop(producer.room.stop_waiting(&producer, number));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::flight::Flight;
 use super::Shared;
@@ -96,11 +96,30 @@ impl Room {
         Some(number)
     }
 
-    /// Takes a send that waits out of the queue, if it does.
-    pub fn stop_waiting(&self, number: u64) -> Option<Box<Flight>> {
+    /// Takes a send that waits out of the queue, if it does. Those behind it may fit.
+    pub fn stop_waiting(&self, producer: &Arc<Shared>, number: u64) -> Option<Box<Flight>> {
         let mut state = self.state.lock();
         let at = state.waiting.iter().position(|(other, _)| *other == number)?;
-        state.waiting.remove(at).map(|(_, flight)| flight)
+        let (_, flight) = state.waiting.remove(at)?;
+        self.start_waiting(state, producer);
+        Some(flight)
+    }
+
+    /// Starts those that wait, in their order, as long as there is room.
+    fn start_waiting(&self, mut state: MutexGuard<'_, State>, producer: &Arc<Shared>) {
+        let mut started = Vec::new();
+        while state.waiting.front().is_some_and(|(_, next)| self.fits(&state, next.bytes())) {
+            let Some((_, mut flight)) = state.waiting.pop_front() else { break };
+            let bytes = flight.bytes();
+            flight.place = Some(self.taken(&mut state, producer, bytes));
+            started.push(flight);
+        }
+        drop(state);
+        self.changed.notify_all();
+        for flight in started {
+            // Not here: the place may be given back anywhere, and this send's end would be within the other's.
+            producer.cluster.errands.run(move || flight.fly());
+        }
     }
 
     fn taken(&self, state: &mut State, producer: &Arc<Shared>, bytes: usize) -> Place {
@@ -146,23 +165,10 @@ impl Room {
 impl Drop for Place {
     fn drop(&mut self) {
         let room = &self.producer.room;
-        let mut started = Vec::new();
-        {
-            let mut state = room.state.lock();
-            state.count -= 1;
-            state.bytes -= self.bytes;
-            while state.waiting.front().is_some_and(|(_, next)| room.fits(&state, next.bytes())) {
-                let Some((_, mut flight)) = state.waiting.pop_front() else { break };
-                let bytes = flight.bytes();
-                flight.place = Some(room.taken(&mut state, &self.producer, bytes));
-                started.push(flight);
-            }
-        }
-        room.changed.notify_all();
-        for flight in started {
-            // Not here: the place may be given back anywhere, and this send's end would be within the other's.
-            self.producer.cluster.errands.run(move || flight.fly());
-        }
+        let mut state = room.state.lock();
+        state.count -= 1;
+        state.bytes -= self.bytes;
+        room.start_waiting(state, &self.producer);
     }
 }
 

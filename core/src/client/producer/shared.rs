@@ -371,8 +371,8 @@ impl Shared {
         if let Some(number) = number {
             let producer = Arc::downgrade(self);
             self.cluster.errands.run_at(deadline, move || {
-                let waiting = producer.upgrade().and_then(|producer| producer.room.stop_waiting(number));
-                if let Some(flight) = waiting {
+                let Some(producer) = producer.upgrade() else { return };
+                if let Some(flight) = producer.room.stop_waiting(&producer, number) {
                     flight.no_room();
                 }
             });
