@@ -8,6 +8,12 @@ use crate::wire::body::{MessageQueue, QueueData, TopicRouteData};
 const WRITE: i32 = 2;
 const READ: i32 = 4;
 
+/// Most queues of a topic on a broker, as brokers have it: a route that names more is not believed.
+const MOST_QUEUES: i32 = 65_536;
+
+/// Most queues of a route, of all brokers together.
+const MOST_OF_ALL: usize = 262_144;
+
 /// The addresses of a broker set by broker id; 0 is the master.
 pub(super) type BrokerSet = BTreeMap<i64, String>;
 
@@ -35,12 +41,17 @@ impl Route {
                     let master = brokers.get(&data.broker_name).and_then(|set| set.get(&0));
                     data.perm & WRITE != 0 && master.is_some()
                 });
-                writable.flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums)).collect()
+                writable
+                    .flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums))
+                    .take(MOST_OF_ALL)
+                    .collect()
             }
         };
         let readable = queue_datas.iter().filter(|data| data.perm & READ != 0);
-        let subscribe =
-            readable.flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums)).collect();
+        let subscribe = readable
+            .flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums))
+            .take(MOST_OF_ALL)
+            .collect();
         Route { publish, subscribe, brokers }
     }
 
@@ -57,14 +68,18 @@ impl Route {
 }
 
 fn queues<'a>(topic: &'a str, broker: &'a str, count: i32) -> impl Iterator<Item = MessageQueue> + 'a {
-    (0..count).map(move |queue_id| MessageQueue { topic: topic.into(), broker_name: broker.into(), queue_id })
+    (0..count.min(MOST_QUEUES)).map(move |queue_id| MessageQueue {
+        topic: topic.into(),
+        broker_name: broker.into(),
+        queue_id,
+    })
 }
 
 /// Reads `broker-a:4;broker-b:4`; what is malformed is left out.
 fn ordered(topic: &str, conf: &str) -> Vec<MessageQueue> {
     let brokers = conf.split(';').filter_map(|part| part.split_once(':'));
     let counted = brokers.filter_map(|(broker, count)| Some((broker, count.trim().parse().ok()?)));
-    counted.flat_map(|(broker, count)| queues(topic, broker.trim(), count).collect::<Vec<_>>()).collect()
+    counted.flat_map(|(broker, count)| queues(topic, broker.trim(), count)).take(MOST_OF_ALL).collect()
 }
 
 #[cfg(test)]
@@ -114,6 +129,20 @@ mod tests {
         let mut data = data(&[("a", 4, 4, 6)], &[("a", &[0])]);
         data.order_topic_conf = Some("a:1; b:2;nonsense;c:x".into());
         assert_eq!(names(&Route::new("T", &data).publish), ["a0", "b0", "b1"]);
+    }
+
+    #[test]
+    fn a_route_does_not_take_all_memory() {
+        let most = MOST_QUEUES as usize;
+        let mut data = data(&[("a", i32::MAX, i32::MAX, 6), ("b", -1, 2, 6)], &[("a", &[0]), ("b", &[0])]);
+        let route = Route::new("T", &data);
+        assert_eq!([route.publish.len(), route.subscribe.len()], [most + 2, most]);
+        data.order_topic_conf = Some("a:2147483647;".repeat(1000));
+        assert_eq!(Route::new("T", &data).publish.len(), MOST_OF_ALL);
+        data.order_topic_conf = None;
+        data.queue_datas = vec![data.queue_datas[0].clone(); 100];
+        let route = Route::new("T", &data);
+        assert_eq!([route.publish.len(), route.subscribe.len()], [MOST_OF_ALL, MOST_OF_ALL]);
     }
 
     #[test]
