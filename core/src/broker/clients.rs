@@ -2,6 +2,7 @@
 //!
 //! Reference: protocol.md 2.1. Apache's names: ProducerManager, ConsumerManager, ClientManageProcessor.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -217,17 +218,20 @@ pub(crate) fn connection_closed(broker: &Broker, connection: &Arc<Connection>) {
 /// Removes and disconnects clients whose heartbeats stopped. Run every 10 s.
 pub(crate) fn expire(broker: &Broker) {
     let oldest = broker.clock.now_ms() - broker.config().channel_expired_timeout;
+    // Closed without the locks: their end comes back here, on this thread if there is no other.
+    let closed = RefCell::new(Vec::new());
     let silent = |member: &Member| {
         let silent = member.last_beat_ms < oldest;
         if silent {
             let (client, remote) = (&member.client_id, member.connection.remote());
             tracing::warn!(client, %remote, "no heartbeat within channelExpiredTimeout: client removed, connection closed");
-            member.connection.close();
+            closed.borrow_mut().push(member.connection.clone());
         }
         silent
     };
     remove_producers(broker, silent);
     remove_consumers(broker, |_, member| silent(member));
+    closed.into_inner().iter().for_each(|connection| connection.close());
 }
 
 fn remove_producers(broker: &Broker, gone: impl Fn(&Member) -> bool) {

@@ -93,7 +93,7 @@ fn retry(
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
     let delay_level = match request.delay_level {
-        0 => FIRST_RETRY_LEVEL + record.reconsume_times(),
+        0 => FIRST_RETRY_LEVEL.saturating_add(record.reconsume_times()),
         level => level,
     };
     let queue_id = broker.next_number(group.retry_queue_nums);
@@ -121,7 +121,7 @@ fn append(broker: &Broker, origin: &RecordView<'_>, copy: &Copy) -> Result<i64, 
         born_timestamp: origin.born_timestamp(),
         born_host: origin.born_host(),
         store_host: broker.store_host(),
-        reconsume_times: origin.reconsume_times() + 1,
+        reconsume_times: origin.reconsume_times().saturating_add(1),
         prepared_transaction_offset: 0,
         body: origin.body(),
         properties: &properties,

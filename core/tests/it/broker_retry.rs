@@ -153,3 +153,15 @@ fn sending_back_what_is_not_there_is_refused() {
     assert_eq!(nothing.code(), ResponseCode::SYSTEM_ERROR);
     assert!(nothing.remark().contains(&first.physical_offset.to_string()), "{}", nothing.remark());
 }
+
+#[test]
+fn a_message_tried_more_often_than_can_be_counted_becomes_a_dead_letter() {
+    let server = start_server("");
+    let mut client = server.broker();
+    let mut tried = message("T", 0, b"x", "");
+    tried.reconsume_times = i32::MAX;
+    client.call(&Request::SendMessage(tried)).ok();
+    let received = client.pull_all("T", 0, 0).remove(0);
+    assert_eq!(received.reconsume_times, i32::MAX);
+    client.call(&send_back("G", &received, 0)).ok();
+}
