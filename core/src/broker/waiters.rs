@@ -3,7 +3,7 @@
 //! Apache's names: PullRequestHoldService, NotifyMessageArrivingListener.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -32,6 +32,8 @@ type Queues = HashMap<i32, Vec<Parked>>;
 pub(crate) struct Waiters {
     shards: [Mutex<HashMap<String, Queues>>; SHARDS],
     parked: AtomicUsize,
+    /// Nothing waits any more: the broker ends.
+    released: AtomicBool,
 }
 
 impl Waiters {
@@ -104,6 +106,9 @@ impl Waiters {
 pub(crate) fn park(broker: &Broker, parked: Parked) {
     let (topic, queue_id) = (parked.pull.topic.clone(), parked.pull.queue_id);
     broker.waiters.add(parked);
+    if broker.waiters.released.load(Ordering::SeqCst) {
+        return release_all(broker);
+    }
     if let Some(bounds) = broker.store.queue_bounds(&topic, queue_id) {
         run_again(broker, broker.waiters.take(&topic, queue_id, |parked| parked.pull.offset < bounds.end));
     }
@@ -147,8 +152,10 @@ pub(crate) fn sweep(broker: &Broker) {
     run_again(broker, due);
 }
 
-/// Answers all waiting pulls with "nothing new" so that clients ask elsewhere; for the shutdown.
+/// Answers all waiting pulls with "nothing new" so that clients ask elsewhere, and from now on every pull that would
+/// wait; for the shutdown, which waits for those that wait here.
 pub(crate) fn release_all(broker: &Broker) {
+    broker.waiters.released.store(true, Ordering::SeqCst);
     for parked in broker.waiters.take_all(|_| true) {
         pull::answer_parked(broker, Parked { deadline_ms: i64::MIN, ..parked });
     }
@@ -165,6 +172,9 @@ fn run_again(broker: &Broker, taken: Vec<Parked>) {
         } else if parked.deadline_ms > broker.clock.now_ms() {
             // A peer that does not read gets no more to read: the next arrival or sweep looks again.
             broker.waiters.add(parked);
+            if broker.waiters.released.load(Ordering::SeqCst) {
+                release_all(broker);
+            }
         } else {
             pull::answer_later(broker, parked);
         }

@@ -1,11 +1,16 @@
 //! Messages in and out of a broker, frame by frame.
 
+use ferromq::broker::Broker;
+use ferromq::clock::Clock;
+use ferromq::config::BrokerConfig;
 use ferromq::message::batch::{encode_item, Item};
 use ferromq::message::OffsetId;
+use ferromq::net::{Loops, Server, ServerOptions};
 use ferromq::wire::{
     GetMaxOffset, GetMinOffset, Request, ResponseCode, SearchOffsetByTimestamp, SendForm, ViewMessageById,
 };
 
+use crate::net_support::HANG;
 use crate::support::{message, pull, start_server, RawClient};
 
 #[test]
@@ -206,4 +211,29 @@ fn everything_is_there_after_a_restart() {
     let count: usize = (0..3).map(|queue| client.pull_all("Stay", queue, 0).len()).sum();
     assert_eq!(count, 100);
     assert_eq!(client.produce("Stay", 0, b"on", "").ok().queue_offset(), 34);
+}
+
+#[test]
+fn a_broker_that_ends_lets_no_pull_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        broker_ip1: "127.0.0.1".into(),
+        store_path_root_dir: dir.path().join("data"),
+        mapped_file_size_commit_log: 1 << 20,
+        max_hash_slot_num: 1000,
+        max_index_num: 4000,
+        ..BrokerConfig::default()
+    };
+    let broker = Broker::open(config, Clock::new()).unwrap();
+    let options = ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
+    let server = Server::bind(&Loops::new(1), options, broker.clone()).unwrap();
+    let mut client = RawClient::connect(server.port());
+    let waits = || Request::PullMessage(pull("G", "TBW102", 0, 0, 3_600_000));
+    client.send(&waits());
+    broker.stop();
+    assert_eq!(client.receive().code(), ResponseCode::PULL_NOT_FOUND);
+    // As consumers do, which are told nothing else: the end of the listener waits for what it has in hand.
+    assert_eq!(client.call(&waits()).code(), ResponseCode::PULL_NOT_FOUND);
+    assert!(server.shutdown(HANG));
+    broker.close().unwrap();
 }
