@@ -365,7 +365,7 @@ impl Connection {
     }
 
     fn wait(&self, slot: &Slot, opaque: i32, timeout: Duration) -> Result<Reply> {
-        let until = Instant::now().checked_add(timeout);
+        let mut until = Instant::now().checked_add(timeout);
         let mut result = slot.result.lock();
         loop {
             if let Some(result) = result.take() {
@@ -380,10 +380,11 @@ impl Connection {
             };
             if timed_out && result.is_none() {
                 drop(result);
-                // Whoever takes the call out of the list tells its end.
+                // Whoever takes the call out of the list tells its end, be it a little later.
                 if let Some(call) = self.take_call(opaque) {
                     call.time_out(&self.peer());
                 }
+                until = None;
                 result = slot.result.lock();
             }
         }
