@@ -85,7 +85,7 @@ fn batches_zero_bytes_files_and_whole_inputs() {
         server.produce(&["-t", "Batch", "--batch", "64", "--print"], input.as_bytes());
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(stdout.lines().count(), 8, "{stdout}");
-    assert!(stdout.lines().all(|line| line.starts_with("Ok msgId=")), "{stdout}");
+    assert!(stdout.lines().all(|line| line.starts_with("SEND_OK msgId=")), "{stdout}");
     assert_eq!(server.consumed(&["-t", "Batch", "-x"]), expected);
 
     let (_, _, stderr) = server.produce(&["-t", "Zero", "-0"], b"two\nlines\0\0one\0");

@@ -69,6 +69,8 @@ pub(super) struct Sending<'a> {
     rested: bool,
     /// Stored at an earlier attempt, though not safe.
     stored: Option<Landed>,
+    /// Why the last attempt failed.
+    cause: Option<Error>,
 }
 
 impl<'a> Sending<'a> {
@@ -105,6 +107,7 @@ impl<'a> Sending<'a> {
             rest_due: false,
             rested: false,
             stored: None,
+            cause: None,
         }
     }
 
@@ -127,7 +130,8 @@ impl<'a> Sending<'a> {
             let now = Instant::now();
             let left = self.deadline.saturating_duration_since(now);
             if left.is_zero() {
-                return Step::End(self.fail(self.out_of_time()));
+                let error = self.out_of_time();
+                return Step::End(self.fail(error));
             }
             if std::mem::take(&mut self.rest_due) {
                 return Step::Pause(SAME_BROKER_PAUSE.min(left));
@@ -231,6 +235,7 @@ impl<'a> Sending<'a> {
         if passing && self.may_go_on() && !producer.is_silent() {
             let (topic, id) = (&self.message.topic, &self.message.message_id);
             tracing::debug!(topic, message_id = id, "sent again after attempt {}: {error}", self.attempts);
+            self.cause = Some(error);
             return None;
         }
         Some(self.fail(error))
@@ -254,10 +259,14 @@ impl<'a> Sending<'a> {
         }))
     }
 
-    /// The error of a send whose time is over before an attempt.
-    pub fn out_of_time(&self) -> Error {
+    /// The error of a send whose time is over before an attempt; with the reason why the last attempt failed.
+    pub fn out_of_time(&mut self) -> Error {
         let context = format!("not done within {} ms", self.timeout.as_millis());
-        Error::new(ErrorKind::Timeout, "send", context)
+        let error = Error::new(ErrorKind::Timeout, "send", context);
+        match self.cause.take() {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }
     }
 
     fn read(&self, producer: &Shared, reply: Reply) -> Result<Landed> {
