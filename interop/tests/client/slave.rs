@@ -54,6 +54,8 @@ impl<'a> Pair<'a> {
             ("slaveTimeout", "700"),
             ("syncFlushTimeout", "700"),
             ("slaveReadEnable", "true"),
+            // A slave learns where its master is when it registers.
+            ("registerNameServerPeriod", "10000"),
         ] {
             set(&mut all, key, value);
         }
