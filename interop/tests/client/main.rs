@@ -79,13 +79,22 @@ fn in_room(name: &str) -> Settings {
 }
 
 /// A case that is repeated until it holds, or says at the end why not.
-fn eventually(what: &str, mut holds: impl FnMut() -> Outcome) -> Outcome {
+fn eventually(what: &str, holds: impl FnMut() -> Outcome) -> Outcome {
+    every(Duration::from_millis(50), what, holds)
+}
+
+/// As [`eventually`], for what costs a lot, as mqadmin does.
+fn seldom(what: &str, holds: impl FnMut() -> Outcome) -> Outcome {
+    every(Duration::from_millis(800), what, holds)
+}
+
+fn every(pause: Duration, what: &str, mut holds: impl FnMut() -> Outcome) -> Outcome {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         match holds() {
             Ok(()) => return Ok(()),
             Err(why) if std::time::Instant::now() > end => return Err(format!("{what}: {why}")),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(pause),
         }
     }
 }

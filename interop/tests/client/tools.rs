@@ -1,6 +1,6 @@
 //! Apache's mqadmin on Apache's broker, about members of a group that are ours: what it asks them, they answer.
 
-use crate::{eventually, same, Run, PATIENCE};
+use crate::{eventually, same, seldom, Run, PATIENCE};
 use ferromq_interop::java::Line;
 use ferromq_interop::member::{hex, Event, Kind, Member};
 use ferromq_interop::Outcome;
@@ -82,7 +82,7 @@ impl Tools<'_> {
 
     /// Repeats the command until it prints all of these.
     fn prints(&self, args: &str, parts: &[&str]) -> Outcome {
-        eventually(args, || {
+        seldom(args, || {
             let text = self.mqadmin(args)?;
             match parts.iter().find(|part| !text.contains(**part)) {
                 None => Ok(()),
