@@ -80,16 +80,16 @@ fn in_room(name: &str) -> Settings {
 
 /// A case that is repeated until it holds, or says at the end why not.
 fn eventually(what: &str, holds: impl FnMut() -> Outcome) -> Outcome {
-    every(Duration::from_millis(50), what, holds)
+    every(Duration::from_millis(50), PATIENCE, what, holds)
 }
 
 /// As [`eventually`], for what costs a lot, as mqadmin does.
 fn seldom(what: &str, holds: impl FnMut() -> Outcome) -> Outcome {
-    every(Duration::from_millis(800), what, holds)
+    every(Duration::from_millis(800), PATIENCE, what, holds)
 }
 
-fn every(pause: Duration, what: &str, mut holds: impl FnMut() -> Outcome) -> Outcome {
-    let end = std::time::Instant::now() + PATIENCE;
+fn every(pause: Duration, patience: Duration, what: &str, mut holds: impl FnMut() -> Outcome) -> Outcome {
+    let end = std::time::Instant::now() + patience;
     loop {
         match holds() {
             Ok(()) => return Ok(()),
@@ -167,7 +167,7 @@ fn on_site(run: &Run, name: &str, maker: Maker) {
 /// The scenarios on Apache's broker 4.9.4.
 fn old_broker(run: &Run) {
     let name = "apache-4.9.4";
-    if !run.report.matches(&format!("{name}/scenarios/")) {
+    if !scenarios::wanted(run, name) {
         return;
     }
     let outcome = || -> Outcome {

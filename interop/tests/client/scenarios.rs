@@ -26,6 +26,11 @@ fn supports(recent: bool) -> Supports {
     }
 }
 
+/// Whether any of them is asked for.
+pub fn wanted(run: &Run, site: &str) -> bool {
+    list::ALL.iter().any(|scenario| run.report.matches(&format!("{site}/scenarios/{}", scenario.0)))
+}
+
 /// All of them against the cluster at `ns`.
 pub fn run(run: &Run, site: &str, ns: &str, recent: bool) {
     let named: Vec<(String, &Scenario)> = list::ALL

@@ -1,13 +1,14 @@
 //! Apache's master and slave: reads go on at the slave while the master is gone, and come back; writes go to masters only;
 //! what a master that waits for its slave answers.
 
-use crate::{eventually, same, seldom, Run, PATIENCE};
+use crate::{eventually, every, same, seldom, Run, PATIENCE};
 use ferromq_interop::java::Line;
 use ferromq_interop::member::{hex, Kind, Member};
 use ferromq_interop::process::{free_port, Process};
 use ferromq_interop::server::{set, settings, start_broker, start_namesrv, Maker};
 use ferromq_interop::Outcome;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A master and a slave of one name, and their name server.
 struct Pair<'a> {
@@ -22,6 +23,8 @@ struct Pair<'a> {
     brokers: [Option<Process>; 2],
 }
 
+/// Pause between looks for something that takes long.
+const SYNC: Duration = Duration::from_millis(200);
 const MASTER: usize = 0;
 const SLAVE: usize = 1;
 
@@ -148,7 +151,8 @@ fn reads(run: &Run) -> Outcome {
         })?;
     }
     synced(&admin, &pair)?;
-    eventually("the slave knows the topic", || {
+    // Which it learns after it has learnt where its master is, from the name server's answer to one of its registrations.
+    every(SYNC, 3 * PATIENCE, "the slave knows the topic", || {
         let file = pair.stores[SLAVE].join("config").join("topics.json");
         same(
             "topic at the slave",
