@@ -183,10 +183,13 @@ pub fn create_topic(client: &Instance, topic: &str, queues: usize) {
     let mut last = None;
     eventually(&format!("{topic} with {queues} queues"), || {
         if last.is_none_or(|last: Instant| last.elapsed() > Duration::from_secs(5)) {
-            if last.is_some() {
-                client.create_topic(topic, queues as i32 + 1).unwrap();
+            if last.is_some() && client.create_topic(topic, queues as i32 + 1).is_err() {
+                return false;
             }
-            client.create_topic(topic, queues as i32).unwrap();
+            // A broker that has just started may not be registered yet.
+            if client.create_topic(topic, queues as i32).is_err() {
+                return false;
+            }
             last = Some(Instant::now());
         }
         client.queues(topic).is_ok_and(|found| found.len() == queues)
