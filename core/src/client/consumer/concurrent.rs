@@ -4,6 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::super::callbacks::panic_message;
 use super::super::stored::stored_message;
 use super::assigned::Fetched;
 use super::context::{ConsumeContext, ConsumeStatus};
@@ -176,9 +177,8 @@ pub(super) fn run<S>(call: impl FnOnce() -> S) -> Outcome<S> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(status) => Outcome::Returned(status),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!("a listener panicked, its messages come again: {}", text.unwrap_or("no text"));
+            let text = panic_message(&*panic);
+            tracing::error!("a listener panicked, its messages come again: {text}");
             // What it holds may panic again when it is dropped.
             std::mem::forget(panic);
             Outcome::Panicked
