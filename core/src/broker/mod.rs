@@ -4,6 +4,7 @@
 mod admin;
 mod clients;
 mod delay;
+mod flow;
 mod handler;
 mod locks;
 pub mod names;

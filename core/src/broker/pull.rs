@@ -8,6 +8,7 @@ use crate::store::{Filter, Get, GetResult, GetStatus};
 use crate::wire::body::{SubscriptionData, SubscriptionGroupConfig};
 use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode, ResponseHeader};
 
+use super::flow;
 use super::handler::{refuse, Answer, Caller, Refusal};
 use super::permission;
 use super::waiters::{self, Parked};
@@ -71,6 +72,9 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
     };
     if hold_ms <= 0 {
         return response.into();
+    }
+    if let Err(refusal) = flow::admit_wait(broker) {
+        return refusal.into();
     }
     let deadline_ms = broker.clock.now_ms().saturating_add(hold_ms);
     let broker = broker.shared();

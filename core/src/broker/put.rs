@@ -66,6 +66,9 @@ pub(crate) fn check_properties(properties: &[u8]) -> Result<(), Refusal> {
 pub(crate) fn refusal(broker: &Broker, error: &AppendError) -> Refusal {
     broker.stats.put_failed();
     let code = match error {
+        AppendError::Busy { .. } => {
+            return refuse(ResponseCode::SYSTEM_BUSY, format!("[PC_SYNCHRONIZED]broker busy: {error}"));
+        }
         AppendError::ReadOnly(_) | AppendError::Closed => ResponseCode::SERVICE_NOT_AVAILABLE,
         AppendError::TooLarge { .. } | AppendError::Illegal(_) => ResponseCode::MESSAGE_ILLEGAL,
     };

@@ -10,7 +10,7 @@ use crate::wire::{ConsumerSendMsgBack, Response, ResponseCode};
 
 use super::handler::{refuse, Answer, Caller, Refusal};
 use super::send::VERSION_WITH_MAX_RECONSUME;
-use super::{names, permission, put, Broker};
+use super::{flow, names, permission, put, Broker};
 
 /// The first retry waits as long as this delay level says, each further one a level longer.
 const FIRST_RETRY_LEVEL: i32 = 3;
@@ -39,6 +39,7 @@ fn store_again(
         let remark = format!("the broker[{}] sending message is forbidden", config.broker_ip1);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
+    flow::admit_send(broker)?;
     if group.retry_queue_nums <= 0 {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use crate::store::Appended;
 use crate::wire::body::TopicConfig;
 use crate::wire::{MessageIds, Response, ResponseCode, ResponseHeader, SendMessage, SendMessageResponse};
 
+use super::flow;
 use super::handler::{refuse, Answer, Caller, Refusal};
 use super::names;
 use super::permission;
@@ -79,6 +80,7 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'_>) -> Res
         let remark = format!("the broker[{}] sending message is forbidden", config.broker_ip1);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
+    flow::admit_send(broker)?;
     names::check_topic(&request.topic).map_err(|why| refuse(ResponseCode::INVALID_PARAMETER, why))?;
     if names::is_forbidden_to_send(&request.topic) {
         let remark = format!("Sending message to topic[{}] is forbidden.", request.topic);

@@ -47,6 +47,7 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
             FlushDiskType::Sync => FlushMode::Sync,
         },
         sync_flush_timeout_ms: config.sync_flush_timeout as u64,
+        os_page_cache_busy_time_out_ms: config.os_page_cache_busy_time_out_mills as u64,
         flush_interval_commit_log_ms: config.flush_interval_commit_log as u64,
         flush_commit_log_least_pages: config.flush_commit_log_least_pages,
         flush_commit_log_thorough_interval_ms: config.flush_commit_log_thorough_interval as u64,

@@ -73,6 +73,12 @@ settings! {
         // Sending and consuming.
         "maxMessageSize" max_message_size: usize = 4_194_304, COUNT, AtStart,
             "Largest message body accepted.";
+        "osPageCacheBusyTimeOutMills" os_page_cache_busy_time_out_mills: i64 = 1_000, MS, AtStart,
+            "Longest that a send waits for another that is being written; then it is refused (SYSTEM_BUSY).";
+        "sendThreadPoolQueueCapacity" send_thread_pool_queue_capacity: usize = 10_000, COUNT, Live,
+            "Most sends that wait for the disk (SYNC_FLUSH) at a time; further ones are refused (SYSTEM_BUSY).";
+        "maxHeldPulls" max_held_pulls: usize = 1_000_000, COUNT, Live,
+            "Most pulls that wait for messages at a time; further ones are refused (SYSTEM_BUSY).";
         "startAcceptSendRequestTimeStamp" start_accept_send_request_time_stamp: i64 = 0, Range(0, i64::MAX), Live,
             "Milliseconds since 1970 before which sends are refused.";
         "longPollingEnable" long_polling_enable: bool = true, Any, Live,

@@ -42,7 +42,7 @@ impl Core {
         let mut prepared = self.prepare(record)?;
         with_buffer(|buffer| {
             encode(record, buffer);
-            let mut tail = self.log.tail.lock();
+            let mut tail = self.log.claim()?;
             let physical_offset = self.log.reserve(&mut tail, buffer.len())?;
             let store_timestamp = self.clock.now_ms();
             let appended = self.place(&mut tail, &mut prepared, buffer, physical_offset, store_timestamp)?;
@@ -61,7 +61,7 @@ impl Core {
         }
         with_buffer(|buffer| {
             records.iter().for_each(|record| encode(record, buffer));
-            let mut tail = self.log.tail.lock();
+            let mut tail = self.log.claim()?;
             let mut at = self.log.reserve(&mut tail, buffer.len())?;
             let store_timestamp = self.clock.now_ms();
             let mut offsets = Vec::with_capacity(all.len());

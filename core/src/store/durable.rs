@@ -1,6 +1,6 @@
 //! Bringing the log to disk, and telling those who wait for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,6 +16,8 @@ type Done = Box<dyn FnOnce(Durability) + Send>;
 #[derive(Default)]
 pub(crate) struct Waiters {
     list: Mutex<Vec<Waiter>>,
+    /// Length of the list.
+    count: AtomicUsize,
     /// Raised when the flush thread has something to do.
     pub wanted: Signal,
     /// Raised when there is a deadline to watch again.
@@ -45,7 +47,11 @@ impl Core {
             return done(Durability::Failed(reason));
         }
         let deadline_ms = self.clock.now_ms() + self.options.sync_flush_timeout_ms as i64;
-        self.waiters.list.lock().push(Waiter { end, deadline_ms, done });
+        {
+            let mut list = self.waiters.list.lock();
+            list.push(Waiter { end, deadline_ms, done });
+            self.waiters.count.store(list.len(), Ordering::Relaxed);
+        }
         if !self.waiters.watching.swap(true, Ordering::AcqRel) {
             self.waiters.watched.raise();
         }
@@ -116,11 +122,25 @@ impl Core {
     fn take_waiters(&self, which: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
         let mut list = self.waiters.list.lock();
         if list.iter().all(&which) {
+            self.waiters.count.store(0, Ordering::Relaxed);
             return std::mem::take(&mut *list);
         }
         let (ready, left) = std::mem::take(&mut *list).into_iter().partition(which);
         *list = left;
+        self.waiters.count.store(list.len(), Ordering::Relaxed);
         ready
+    }
+
+    /// How many wait for a flush.
+    pub fn waiting_for_flush(&self) -> usize {
+        self.waiters.count.load(Ordering::Relaxed)
+    }
+
+    /// For how long the first of those who wait for a flush has waited, ms; 0 if nobody does.
+    pub fn longest_wait_for_flush_ms(&self) -> i64 {
+        let first = self.waiters.list.lock().iter().map(|waiter| waiter.deadline_ms).min();
+        let timeout_ms = self.options.sync_flush_timeout_ms as i64;
+        first.map_or(0, |deadline_ms| (self.clock.now_ms() + timeout_ms - deadline_ms).max(0))
     }
 
     /// Tells those whose time is over; what they wait for becomes visible, as they are told that it is stored. Returns

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -18,6 +19,8 @@ use crate::record::MAGIC_BLANK;
 
 /// Room that must be left behind a record for the filler's size and magic.
 pub(crate) const BLANK_LEN: usize = 8;
+/// What share of their patience appends wait once one has waited all of it in vain.
+const STUCK_SHARE: u32 = 50;
 /// How far ahead of the tail pages are brought into memory at most; a fresh store begins with less.
 const POPULATE_MOST: usize = 1 << 20;
 const POPULATE_LEAST: usize = 64 << 10;
@@ -39,6 +42,11 @@ pub(crate) struct Log {
     pub timed_out: AtomicI64,
     pub mode: FlushMode,
     pub step: usize,
+    /// How long an append waits for the tail.
+    patience: Duration,
+    /// Since when appends wait for the tail in vain; none that got it since.
+    stuck: Mutex<Option<Instant>>,
+    is_stuck: AtomicBool,
     /// Raised by the appender when the preparing thread has something to do.
     pub preparation: Signal,
 }
@@ -109,6 +117,7 @@ impl Log {
         storage: Arc<dyn Storage>,
         mode: FlushMode,
         step: usize,
+        patience: Duration,
     ) -> Self {
         let tail = Tail {
             open: None,
@@ -133,6 +142,9 @@ impl Log {
             timed_out: AtomicI64::new(0),
             mode,
             step: step.max(4096),
+            patience,
+            stuck: Mutex::new(None),
+            is_stuck: AtomicBool::new(false),
             preparation: Signal::default(),
         }
     }
@@ -163,6 +175,38 @@ impl Log {
                 .load(Ordering::Acquire)
                 .max(self.timed_out.load(Ordering::Acquire))
                 .min(self.end()),
+        }
+    }
+
+    /// The tail, for an append. Waits for whoever holds it, but not longer than appends may; once one has waited in
+    /// vain the next ones hardly wait, so that event loops can go on with what needs no tail.
+    pub fn claim(&self) -> Result<MutexGuard<'_, Tail>, AppendError> {
+        let wait = match self.is_stuck.load(Ordering::Relaxed) {
+            true => self.patience / STUCK_SHARE,
+            false => self.patience,
+        };
+        match self.tail.try_lock_for(wait) {
+            Some(tail) => {
+                if self.is_stuck.load(Ordering::Relaxed) {
+                    self.is_stuck.store(false, Ordering::Relaxed);
+                    *self.stuck.lock() = None;
+                }
+                Ok(tail)
+            }
+            None => Err(self.busy()),
+        }
+    }
+
+    fn busy(&self) -> AppendError {
+        let mut stuck = self.stuck.lock();
+        let since = *stuck.get_or_insert_with(|| {
+            let now = Instant::now();
+            now.checked_sub(self.patience).unwrap_or(now)
+        });
+        self.is_stuck.store(true, Ordering::Relaxed);
+        AppendError::Busy {
+            waited_ms: since.elapsed().as_millis() as i64,
+            limit_ms: self.patience.as_millis() as u64,
         }
     }
 

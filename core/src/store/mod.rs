@@ -47,6 +47,7 @@ use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -168,7 +169,14 @@ impl Core {
         };
         let memory = options.machine_memory.unwrap_or_else(machine_memory);
         Core {
-            log: Log::new(options.commit_log_path(), size, storage, mode, options.allocation_step),
+            log: Log::new(
+                options.commit_log_path(),
+                size,
+                storage,
+                mode,
+                options.allocation_step,
+                Duration::from_millis(options.os_page_cache_busy_time_out_ms),
+            ),
             queues: Queues::new(&options),
             index: Index::new(&options),
             ext,

@@ -41,6 +41,8 @@ pub struct StoreOptions {
     pub flush_mode: FlushMode,
     /// How long a send waits for a synchronous flush, ms.
     pub sync_flush_timeout_ms: u64,
+    /// How long an append waits for another that holds the log, ms.
+    pub os_page_cache_busy_time_out_ms: u64,
     /// Time between asynchronous flushes of the log, ms.
     pub flush_interval_commit_log_ms: u64,
     /// Pages of 4 KiB that must be dirty before a timed flush of the log.
@@ -113,6 +115,7 @@ impl StoreOptions {
             message_index_enable: true,
             flush_mode: FlushMode::Async,
             sync_flush_timeout_ms: 5_000,
+            os_page_cache_busy_time_out_ms: 1_000,
             flush_interval_commit_log_ms: 500,
             flush_commit_log_least_pages: 4,
             flush_commit_log_thorough_interval_ms: 10_000,

@@ -37,6 +37,13 @@ pub enum AppendError {
     },
     /// A field has no place in the format; the text names it, its value and the limit. MESSAGE_ILLEGAL on the wire.
     Illegal(String),
+    /// The log's lock was not to be had in time: whoever holds it waits for the disk. SYSTEM_BUSY on the wire.
+    Busy {
+        /// For how long appends have waited in vain, ms.
+        waited_ms: i64,
+        /// How long one waits (`osPageCacheBusyTimeOutMills`).
+        limit_ms: u64,
+    },
     /// The store was closed.
     Closed,
 }
@@ -49,6 +56,13 @@ impl fmt::Display for AppendError {
                 write!(f, "the {what} has {size} bytes, allowed are {limit}")
             }
             AppendError::Illegal(what) => f.write_str(what),
+            AppendError::Busy { waited_ms, limit_ms } => {
+                write!(
+                    f,
+                    "the commit log has been locked by one append for {waited_ms} ms, more than \
+                     osPageCacheBusyTimeOutMills={limit_ms}: the disk does not keep up"
+                )
+            }
             AppendError::Closed => f.write_str("the store is closed"),
         }
     }

@@ -265,3 +265,54 @@ fn other_file_sizes_are_refused_with_the_way_out_and_nothing_is_touched() {
     assert!(store.recovery_report().clean);
     assert_eq!(bodies(&store, "T", 0, 0).len(), 100);
 }
+
+#[test]
+fn an_append_that_holds_the_log_for_too_long_makes_the_others_busy() {
+    let memory = Memory::new();
+    let mut options = options(&memory);
+    options.os_page_cache_busy_time_out_ms = 20;
+    let store = Store::open(options, Clock::new()).unwrap();
+    store.append(&new("T", 0, b"before", b"")).unwrap();
+    let held = store.core.log.tail.lock();
+    for _ in 0..3 {
+        let error = store.append(&new("T", 0, b"refused", b"")).unwrap_err();
+        assert!(
+            matches!(error, AppendError::Busy { waited_ms, limit_ms: 20 } if waited_ms >= 20),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("osPageCacheBusyTimeOutMills=20"), "{error}");
+    }
+    drop(held);
+    // The store's own threads may hold it for a moment.
+    while store.append(&new("T", 0, b"after", b"")).is_err() {}
+    assert_eq!(bodies(&store, "T", 0, 0), [(0, b"before".to_vec()), (1, b"after".to_vec())]);
+}
+
+#[test]
+fn those_who_wait_for_a_flush_are_counted_until_they_are_told() {
+    let memory = Memory::new();
+    let clock = Clock::new();
+    let store = sync_store(&memory, &clock);
+    let (at_sync, released) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
+    let appended = store.append(&new("T", 0, b"x", b"")).unwrap();
+    let (there, go) = (at_sync.clone(), released.clone());
+    let once = std::sync::atomic::AtomicBool::new(false);
+    memory.intercept(move |asked, path| {
+        let first = asked == Operation::Sync
+            && path.to_string_lossy().contains("commitlog/")
+            && !once.swap(true, std::sync::atomic::Ordering::SeqCst);
+        if first {
+            there.wait();
+            go.wait();
+        }
+        Ok(())
+    });
+    let told = wait(&store, appended.end);
+    at_sync.wait();
+    clock.advance(Duration::from_millis(1_500));
+    assert_eq!(store.waiting_for_flush(), 1);
+    assert!(store.longest_wait_for_flush_ms() >= 1_500);
+    released.wait();
+    assert_eq!(told.recv().unwrap(), Durability::Flushed);
+    assert_eq!((store.waiting_for_flush(), store.longest_wait_for_flush_ms()), (0, 0));
+}
