@@ -228,7 +228,6 @@ pub mod clock;
 #[doc(hidden)]
 pub mod config;
 mod error;
-#[doc(hidden)]
 pub mod filter;
 pub mod instance;
 #[doc(hidden)]

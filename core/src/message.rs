@@ -33,12 +33,19 @@ pub fn property<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
     properties(encoded).rev().find_map(|(found, value)| (found == name).then_some(value))
 }
 
-fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
+/// As [`properties`], but as bytes, which may not be UTF-8.
+pub(crate) fn raw_properties(encoded: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+    encoded.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(raw_pair)
+}
+
+fn raw_pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
     let (name, value) = (&bytes[..at], &bytes[at + 1..]);
-    if name.is_empty() || value.is_empty() {
-        return None;
-    }
+    (!name.is_empty() && !value.is_empty()).then_some((name, value))
+}
+
+fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
+    let (name, value) = raw_pair(bytes)?;
     Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
 }
 

@@ -1,5 +1,13 @@
-//! Filters: pure functions over tags and properties. SQL92 comes with a later version; TAG is here.
+//! Filters: which messages a consumer wants, decided from their tags or their other properties. Pure functions.
+//!
+//! A tag expression chooses by the one tag of a message; an SQL92 expression by any of its properties. `docs/filters.md`
+//! says how they are used with brokers.
 
+mod bloom;
+mod sql;
 pub mod tag;
 
+#[doc(hidden)]
+pub use bloom::{Bloom, BloomBits};
+pub use sql::{SqlExpression, SyntaxError, MAX_DEPTH, MAX_LENGTH, MAX_NESTING};
 pub use tag::TagExpression;
