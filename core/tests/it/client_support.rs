@@ -78,6 +78,8 @@ pub struct BrokerState {
     /// Sends that came, whatever became of them.
     pub sends: usize,
     pub pulls: usize,
+    /// How long the last pull may be held, ms.
+    pub hold: i64,
     parked: Vec<(Ticket, String, i32, i64, i32)>,
     silent: Vec<(Ticket, Response)>,
     /// Whether nothing is answered until [`FakeBroker::thaw`].
@@ -215,6 +217,7 @@ impl FakeBroker {
     fn pull(&self, call: Call<'_>, pull: &PullMessage<'_>) {
         let mut state = self.state.lock();
         state.pulls += 1;
+        state.hold = pull.suspend_timeout_millis;
         if pull.sys_flag & 1 != 0 {
             let key = (pull.consumer_group.to_string(), pull.topic.to_string(), pull.queue_id);
             state.offsets.insert(key, pull.commit_offset);

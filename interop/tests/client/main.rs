@@ -2,6 +2,7 @@
 //! switches.
 
 mod crossed;
+mod embedded;
 mod faults;
 mod orphans;
 mod owners;
@@ -138,6 +139,7 @@ fn main() {
         }
         threads.spawn(|| slave::run(&run));
         threads.spawn(|| old_broker(&run));
+        threads.spawn(|| embedded::run(&run));
         threads.spawn(|| faults::run(&run));
     });
     let code = run.report.finish();

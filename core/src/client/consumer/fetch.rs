@@ -21,6 +21,9 @@ use crate::{Error, ErrorKind, Result};
 /// holds of up to 20 s.
 const BEYOND_HOLD: Duration = Duration::from_secs(10);
 
+/// Holds at a broker that is asked only because the one to ask is gone: that one may be back, and have more.
+const HOLD_ELSEWHERE: Duration = Duration::from_secs(5);
+
 /// The group that a consumer without group names: one that every broker has.
 pub(super) const NO_GROUP: &str = "TOOLS_CONSUMER";
 
@@ -82,7 +85,10 @@ impl Shared {
             return self.finish_pull(made, Err(error));
         };
         made.broker_id = broker_id;
-        let hold = self.options.broker_suspend_max_time_millis;
+        let mut hold = self.options.broker_suspend_max_time_millis;
+        if broker_id != plan.broker_id {
+            hold = hold.min(HOLD_ELSEWHERE);
+        }
         // Without its text a pull depends on the broker having heard of the subscription, which one that was started
         // anew has not; but an SQL92 expression would be compiled for each pull.
         let posts = !made.subscription.is_sql() || self.options.post_subscription_when_pull;
@@ -135,6 +141,7 @@ impl Shared {
 
     /// Takes what a pull brought, and goes on pulling if there is room.
     fn finish_pull(self: &Arc<Self>, made: Made, brought: Result<Brought>) {
+        tracing::trace!("{:?}: pull at broker {} ended: {}", made.queue, made.broker_id, told(&brought));
         if let Ok(brought) = &brought {
             self.stats.pulled(&made.queue.topic, brought.messages.len(), made.began.elapsed());
         }
@@ -253,6 +260,20 @@ impl Shared {
         for (queue, token) in resumed {
             self.pull(&queue, token);
         }
+    }
+}
+
+/// A pull's end in a line of the log.
+fn told(brought: &Result<Brought>) -> String {
+    match brought {
+        Ok(brought) => format!(
+            "{} messages, next {}, ask broker {}{}",
+            brought.messages.len(),
+            brought.next,
+            brought.broker_id,
+            if brought.moved { ", moved" } else { "" }
+        ),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -33,6 +33,7 @@ impl Consuming {
         set("consumeThreadMin", "2")?;
         set("allocateMessageQueueStrategy", args.find("strategy").unwrap_or("AVG"))?;
         set("consumeridcs", "r1")?;
+        set("maxReconsumeTimes", args.find("retries").unwrap_or("-1"))?;
         if let Some(model) = args.find("model") {
             set("messageModel", model)?;
         }
@@ -116,7 +117,16 @@ fn told(name: &str, message: &StoredMessage) {
         ("id", message.message_id().to_owned()),
         ("flag", message.flag.to_string()),
         ("broker", message.broker_name.clone()),
+        ("log", message.physical_offset.to_string()),
+        ("sysflag", message.sys_flag.to_string()),
+        ("offsetid", message.offset_id.clone()),
+        ("born", message.born_timestamp.to_string()),
+        ("bornhost", message.born_host.to_string()),
+        ("stored", message.store_timestamp.to_string()),
     ]);
+    told.extend(message.tag().map(|tag| ("tag".to_owned(), tag.to_owned())));
+    let keys: Vec<&str> = message.keys().collect();
+    told.extend((!keys.is_empty()).then(|| ("keys".to_owned(), keys.join(" "))));
     told.extend(message.properties.iter().map(|(key, value)| (format!("p.{key}"), value.to_owned())));
     event("got", &told);
 }

@@ -4,7 +4,7 @@
 mod consumers;
 mod producers;
 
-use ferromq::{ClientOptions, Instance};
+use ferromq::{ClientOptions, Instance, Listen, OpenOptions};
 use ferromq_interop::member::{encode, fields, Fields};
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -58,8 +58,12 @@ fn say(begin: &str, fields: &Fields) {
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
-/// A client of its own for each producer and consumer, as members of one group need.
+/// A client of its own for each producer and consumer, as members of one group need; where `embedded` is asked for, that
+/// of the server in this process.
 fn client(args: &Args) -> Result<Instance, String> {
+    if args.find("embedded").is_some() {
+        return EMBEDDED.lock().expect("embedded").clone().ok_or_else(|| "nothing was opened".to_owned());
+    }
     let mut options = ClientOptions::new(args.get("ns")?);
     let mut set = |key: &str, value: &str| options.set(key, value).map_err(why);
     for key in ["pollNameServerInterval", "heartbeatBrokerInterval", "rebalanceInterval"] {
@@ -75,6 +79,19 @@ fn client(args: &Args) -> Result<Instance, String> {
     ferromq::connect_with(options).map_err(why)
 }
 
+/// The server in this process, if one was opened.
+static EMBEDDED: Mutex<Option<Instance>> = Mutex::new(None);
+
+/// Opens a server in this process, with its client, and a listener for others; answers the address of its name server.
+fn open() -> Answer {
+    let mut options = OpenOptions::memory();
+    options.listen = Some(Listen::on_free_ports());
+    let instance = ferromq::open_with(options).map_err(why)?;
+    let (namesrv, _) = instance.listening().ok_or("it does not listen")?;
+    *EMBEDDED.lock().expect("embedded") = Some(instance);
+    Ok(answer([("ns", format!("127.0.0.1:{namesrv}"))]))
+}
+
 /// Everything that lives, by name.
 #[derive(Default)]
 struct State {
@@ -84,6 +101,11 @@ struct State {
 
 fn run(state: &State, verb: &str, args: &Args) -> Answer {
     match verb {
+        "open" => open(),
+        "close" => {
+            let instance = EMBEDDED.lock().expect("embedded").take().ok_or("nothing was opened")?;
+            instance.close().map(|()| Fields::new()).map_err(why)
+        }
         "producer" => {
             let producing = Arc::new(producers::Producing::start(args)?);
             let id = producing.client_id();
@@ -118,6 +140,12 @@ fn run(state: &State, verb: &str, args: &Args) -> Answer {
 }
 
 fn main() {
+    // RUST_LOG=ferromq=debug tells in the process's log what the client does.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let state = Arc::new(State::default());
     say("* hello", &Fields::new());
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

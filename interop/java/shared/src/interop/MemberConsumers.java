@@ -1,5 +1,7 @@
 package interop;
 
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
@@ -20,6 +22,7 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -76,6 +79,7 @@ final class MemberConsumers {
         c.setConsumeThreadMin(2);
         c.setConsumeThreadMax(2);
         c.setAwaitTerminationMillisWhenShutdown(2000);
+        c.setMaxReconsumeTimes(a.number("retries", -1));
         if (a.get("model", "").equals("BROADCASTING")) {
             Shim.broadcasting(c);
         }
@@ -134,9 +138,16 @@ final class MemberConsumers {
     private static void told(Member.Args a, MessageExt m) {
         Map<String, Object> told = Member.map("name", a.get("name"), "topic", m.getTopic(), "hex", Member.hex(m.getBody()),
             "queue", m.getQueueId(), "offset", m.getQueueOffset(), "times", m.getReconsumeTimes(), "id", m.getMsgId(),
-            "flag", m.getFlag(), "broker", m.getBrokerName());
+            "flag", m.getFlag(), "broker", m.getBrokerName(), "log", m.getCommitLogOffset(), "sysflag", m.getSysFlag(),
+            "offsetid", ((MessageClientExt) m).getOffsetMsgId(), "born", m.getBornTimestamp(), "bornhost", address(m.getBornHost()),
+            "stored", m.getStoreTimestamp(), "tag", m.getTags(), "keys", m.getKeys());
         m.getProperties().forEach((k, v) -> told.put("p." + k, v));
         Member.event("got", told);
+    }
+
+    private static String address(SocketAddress host) {
+        InetSocketAddress address = (InetSocketAddress) host;
+        return address.getAddress().getHostAddress() + ":" + address.getPort();
     }
 
     /** The queues of the topic that the consumer holds now. */
