@@ -181,7 +181,9 @@ pub fn start_broker(
         Maker::Apache(line) => {
             set(&mut all, "haListenPort", &(port + 1).to_string());
             // Looks at the clock a thousand times a second, for messages that nobody here sends.
-            set(&mut all, "timerWheelEnable", "false");
+            if !settings.iter().any(|(key, _)| key == "timerWheelEnable") {
+                set(&mut all, "timerWheelEnable", "false");
+            }
             // Patience of a shared machine.
             for key in ["waitTimeMillsInSendQueue", "waitTimeMillsInPullQueue", "osPageCacheBusyTimeOutMills"]
             {

@@ -16,6 +16,9 @@ final class Shim {
 
     static void register() {
         ToolCases.register();
+        AdminTopics.register();
+        AdminGroups.register();
+        AdminMessages.register();
         StoreCases.register();
     }
 

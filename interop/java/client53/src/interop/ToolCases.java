@@ -2,10 +2,12 @@ package interop;
 
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.exception.MQClientException;
@@ -27,7 +29,7 @@ final class ToolCases {
     }
 
     /** A case that holds the lock and has an admin client and the one master of the cluster. */
-    private interface Tool {
+    interface Tool {
         void run(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception;
     }
 
@@ -47,7 +49,7 @@ final class ToolCases {
         tool("updateSubGroup", ToolCases::updateSubGroup);
     }
 
-    private static void tool(String name, Tool body) {
+    static void tool(String name, Tool body) {
         Driver.add("tools." + name, env -> {
             synchronized (ONE_AT_A_TIME) {
                 DefaultMQAdminExt admin = admin(env);
@@ -65,37 +67,77 @@ final class ToolCases {
         return admin;
     }
 
-    private static String master(BrokerData broker) {
+    static String master(BrokerData broker) {
         return broker.getBrokerAddrs().get(0L);
     }
 
     /** What the command printed, which must be something. */
-    private static String mqadmin(Env env, String... words) throws Exception {
+    static String mqadmin(Env env, String... words) throws Exception {
         String[] args = java.util.Arrays.copyOf(words, words.length + 2);
         args[words.length] = "-n";
         args[words.length + 1] = env.param("ns");
         String text = mqadmin(args);
-        Check.that(!text.isBlank(), String.join(" ", words) + " printed nothing (its error is in the driver's log)");
+        Check.that(!text.isBlank(), String.join(" ", words) + " printed nothing");
         return text;
     }
 
-    /** What the command printed; one at a time. */
+    /** What the command printed, or how it failed; one at a time. */
     static synchronized String mqadmin(String[] args) {
         PrintStream before = System.out;
+        PrintStream errorsBefore = System.err;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
+        ByteArrayOutputStream errors = new ByteArrayOutputStream();
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
         try {
+            // Its commands can be used once: some keep a producer that they have closed.
+            Field commands = MQAdminStartup.class.getDeclaredField("SUB_COMMANDS");
+            commands.setAccessible(true);
+            ((List<?>) commands.get(null)).clear();
             MQAdminStartup.main0(args, null);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
         } finally {
             System.setOut(before);
+            System.setErr(errorsBefore);
+            errorsBefore.print(errors.toString(StandardCharsets.UTF_8));
         }
-        return printed.toString(StandardCharsets.UTF_8);
+        String text = printed.toString(StandardCharsets.UTF_8);
+        if (!text.isBlank()) {
+            return text;
+        }
+        return errors.toString(StandardCharsets.UTF_8).lines().filter(line -> !line.startsWith("\tat ")).collect(Collectors.joining("\n"));
     }
 
-    private static void has(String what, String text, String... parts) {
+    static void has(String what, String text, String... parts) {
         for (String part : parts) {
             Check.that(text.contains(part), what + " does not print " + part + " but: " + text);
         }
+    }
+
+    /** It failed so, in words. */
+    static void fails(String what, String text, String... parts) {
+        Check.that(text.contains("Exception"), what + " does not fail but prints: " + text);
+        has(what, text, parts);
+    }
+
+    /** The lines of a table whose first column is this, cut into columns. */
+    static List<List<String>> rows(String text, String first) {
+        return text.lines().map(line -> List.of(line.trim().split("\\s+"))).filter(row -> row.get(0).equals(first)).toList();
+    }
+
+    /** The one line whose first columns are these, cut into columns. */
+    static List<String> row(String what, String text, String... first) {
+        List<List<String>> found = rows(text, first[0]).stream()
+            .filter(row -> row.size() > first.length && row.subList(0, first.length).equals(List.of(first))).toList();
+        Check.that(found.size() == 1, what + ": " + found.size() + " rows of " + List.of(first) + " in " + text);
+        return found.get(0);
+    }
+
+    /** The value behind a name and a colon or an equals sign. */
+    static String value(String what, String text, String name) {
+        return text.lines().map(line -> line.split("[:=]", 2)).filter(parts -> parts.length == 2 && parts[0].trim().equals(name))
+            .map(parts -> parts[1].trim()).findFirst().orElseThrow(() -> Check.failure(what + " does not show " + name + " but: " + text));
     }
 
     private static void topicList(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
@@ -116,11 +158,11 @@ final class ToolCases {
         has("clusterList -m", mqadmin(env, "clusterList", "-m"), broker.getBrokerName());
     }
 
-    private static TopicRouteData route(DefaultMQAdminExt admin, String topic) throws Exception {
+    static TopicRouteData route(DefaultMQAdminExt admin, String topic) throws Exception {
         return admin.examineTopicRouteInfo(topic);
     }
 
-    private static void queues(DefaultMQAdminExt admin, String topic, int read, int write, int perm) throws Exception {
+    static void queues(DefaultMQAdminExt admin, String topic, int read, int write, int perm) throws Exception {
         Check.eventually(topic + " with " + read + "/" + write + " queues and perm " + perm, () -> {
             QueueData q = route(admin, topic).getQueueDatas().get(0);
             return q.getReadQueueNums() == read && q.getWriteQueueNums() == write && q.getPerm() == perm;
