@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::filter::TagExpression;
 use crate::net::Connection;
 use crate::wire::body::{
     Connection as ConnectionInfo, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody,
@@ -161,6 +160,7 @@ fn register_consumer(broker: &Broker, member: Member, data: ConsumerData) {
     if names::check_topic(&retry_topic).is_ok() {
         broker.topics.retry(broker, &name, group.retry_queue_nums);
     }
+    broker.filters.register(&name, &data.subscription_data_set, broker.clock.now_ms());
     let changed = broker.clients.consumers.lock().entry(name.clone()).or_default().beat(member, data);
     if changed {
         notify_members(broker, &name);
@@ -249,6 +249,9 @@ fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
         if group.members.len() != before {
             changed.push(name.clone());
         }
+        if group.members.is_empty() {
+            broker.filters.unregister(name, broker.clock.now_ms());
+        }
         !group.members.is_empty()
     });
     for name in changed {
@@ -264,20 +267,6 @@ pub(crate) fn consumer_ids(broker: &Broker, request: &wire::GetConsumerListByGro
         return refused(ResponseCode::SYSTEM_ERROR, remark);
     }
     json(&GetConsumerListByGroupResponseBody { consumer_id_list: ids })
-}
-
-/// CHECK_CLIENT_CONFIG (46): whether a subscription compiles here.
-pub(crate) fn check_config(_broker: &Broker, request: &wire::CheckClientConfig) -> Response {
-    let subscription = &request.body.subscription_data;
-    let expression_type = &subscription.expression_type;
-    if expression_type != "TAG" {
-        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
-        return refused(ResponseCode::SYSTEM_ERROR, remark);
-    }
-    match TagExpression::parse(&subscription.sub_string) {
-        Ok(_) => Response::ok(),
-        Err(error) => refused(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string()),
-    }
 }
 
 /// GET_CONSUMER_CONNECTION_LIST (203).

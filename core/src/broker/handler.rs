@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::wire::{self, Language, Request, Response, ResponseCode};
 
-use super::{admin, clients, locks, offsets, pull, query, retry, send, topic_admin, Broker};
+use super::{admin, clients, filters, locks, offsets, pull, query, retry, send, topic_admin, Broker};
 
 /// What a handler answers: at once, or later through a ticket. A handler never waits.
 pub(crate) enum Answer {
@@ -131,7 +131,7 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::HeartBeat(beat) => clients::heartbeat(broker, caller, beat).into(),
         Request::UnregisterClient(gone) => clients::unregister(broker, caller, &gone).into(),
         Request::GetConsumerListByGroup(ask) => clients::consumer_ids(broker, &ask).into(),
-        Request::CheckClientConfig(check) => clients::check_config(broker, &check).into(),
+        Request::CheckClientConfig(check) => filters::check_config(broker, &check).into(),
         Request::QueryConsumerOffset(ask) => offsets::query(broker, &ask).into(),
         Request::UpdateConsumerOffset(update) => offsets::update(broker, caller, &update).into(),
         Request::GetMaxOffset(ask) => offsets::max(broker, &ask).into(),

@@ -4,6 +4,7 @@
 mod admin;
 mod clients;
 mod delay;
+mod filters;
 mod flow;
 mod handler;
 mod locks;
@@ -49,6 +50,7 @@ pub struct Broker {
     topics: state::Topics,
     groups: state::Groups,
     offsets: state::ConsumerOffsets,
+    filters: Arc<state::Filters>,
     clients: clients::Clients,
     locks: locks::QueueLocks,
     waiters: waiters::Waiters,
@@ -87,6 +89,7 @@ impl Broker {
         let topics = state::Topics::open(&root, &config, now)?;
         let groups = state::Groups::open(&root, now)?;
         let offsets = state::ConsumerOffsets::open(&root)?;
+        let filters = Arc::new(state::Filters::open(&root, &config, now)?);
         let delay = delay::Delay::open(&root, config.message_delay_level.ms())?;
         let broker = Arc::new_cyclic(|this| Broker {
             this: this.clone(),
@@ -98,6 +101,7 @@ impl Broker {
             topics,
             groups,
             offsets,
+            filters,
             clients: Default::default(),
             locks: Default::default(),
             waiters: Default::default(),
@@ -178,6 +182,7 @@ impl Broker {
     pub fn close(&self) -> Result<()> {
         self.stop();
         self.offsets.save(self.clock.now_ms());
+        self.save_filters();
         self.delay.save(self);
         self.store.close()
     }
@@ -190,6 +195,10 @@ impl Broker {
     fn replace_config(&self, config: BrokerConfig) {
         self.store.set_retention(store_options::retention(&config));
         *self.config.write() = Arc::new(config);
+    }
+
+    fn save_filters(&self) {
+        self.filters.save(self.config().filter_data_clean_time_span, self.clock.now_ms());
     }
 
     /// Whether [`Broker::stop`] was called.

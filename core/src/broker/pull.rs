@@ -2,38 +2,16 @@
 //!
 //! Reference: protocol.md 5.1. Apache's name: PullMessageProcessor.
 
-use crate::filter::TagExpression;
 use crate::message::sys_flag::pull as pull_flag;
-use crate::store::{Filter, Get, GetResult, GetStatus};
-use crate::wire::body::{SubscriptionData, SubscriptionGroupConfig};
+use crate::store::{Get, GetResult, GetStatus};
 use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode, ResponseHeader};
 
+use super::filters::{self, PullFilter};
 use super::flow;
 use super::handler::{refuse, Answer, Caller, Refusal};
 use super::permission;
 use super::waiters::{self, Parked};
 use super::Broker;
-
-/// What a pull selects. SQL92 will be a second kind.
-#[derive(Debug, Clone)]
-pub(crate) struct PullFilter(TagExpression);
-
-impl PullFilter {
-    /// Whether an entry with this tags code may match.
-    pub fn wants_tags(&self, tags_code: Option<i64>) -> bool {
-        self.0.matches(tags_code)
-    }
-}
-
-impl Filter for PullFilter {
-    fn tags_match(&self, tags_code: Option<i64>) -> bool {
-        self.wants_tags(tags_code)
-    }
-
-    fn looks_at_records(&self) -> bool {
-        false
-    }
-}
 
 /// A checked pull that owns what it needs, so that it can wait.
 pub(crate) struct OwnedPull {
@@ -158,7 +136,7 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         );
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
-    let filter = filter(broker, &group, request)?;
+    let filter = filters::of_pull(broker, &group, request)?;
     let suggest = match config.slave_read_enable {
         true => [group.broker_id, group.which_broker_when_consume_slowly],
         false => [0, 0],
@@ -178,51 +156,6 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         topic_sys_flag: topic.topic_sys_flag,
         group_sys_flag: group.group_sys_flag,
     })
-}
-
-/// The filter of a request: its own text, or what the group's heartbeats said.
-fn filter(
-    broker: &Broker,
-    group: &SubscriptionGroupConfig,
-    request: &PullMessage<'_>,
-) -> Result<PullFilter, Refusal> {
-    if request.sys_flag & pull_flag::SUBSCRIPTION != 0 {
-        let expression_type = request.expression_type.as_deref().unwrap_or("TAG");
-        return compile(expression_type, request.subscription.as_deref().unwrap_or("*"));
-    }
-    let (broadcasting, subscription) = subscription_of(broker, request)?;
-    if broadcasting && !group.consume_broadcast_enable {
-        let remark =
-            format!("the consumer group[{}] can not consume by broadcast way", request.consumer_group);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
-    if subscription.sub_version < request.sub_version {
-        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
-    }
-    compile(&subscription.expression_type, &subscription.sub_string)
-}
-
-fn subscription_of(broker: &Broker, request: &PullMessage<'_>) -> Result<(bool, SubscriptionData), Refusal> {
-    use super::clients::Subscribed;
-    match broker.clients.subscription(&request.consumer_group, &request.topic) {
-        Subscribed::Yes { broadcasting, subscription } => Ok((broadcasting, subscription)),
-        Subscribed::NoGroup => {
-            Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, "the consumer's group info not exist"))
-        }
-        Subscribed::NoTopic => {
-            Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, "the consumer's subscription not exist"))
-        }
-    }
-}
-
-fn compile(expression_type: &str, expression: &str) -> Result<PullFilter, Refusal> {
-    if !expression_type.is_empty() && expression_type != "TAG" {
-        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
-        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
-    }
-    TagExpression::parse(expression)
-        .map(PullFilter)
-        .map_err(|error| refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string()))
 }
 
 fn look(broker: &Broker, pull: &OwnedPull) -> GetResult {

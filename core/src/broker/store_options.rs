@@ -67,6 +67,7 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
         max_transfer_count_on_message_in_memory: config.max_transfer_count_on_message_in_memory,
         max_transfer_bytes_on_message_in_disk: config.max_transfer_bytes_on_message_in_disk,
         max_transfer_count_on_message_in_disk: config.max_transfer_count_on_message_in_disk,
+        max_filter_message_size: config.max_filter_message_size,
         delay_levels_ms: config.message_delay_level.ms().to_vec(),
         known_topics: topics.map(known),
         allocation_step: config.allocation_step,

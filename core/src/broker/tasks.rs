@@ -11,6 +11,7 @@ const TASKS: &[Task] = &[
     Task { every_ms: |_| 1_000, run: waiters::sweep },
     Task { every_ms: |_| 1_000, run: |broker| broker.registration.release_overdue(broker.clock.now_ms()) },
     Task { every_ms: |_| 10_000, run: clients::expire },
+    Task { every_ms: |_| 10_000, run: Broker::save_filters },
     Task { every_ms: |_| 10_000, run: |broker| broker.locks.expire(broker.clock.now_ms()) },
     Task { every_ms: |_| 10_000, run: |broker| broker.stats.sample(broker.clock.now_ms()) },
     Task {

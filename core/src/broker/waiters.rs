@@ -2,12 +2,14 @@
 //!
 //! Apache's names: PullRequestHoldService, NotifyMessageArrivingListener.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::net::Ticket;
+use crate::record::RecordView;
 use crate::store::Arrival;
 
 use super::pull::OwnedPull;
@@ -119,9 +121,14 @@ pub(crate) fn arrived(broker: &Broker, arrival: &Arrival<'_>) {
     if broker.waiters.len() == 0 {
         return;
     }
-    let wants = |parked: &Parked| {
-        parked.pull.offset <= arrival.offset && parked.pull.filter.wants_tags(Some(arrival.tags_code))
+    // Read at most once, and only if one of the pulls filters by properties.
+    let record = OnceCell::new();
+    let record = || {
+        let bytes = record.get_or_init(|| broker.store.record(arrival.physical_offset));
+        bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok())
     };
+    let wants =
+        |parked: &Parked| parked.pull.offset <= arrival.offset && parked.pull.filter.wants(arrival, record);
     run_again(broker, broker.waiters.take(arrival.topic, arrival.queue_id, wants));
 }
 

@@ -104,6 +104,20 @@ settings! {
         "defaultQueryMaxNum" default_query_max_num: usize = 32, COUNT, Live,
             "Most results of a query by unique id.";
 
+        // Filters.
+        "enablePropertyFilter" enable_property_filter: bool = false, Any, Live,
+            "Whether consumers may choose messages by SQL92 expressions over their properties.";
+        "filterSupportRetry" filter_support_retry: bool = false, Any, Live,
+            "Whether an SQL92 subscription to a retry topic takes the filters of the messages' own topics.";
+        "maxFilterMessageSize" max_filter_message_size: usize = 16_000, COUNT, AtStart,
+            "Bytes of queue entries, 20 each, that one filtered pull looks at.";
+        "filterDataCleanTimeSpan" filter_data_clean_time_span: i64 = 86_400_000, MS, Live,
+            "Time after which the filter of a group without members is forgotten.";
+        "expectConsumerNumUseFilter" expect_consumer_num_use_filter: u32 = 32, Range(1, 1_000_000), AtStart,
+            "Groups that filter one topic: sizes the Bloom filter.";
+        "maxErrorRateOfBloomFilter" max_error_rate_of_bloom_filter: u32 = 20, Range(1, 99), AtStart,
+            "Percent of messages that the Bloom filter may take for wanted though they are not.";
+
         // Connections.
         "serverChannelMaxIdleTimeSeconds" server_channel_max_idle_time_seconds: u32 = 120, COUNT, AtStart,
             "Seconds of silence after which a connection is closed.";
@@ -214,7 +228,7 @@ mod tests {
             .filter_map(|warning| warning.strip_suffix(" is a key of Apache RocketMQ that is not obeyed yet"))
             .collect();
         assert_eq!(odd.len(), config.warnings.len(), "{:?}", config.warnings);
-        assert!(odd.contains(&"broker.conf line 12: enablePropertyFilter"), "{odd:?}");
+        assert!(odd.contains(&"broker.conf line 13: recallMessageEnable"), "{odd:?}");
     }
 
     #[test]

@@ -96,6 +96,8 @@ impl OpenOptions {
             broker_name: BROKER_NAME.into(),
             // A process that sends a little should not take much of the disk.
             allocation_step: 4 << 20,
+            // Who embeds a broker has nobody else to switch it on; Apache's broker has it off.
+            enable_property_filter: true,
             ..BrokerConfig::default()
         };
         let (namesrv, client) = (NamesrvConfig::default(), ClientOptions::default());

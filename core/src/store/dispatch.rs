@@ -195,6 +195,7 @@ fn tell(listener: &Listener, record: &Pending) {
             topic: &queue.topic,
             queue_id: queue.id,
             offset: record.slot.offset,
+            physical_offset: record.slot.entry.physical_offset,
             tags_code: record.slot.entry.tags_code,
             store_timestamp: record.slot.store_timestamp,
         });

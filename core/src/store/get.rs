@@ -10,8 +10,10 @@ use super::segment::Segment;
 use super::types::{Filter, Get, GetResult, GetStatus, QueueEntry};
 use super::Core;
 
-/// Entries that one get looks at when none passes the filter: the caller comes back for more.
+/// Entries that one get looks at when none passes the filter: the caller comes back for more. A filter that has to see
+/// the records has a bound of its own, in bytes of entries.
 const MOST_SCANNED: usize = 16_000;
+const ENTRY: usize = 20;
 /// Tags codes at or below this are addresses of extended entries.
 const LAST_EXT_ADDRESS: i64 = i32::MIN as i64 - 1;
 
@@ -96,7 +98,11 @@ impl Reader<'_> {
         // A reader who takes everything needs no more entries than records.
         let most = self.core.options.max_transfer_count_on_message_in_memory;
         let mut chunk = self.get.max_count.clamp(1, most.max(1));
-        while self.result.next_offset < self.result.max_offset && scanned < MOST_SCANNED {
+        let most_scanned = match self.filter.looks_at_records() {
+            true => (self.core.options.max_filter_message_size / ENTRY).max(chunk),
+            false => MOST_SCANNED,
+        };
+        while self.result.next_offset < self.result.max_offset && scanned < most_scanned {
             slots.clear();
             let read = self.queue.read(&self.core.queues.files, self.result.next_offset, chunk, slots);
             if let Err(error) = read {
@@ -116,7 +122,7 @@ impl Reader<'_> {
                 }
                 self.result.next_offset = slot.offset + slot.count;
             }
-            chunk = (chunk * 4).min(1024);
+            chunk = (chunk * 4).min(1024).min(most_scanned.saturating_sub(scanned)).max(1);
         }
     }
 

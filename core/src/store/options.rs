@@ -81,6 +81,8 @@ pub struct StoreOptions {
     pub max_transfer_bytes_on_message_in_disk: usize,
     /// Messages per get, from disk.
     pub max_transfer_count_on_message_in_disk: usize,
+    /// Bytes of queue entries, 20 each, that one get looks at when the filter has to see the records.
+    pub max_filter_message_size: usize,
     /// Delay of each level, ms; a record of `SCHEDULE_TOPIC_XXXX` gets its due time as tags code.
     pub delay_levels_ms: Vec<i64>,
     /// Topics that exist. After a queue directory was lost, or a topic deleted, old records tell of queues that are
@@ -135,6 +137,7 @@ impl StoreOptions {
             max_transfer_count_on_message_in_memory: 32,
             max_transfer_bytes_on_message_in_disk: 64 << 10,
             max_transfer_count_on_message_in_disk: 8,
+            max_filter_message_size: 16_000,
             delay_levels_ms: [1_000, 5_000, 10_000, 30_000].into_iter().chain(minutes).collect(),
             known_topics: None,
             holder: "ferromq".into(),

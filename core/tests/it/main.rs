@@ -1,6 +1,7 @@
 //! Behaviour over real sockets and files, one module a topic.
 
 mod broker_errors;
+mod broker_filter;
 mod broker_flow;
 mod broker_golden;
 mod broker_groups;

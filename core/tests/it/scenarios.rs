@@ -16,7 +16,7 @@ mod list;
 const OURS: Supports = Supports {
     transactions: false,
     requests: false,
-    sql: false,
+    sql: true,
     no_offset: true,
     exact_times: true,
     all_compressions: true,
@@ -24,7 +24,7 @@ const OURS: Supports = Supports {
 
 fn settings() -> BrokerConfig {
     let text = "messageDelayLevel=1s 2s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s\n\
-                mappedFileSizeCommitLog=16777216\nmaxHashSlotNum=1000\nmaxIndexNum=4000";
+                mappedFileSizeCommitLog=16777216\nmaxHashSlotNum=1000\nmaxIndexNum=4000\nenablePropertyFilter=true";
     BrokerConfig::from_text(text, "test").unwrap()
 }
 

@@ -48,6 +48,11 @@ impl TestServer {
         self.server.as_ref().unwrap().broker_port()
     }
 
+    /// The server's directory.
+    pub fn data(&self) -> &std::path::Path {
+        &self.options.data
+    }
+
     /// The name server's address.
     pub fn name_server(&self) -> String {
         format!("127.0.0.1:{}", self.server.as_ref().unwrap().namesrv_port())

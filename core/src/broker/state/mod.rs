@@ -3,10 +3,12 @@
 //! Reference: store.md 6.
 
 mod consumer_offsets;
+mod filters;
 mod groups;
 mod topics;
 
 pub(crate) use consumer_offsets::ConsumerOffsets;
+pub(crate) use filters::{is_tag, Filters, SQL92};
 pub(crate) use groups::Groups;
 pub(crate) use topics::{system_topics, Topics};
 

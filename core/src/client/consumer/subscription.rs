@@ -50,7 +50,9 @@ impl Subscription {
     }
 
     /// The messages of a topic whose properties an SQL92 expression holds for, such as `a > 5 AND b = 'x'`. Brokers
-    /// judge it when the consumer starts; they need `enablePropertyFilter=true`. Apache has it for push consumers and
+    /// judge it when the consumer starts, and say where it is wrong; they need `enablePropertyFilter=true`, which an
+    /// embedded broker has. What is behind the end of the expression is ignored, with a warning. The language is
+    /// described in `docs/filters.md` and known to [`crate::filter::SqlExpression`]. Apache has it for push consumers and
     /// lite pull; here every consumer takes it.
     ///
     /// # Errors
