@@ -44,8 +44,15 @@ impl Run {
     /// longer busy with the independent cases.
     fn first_site(&self, meanwhile: impl FnOnce() + Send) {
         let mut all = settings("1s");
-        // Without it Apache's broker 5.3.3 deletes no topic: it fails with a null pointer.
-        set(&mut all, "timerWheelEnable", "true");
+        for (key, value) in [
+            // Without it Apache's broker 5.3.3 deletes no topic: it fails with a null pointer.
+            ("timerWheelEnable", "true"),
+            ("transactionTimeOut", "1000"),
+            ("transactionCheckInterval", "2000"),
+            ("enablePropertyFilter", "true"),
+        ] {
+            set(&mut all, key, value);
+        }
         let mut site = match Site::start(&self.place, self.maker, "first", &all) {
             Ok(site) => site,
             Err(why) => {

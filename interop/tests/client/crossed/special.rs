@@ -57,18 +57,9 @@ pub fn trace(cast: &Cast<'_>) -> Outcome {
     Ok(())
 }
 
-/// On our broker SQL is refused for now: the moment it is not, this case must say more.
 pub fn sql(cast: &Cast<'_>) -> Outcome {
     let topic = cast.topic("sql", "4")?;
     let expression = "a BETWEEN 1 AND 3 AND colour = 'blue' AND missing IS NULL";
-    if cast.maker == Maker::Ours {
-        return refused(cast, "consumer", |member| {
-            let group = format!("G-sql-{}", member.kind);
-            let fields =
-                [("name", "sql"), ("ns", cast.ns), ("topic", &topic), ("group", &group), ("sql", expression)];
-            member.ask("consumer", &fields).map(|_| ())
-        });
-    }
     cast.consumers("sql", &topic, &[("sql", expression)])?;
     let mut wanted = Vec::new();
     for member in cast.members {

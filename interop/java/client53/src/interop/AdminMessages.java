@@ -36,6 +36,7 @@ final class AdminMessages {
         tool("printMsgByQueue", AdminMessages::printMsgByQueue);
         tool("sendMsgStatus", AdminMessages::sendMsgStatus);
         tool("checkMsgSendRT", AdminMessages::checkMsgSendRT);
+        tool("clusterRT", AdminMessages::clusterRT);
         tool("sendMessage", AdminMessages::sendMessage);
         tool("consumeMessage", AdminMessages::consumeMessage);
         tool("queryCq", AdminMessages::queryCq);
@@ -207,6 +208,15 @@ final class AdminMessages {
         Check.equal("sends that went well", 6L, rows(text, broker.getBrokerName()).stream().filter(row -> row.get(2).equals("true")).count());
         has("checkMsgSendRT", text, "Avg RT: ");
         env.drainWhen(topic, 6).forEach(m -> Check.equal("size", 32, m.getBody().length));
+    }
+
+    /** Measures for ever, so it is interrupted after the first figures. */
+    private static void clusterRT(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        String[] args = {"clusterRT", "-a", "4", "-s", "32", "-i", "1", "-c", broker.getCluster(), "-n", env.param("ns")};
+        String text = ToolCases.mqadmin(args, "\n" + broker.getCluster());
+        List<String> row = rows(text, broker.getCluster()).get(0);
+        Check.equal("broker", broker.getBrokerName(), row.get(1));
+        Check.equal("sends that went well, and not", List.of("4", "0"), row.subList(3, 5));
     }
 
     private static void sendMessage(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {

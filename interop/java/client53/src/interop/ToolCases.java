@@ -82,13 +82,19 @@ final class ToolCases {
     }
 
     /** What the command printed, or how it failed; one at a time. */
-    static synchronized String mqadmin(String[] args) {
+    static String mqadmin(String[] args) {
+        return mqadmin(args, null);
+    }
+
+    /** As the other, for a command that ends only when it is interrupted: which it is when it has printed that. */
+    static synchronized String mqadmin(String[] args, String until) {
         PrintStream before = System.out;
         PrintStream errorsBefore = System.err;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
         ByteArrayOutputStream errors = new ByteArrayOutputStream();
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
+        Thread endless = until == null ? null : interrupting(Thread.currentThread(), printed, until);
         try {
             // Its commands can be used once: some keep a producer that they have closed.
             Field commands = MQAdminStartup.class.getDeclaredField("SUB_COMMANDS");
@@ -98,6 +104,10 @@ final class ToolCases {
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(e);
         } finally {
+            if (endless != null) {
+                endless.interrupt();
+                join(endless);
+            }
             System.setOut(before);
             System.setErr(errorsBefore);
             errorsBefore.print(errors.toString(StandardCharsets.UTF_8));
@@ -107,6 +117,36 @@ final class ToolCases {
             return text;
         }
         return errors.toString(StandardCharsets.UTF_8).lines().filter(line -> !line.startsWith("\tat ")).collect(Collectors.joining("\n"));
+    }
+
+    /** Interrupts the thread again and again, once the text is there or the patience over. */
+    private static Thread interrupting(Thread thread, ByteArrayOutputStream printed, String until) {
+        long end = System.nanoTime() + Env.PATIENCE * 1_000_000L;
+        Thread interrupting = new Thread(() -> {
+            try {
+                while (true) {
+                    Thread.sleep(300);
+                    if (System.nanoTime() > end || printed.toString(StandardCharsets.UTF_8).contains(until)) {
+                        thread.interrupt();
+                    }
+                }
+            } catch (InterruptedException e) {
+                // The command has ended.
+            }
+        });
+        interrupting.start();
+        return interrupting;
+    }
+
+    private static void join(Thread thread) {
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                // It came too late for the command.
+            }
+        }
+        Thread.interrupted();
     }
 
     static void has(String what, String text, String... parts) {

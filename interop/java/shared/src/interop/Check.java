@@ -25,7 +25,7 @@ public final class Check {
     private static final Set<String> RESERVED = new HashSet<>(Arrays.asList("UNIQ_KEY", "WAIT", "MSG_REGION", "TRACE_ON",
         "CLUSTER", "MIN_OFFSET", "MAX_OFFSET", "CONSUME_START_TIME", "DELAY", "REAL_TOPIC", "REAL_QID", "RETRY_TOPIC",
         "ORIGIN_MESSAGE_ID", "EXTEND_UNIQ_INFO", "RECONSUME_TIME", "MAX_RECONSUME_TIMES", "DLQ_ORIGIN_TOPIC",
-        "DLQ_ORIGIN_MESSAGE_ID", "TIMER_DELAY_LEVEL"));
+        "DLQ_ORIGIN_MESSAGE_ID", "TIMER_DELAY_LEVEL", "TRANSACTION_CHECK_TIMES"));
 
     private Check() {
     }

@@ -44,6 +44,7 @@ public final class Driver {
         PullCases.register();
         QueryCases.register();
         StepCases.register();
+        SpecialCases.register();
         Shim.register();
         ExecutorService pool = Executors.newFixedThreadPool(Integer.getInteger("interop.parallel", 12));
         say("HELLO " + CASES.size());
