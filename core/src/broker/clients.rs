@@ -15,6 +15,7 @@ use crate::wire::body::{
 };
 use crate::wire::{self, Language, Request, Response, ResponseCode};
 
+use super::consistency::Stance;
 use super::handler::{json, refused, Caller};
 use super::{names, Broker};
 
@@ -26,9 +27,15 @@ struct Member {
     language: Language,
     version: i32,
     last_beat_ms: i64,
+    /// Of a consumer: what it consumes and how.
+    stance: Stance,
 }
 
 impl Member {
+    fn name_and_address(&self) -> String {
+        format!("{} ({})", self.client_id, self.connection.remote())
+    }
+
     fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             client_id: self.client_id.clone(),
@@ -49,6 +56,8 @@ struct ConsumerGroup {
     consume_from_where: String,
     subscriptions: BTreeMap<String, SubscriptionData>,
     members: Members,
+    /// Two members that do not agree, and on what.
+    inconsistency: Option<String>,
 }
 
 /// Groups and their members. All methods from any thread.
@@ -56,6 +65,14 @@ struct ConsumerGroup {
 pub(crate) struct Clients {
     producers: Mutex<HashMap<String, Members>>,
     consumers: Mutex<HashMap<String, ConsumerGroup>>,
+}
+
+/// A member of a group, to be asked something.
+pub(crate) struct Peer {
+    pub client_id: String,
+    pub connection: Arc<Connection>,
+    pub language: Language,
+    pub version: i32,
 }
 
 /// What the broker knows of a group's subscription to a topic.
@@ -94,6 +111,37 @@ impl Clients {
         ids
     }
 
+    /// The members of a group, by the age of their connections.
+    pub fn members(&self, group: &str) -> Vec<Peer> {
+        let consumers = self.consumers.lock();
+        let peer = |member: &Member| Peer {
+            client_id: member.client_id.clone(),
+            connection: member.connection.clone(),
+            language: member.language,
+            version: member.version,
+        };
+        let mut peers: Vec<_> =
+            consumers.get(group).map(|group| group.members.values().map(peer).collect()).unwrap_or_default();
+        peers.sort_unstable_by_key(|peer| peer.connection.id());
+        peers
+    }
+
+    /// Groups whose members do not agree on what they consume, in order.
+    pub fn inconsistent_groups(&self) -> Vec<String> {
+        let consumers = self.consumers.lock();
+        let disagree = consumers.iter().filter(|(_, group)| group.inconsistency.is_some());
+        let mut names: Vec<_> = disagree.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Groups that are connected and subscribe to a topic.
+    pub fn subscribers(&self, topic: &str) -> Vec<String> {
+        let consumers = self.consumers.lock();
+        let subscribes = |group: &ConsumerGroup| group.subscriptions.contains_key(topic);
+        consumers.iter().filter(|(_, group)| subscribes(group)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Producers and consumers connected now.
     pub fn counts(&self) -> (usize, usize) {
         let producers = self.producers.lock().values().map(HashMap::len).sum();
@@ -104,13 +152,39 @@ impl Clients {
 
 impl ConsumerGroup {
     /// Takes over what a heartbeat says. Returns whether members should share the queues anew.
-    fn beat(&mut self, member: Member, data: ConsumerData) -> bool {
+    fn beat(&mut self, mut member: Member, data: ConsumerData) -> bool {
+        member.stance = Stance::of(&data);
         self.consume_type = data.consume_type;
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
         let id = member.connection.id();
-        let is_new = self.members.insert(id, member).is_none();
-        self.subscribe(data.subscription_data_set) || is_new
+        warn_of_namesake(&self.members, &data.group_name, &member);
+        let stance = member.stance.clone();
+        let before = self.members.insert(id, member);
+        if before.as_ref().is_none_or(|before| before.stance != stance) {
+            self.compare(&data.group_name);
+        }
+        self.subscribe(data.subscription_data_set) || before.is_none()
+    }
+
+    /// Looks whether the members agree, and tells when that changed.
+    fn compare(&mut self, group: &str) {
+        let mut members: Vec<_> = self.members.values().collect();
+        members.sort_unstable_by_key(|member| member.connection.id());
+        let mut pairs = members.windows(2);
+        let found =
+            pairs.find_map(|pair| Some((pair[0], pair[1], pair[0].stance.difference(&pair[1].stance)?)));
+        let inconsistency = found.map(|(one, two, difference)| {
+            format!("{} and {}: {difference}", one.name_and_address(), two.name_and_address())
+        });
+        match (&self.inconsistency, &inconsistency) {
+            (None, Some(why)) => {
+                tracing::warn!(group, "members of the group do not agree on what they consume: {why}");
+            }
+            (Some(_), None) => tracing::info!(group, "the members of the group agree again"),
+            _ => {}
+        }
+        self.inconsistency = inconsistency;
     }
 
     fn subscribe(&mut self, heard: Vec<SubscriptionData>) -> bool {
@@ -141,15 +215,38 @@ pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::Hea
         language: caller.language,
         version: caller.version,
         last_beat_ms: broker.clock.now_ms(),
+        stance: Stance::default(),
     };
     for producer in data.producer_data_set {
         let mut producers = broker.clients.producers.lock();
-        producers.entry(producer.group_name).or_default().insert(member.connection.id(), member.clone());
+        let members = producers.entry(producer.group_name.clone()).or_default();
+        warn_of_namesake(members, &producer.group_name, &member);
+        members.insert(member.connection.id(), member.clone());
     }
     for consumer in data.consumer_data_set {
         register_consumer(broker, member.clone(), consumer);
     }
     Response::ok()
+}
+
+/// Two clients with one id share queues that each takes for its own. A client that connects anew is its own namesake until
+/// its old connection is seen closed.
+fn warn_of_namesake(members: &Members, group: &str, new: &Member) {
+    if members.contains_key(&new.connection.id()) {
+        return;
+    }
+    let namesake =
+        members.values().find(|there| there.client_id == new.client_id && there.connection.is_open());
+    if let Some(there) = namesake {
+        let (client, one, other) = (&new.client_id, there.connection.remote(), new.connection.remote());
+        tracing::warn!(
+            group,
+            client,
+            %one,
+            %other,
+            "two clients have the same id; give each an instanceName of its own"
+        );
+    }
 }
 
 fn register_consumer(broker: &Broker, member: Member, data: ConsumerData) {
@@ -158,7 +255,7 @@ fn register_consumer(broker: &Broker, member: Member, data: ConsumerData) {
     let Some(group) = broker.groups.find_or_create(broker, &name) else { return };
     let retry_topic = format!("{}{name}", names::RETRY_PREFIX);
     if names::check_topic(&retry_topic).is_ok() {
-        broker.topics.retry(broker, &name, group.retry_queue_nums);
+        broker.topics.retry(broker, &name, group.retry_queue_nums, data.unit_mode);
     }
     broker.filters.register(&name, &data.subscription_data_set, broker.clock.now_ms());
     let changed = broker.clients.consumers.lock().entry(name.clone()).or_default().beat(member, data);
@@ -248,6 +345,7 @@ fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
         group.members.retain(|_, member| !gone(name, member));
         if group.members.len() != before {
             changed.push(name.clone());
+            group.compare(name);
         }
         if group.members.is_empty() {
             broker.filters.unregister(name, broker.clock.now_ms());
@@ -279,13 +377,14 @@ pub(crate) fn consumer_connections(
         let remark = format!("the consumer group[{}] not online", request.consumer_group);
         return refused(ResponseCode::CONSUMER_NOT_ONLINE, remark);
     };
-    json(&ConsumerConnection {
+    let body = ConsumerConnection {
         connection_set: group.members.values().map(Member::info).collect(),
         consume_type: group.consume_type.clone(),
         message_model: group.message_model.clone(),
         consume_from_where: group.consume_from_where.clone(),
         subscription_table: group.subscriptions.clone(),
-    })
+    };
+    Response { remark: group.inconsistency.clone(), ..json(&body) }
 }
 
 /// GET_PRODUCER_CONNECTION_LIST (204).

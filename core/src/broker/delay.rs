@@ -90,7 +90,9 @@ impl Delay {
                 return;
             }
         }
-        self.file.lock().save(&json::to_old_vec(&snapshot));
+        if self.file.lock().save(&json::to_old_vec(&snapshot)).is_err() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
     }
 
     /// A message landed in the schedule topic.
@@ -213,6 +215,7 @@ fn deliver(broker: &Broker, record: &RecordView<'_>) -> Result<(), String> {
         // Nobody waits; the flush makes the message visible.
         broker.store.when_durable(appended.end, Box::new(|_| {}));
     }
+    broker.topics.count_put(topic, 1, record.body().len());
     broker.stats.put(1, record.body().len());
     Ok(())
 }

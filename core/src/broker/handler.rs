@@ -6,9 +6,12 @@ use std::sync::Arc;
 use crate::net::{Call, Connection, Service, Ticket};
 use serde::Serialize;
 
-use crate::wire::{self, Language, Request, Response, ResponseCode};
+use crate::wire::{self, treatment, Language, Request, RequestCode, Response, ResponseCode};
 
-use super::{admin, clients, filters, locks, offsets, pull, query, retry, send, topic_admin, Broker};
+use super::{
+    admin, clean, clients, figures, filters, locks, offsets, progress, pull, query, relay, reset, retry,
+    send, topic_admin, Broker,
+};
 
 /// What a handler answers: at once, or later through a ticket. A handler never waits.
 pub(crate) enum Answer {
@@ -23,12 +26,37 @@ impl Answer {
     pub fn once_routed(self, broker: &Broker) -> Answer {
         let broker = broker.shared();
         Answer::Later(Box::new(move |ticket| {
-            let answer = move || match self {
-                Answer::Now(response) => ticket.reply(response),
-                Answer::Later(park) => park(ticket),
-            };
-            broker.registration.when_told(&broker, Box::new(answer));
+            broker.registration.when_told(&broker, Box::new(move || self.give(ticket)));
         }))
+    }
+
+    /// The same answer, once the tables of topics and groups are saved as they are now; an error if they cannot be.
+    pub fn once_saved(self, broker: &Broker) -> Answer {
+        let broker = broker.shared();
+        Answer::Later(Box::new(move |ticket| {
+            broker.errands.when_saved(&broker, move |saved| match saved {
+                Ok(()) => self.give(ticket),
+                Err(why) => ticket.reply(refused(ResponseCode::SYSTEM_ERROR, why.as_str())),
+            });
+        }))
+    }
+
+    /// What `work` answers, which may wait for the disk or take long.
+    pub fn apart<R: Into<Answer>>(
+        broker: &Broker,
+        work: impl FnOnce(&Broker) -> R + Send + 'static,
+    ) -> Answer {
+        let broker = broker.shared();
+        Answer::Later(Box::new(move |ticket| {
+            broker.errands.run_apart(&broker, move |broker| work(broker).into().give(ticket));
+        }))
+    }
+
+    fn give(self, ticket: Ticket) {
+        match self {
+            Answer::Now(response) => ticket.reply(response),
+            Answer::Later(park) => park(ticket),
+        }
     }
 }
 
@@ -118,6 +146,9 @@ impl Broker {
             Caller { connection: call.connection, version: call.version(), language: call.language() };
         match call.request() {
             Ok(request) => route(self, &caller, request),
+            Err(_) if !treatment::is_answered(call.code(), treatment::Peer::Broker) => {
+                unsupported(call.code()).into()
+            }
             Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
         }
     }
@@ -142,35 +173,65 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::UnlockBatchMq(unlock) => locks::unlock(broker, &unlock).into(),
         Request::ViewMessageById(view) => query::view(broker, &view).into(),
         Request::QueryMessage(ask) => query::by_key(broker, &ask).into(),
-        Request::UpdateAndCreateTopic(topic) => topic_admin::update(broker, caller, &topic),
-        request => route_admin(broker, caller, request).into(),
+        request => route_admin(broker, caller, request),
     }
 }
 
-fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Response {
+fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
     match request {
-        Request::DeleteTopicInBroker(topic) => topic_admin::delete(broker, caller, &topic),
-        Request::GetAllTopicConfig(_) => topic_admin::all(broker),
+        Request::UpdateAndCreateTopic(topic) => topic_admin::update(broker, caller, &topic),
+        Request::UpdateAndCreateTopicList(topics) => topic_admin::update_list(broker, caller, topics),
         Request::GetTopicStatsInfo(ask) => topic_admin::stats(broker, &ask),
+        Request::DeleteTopicInBroker(topic) => clean::delete_topic(broker, caller, &topic),
+        Request::CleanUnusedTopic => clean::unused_topics(broker, caller),
+        Request::CleanExpiredConsumequeue => clean::expired_queues(broker, caller),
+        Request::DeleteExpiredCommitlog => clean::expired_log(broker, caller),
+        Request::UpdateAndCreateSubscriptiongroup(group) => {
+            admin::update_groups(broker, caller, vec![group.body])
+        }
+        Request::UpdateAndCreateSubscriptiongroupList(groups) => {
+            admin::update_groups(broker, caller, groups.body.group_config_list)
+        }
+        Request::DeleteSubscriptiongroup(group) => admin::delete_group(broker, caller, &group),
+        Request::UpdateBrokerConfig(update) => admin::update_config(broker, caller, &update),
+        Request::GetConsumeStats(ask) => progress::of_group(broker, &ask),
+        Request::GetBrokerConsumeStats(ask) => progress::of_all(broker, &ask),
+        Request::QueryConsumeTimeSpan(ask) => progress::time_span(broker, &ask),
+        Request::QueryConsumeQueue(ask) => query::queue(broker, &ask),
+        Request::InvokeBrokerToGetConsumerStatus(ask) => relay::status(broker, &ask),
+        Request::GetConsumerRunningInfo(ask) => relay::running_info(broker, &ask),
+        Request::ConsumeMessageDirectly(ask) => relay::consume_directly(broker, &ask),
+        request => look_up(broker, caller, request).into(),
+    }
+}
+
+/// What operators ask that is answered from memory.
+fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Response {
+    match request {
+        Request::GetAllTopicConfig(_) => topic_admin::all(broker),
         Request::GetTopicConfig(ask) => topic_admin::one(broker, &ask),
         Request::GetSystemTopicListFromBroker => topic_admin::system(broker),
-        Request::UpdateAndCreateSubscriptiongroup(group) => admin::update_group(broker, caller, group),
-        Request::DeleteSubscriptiongroup(group) => admin::delete_group(broker, caller, &group),
         Request::GetAllSubscriptiongroupConfig(_) => admin::all_groups(broker),
         Request::GetSubscriptiongroupConfig(ask) => admin::one_group(broker, &ask),
         Request::GetAllConsumerOffset => admin::all_consumer_offsets(broker),
         Request::GetAllDelayOffset => admin::all_delay_offsets(broker),
         Request::GetBrokerConfig => admin::config(broker),
-        Request::UpdateBrokerConfig(update) => admin::update_config(broker, caller, &update),
-        Request::GetBrokerRuntimeInfo => admin::runtime_info(broker),
+        Request::GetBrokerRuntimeInfo => figures::runtime_info(broker),
+        Request::ViewBrokerStatsData(ask) => figures::view(broker, &ask),
         Request::GetConsumerConnectionList(ask) => clients::consumer_connections(broker, &ask),
         Request::GetProducerConnectionList(ask) => clients::producer_connections(broker, &ask),
         Request::GetAllProducerInfo => clients::all_producers(broker),
-        Request::GetConsumeStats(ask) => admin::consume_stats(broker, &ask),
-        Request::QueryTopicConsumeByWho(ask) => admin::groups_of_topic(broker, &ask),
-        other => {
-            let code = other.code().0;
-            refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
-        }
+        Request::QueryTopicConsumeByWho(ask) => progress::groups_of_topic(broker, &ask),
+        Request::QueryTopicsByConsumer(ask) => progress::topics_of_group(broker, &ask),
+        Request::QuerySubscriptionByConsumer(ask) => progress::subscription(broker, &ask),
+        Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
+        Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
+        Request::QueryCorrectionOffset(ask) => reset::corrections(broker, &ask),
+        other => unsupported(other.code()),
     }
+}
+
+fn unsupported(code: RequestCode) -> Response {
+    let remark = treatment::unsupported(code, treatment::Peer::Broker);
+    refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
 }

@@ -1,4 +1,6 @@
-//! Queue locks for ordered consumption: per group and queue one client, for 60 s after its last request.
+//! Queue locks for ordered consumption: per group and queue one client, until some time after its last request
+//! (rocketmq.broker.rebalance.lockMaxLiveTime). A member that dies keeps its locks for that time, as its listener may still
+//! be at work; it trusts them for half of it.
 //!
 //! Reference: protocol.md 5.5. Apache's name: RebalanceLockManager.
 
@@ -11,9 +13,6 @@ use crate::wire::{self, Response};
 
 use super::handler::json;
 use super::Broker;
-
-/// A lock not renewed for this long goes to the next asker.
-const LIFETIME_MS: i64 = 60_000;
 
 struct Owner {
     client_id: String,
@@ -28,13 +27,20 @@ pub(crate) struct QueueLocks {
 
 impl QueueLocks {
     /// Tries to lock (or renews) each queue for the client; gives back those it holds now.
-    fn lock(&self, group: &str, client_id: &str, queues: &[MessageQueue], now: i64) -> Vec<MessageQueue> {
+    fn lock(
+        &self,
+        group: &str,
+        client_id: &str,
+        queues: &[MessageQueue],
+        now: i64,
+        lifetime_ms: i64,
+    ) -> Vec<MessageQueue> {
         let mut groups = self.groups.lock();
         let held = groups.entry(group.to_owned()).or_default();
         let mut locked = Vec::with_capacity(queues.len());
         for queue in queues {
             let free = held.get(queue).is_none_or(|owner| {
-                owner.client_id == client_id || owner.renewed_ms.saturating_add(LIFETIME_MS) < now
+                owner.client_id == client_id || owner.renewed_ms.saturating_add(lifetime_ms) < now
             });
             if free {
                 held.insert(queue.clone(), Owner { client_id: client_id.to_owned(), renewed_ms: now });
@@ -59,9 +65,9 @@ impl QueueLocks {
     }
 
     /// Forgets locks that nobody renewed, so that groups that are gone take no memory.
-    pub fn expire(&self, now: i64) {
+    pub fn expire(&self, now: i64, lifetime_ms: i64) {
         self.groups.lock().retain(|_, held| {
-            held.retain(|_, owner| owner.renewed_ms.saturating_add(LIFETIME_MS) >= now);
+            held.retain(|_, owner| owner.renewed_ms.saturating_add(lifetime_ms) >= now);
             !held.is_empty()
         });
     }
@@ -71,7 +77,8 @@ impl QueueLocks {
 pub(crate) fn lock(broker: &Broker, request: &wire::LockBatchMq) -> Response {
     let body = &request.body;
     let now = broker.clock.now_ms();
-    let locked = broker.locks.lock(&body.consumer_group, &body.client_id, &body.mq_set, now);
+    let lifetime_ms = broker.config().lock_max_live_time;
+    let locked = broker.locks.lock(&body.consumer_group, &body.client_id, &body.mq_set, now, lifetime_ms);
     json(&LockBatchResponseBody { lock_ok_mq_set: locked })
 }
 
@@ -86,6 +93,8 @@ pub(crate) fn unlock(broker: &Broker, request: &wire::UnlockBatchMq) -> Response
 mod tests {
     use super::*;
 
+    const LIFETIME_MS: i64 = 60_000;
+
     fn queue(id: i32) -> MessageQueue {
         MessageQueue { topic: "T".into(), broker_name: "b".into(), queue_id: id }
     }
@@ -93,16 +102,24 @@ mod tests {
     #[test]
     fn one_owner_until_it_lets_go_or_falls_silent() {
         let locks = QueueLocks::default();
-        assert_eq!(locks.lock("G", "a", &[queue(0), queue(1)], 0).len(), 2);
-        assert_eq!(locks.lock("G", "b", &[queue(0), queue(2)], 1), vec![queue(2)]);
-        assert_eq!(locks.lock("H", "b", &[queue(0)], 1).len(), 1, "another group has locks of its own");
+        let lock = |group: &str, client: &str, ids: &[i32], now| {
+            let queues: Vec<_> = ids.iter().map(|id| queue(*id)).collect();
+            let locked = locks.lock(group, client, &queues, now, LIFETIME_MS);
+            locked.iter().map(|queue| queue.queue_id).collect::<Vec<_>>()
+        };
+        assert_eq!(lock("G", "a", &[0, 1], 0), [0, 1]);
+        assert_eq!(lock("G", "b", &[0, 2], 1), [2]);
+        assert_eq!(lock("H", "b", &[0], 1), [0], "another group has locks of its own");
         locks.unlock("G", "b", &[queue(0)]);
-        assert!(locks.lock("G", "b", &[queue(0)], 2).is_empty(), "only the owner unlocks");
+        assert!(lock("G", "b", &[0], 2).is_empty(), "only the owner unlocks");
         locks.unlock("G", "a", &[queue(0)]);
-        assert_eq!(locks.lock("G", "b", &[queue(0)], 3).len(), 1);
-        assert!(locks.lock("G", "b", &[queue(1)], LIFETIME_MS).is_empty());
-        assert_eq!(locks.lock("G", "b", &[queue(1)], LIFETIME_MS + 1).len(), 1, "expired");
-        locks.expire(LIFETIME_MS * 3);
+        assert_eq!(lock("G", "b", &[0], 3), [0]);
+        assert!(lock("G", "b", &[1], LIFETIME_MS).is_empty());
+        assert_eq!(lock("G", "b", &[1], LIFETIME_MS + 1), [1], "expired");
+        // The old owner comes back late: it neither frees nor renews what is another's now.
+        locks.unlock("G", "a", &[queue(1)]);
+        assert!(lock("G", "a", &[1], LIFETIME_MS + 2).is_empty());
+        locks.expire(LIFETIME_MS * 3, LIFETIME_MS);
         assert!(locks.groups.lock().is_empty());
     }
 }

@@ -2,8 +2,12 @@
 //! request to function; each family of requests has its file; background work has its threads here.
 
 mod admin;
+mod clean;
 mod clients;
+mod consistency;
 mod delay;
+mod errands;
+mod figures;
 mod filters;
 mod flow;
 mod handler;
@@ -11,10 +15,13 @@ mod locks;
 pub mod names;
 mod offsets;
 pub mod permission;
+mod progress;
 mod pull;
 mod put;
 mod query;
 mod registration;
+mod relay;
+mod reset;
 mod retry;
 mod send;
 mod state;
@@ -56,6 +63,7 @@ pub struct Broker {
     waiters: waiters::Waiters,
     delay: delay::Delay,
     registration: registration::Registration,
+    errands: errands::Errands,
     stats: stats::Stats,
     /// The address records carry and clients are told; known when the listener is.
     store_host: OnceLock<SocketAddr>,
@@ -107,7 +115,8 @@ impl Broker {
             waiters: Default::default(),
             delay,
             registration: Default::default(),
-            stats: Default::default(),
+            errands: Default::default(),
+            stats: stats::Stats::new(now),
             store_host: OnceLock::new(),
             counter: AtomicU32::new(0),
             started_ms: now,
@@ -140,6 +149,8 @@ impl Broker {
         // A second start keeps the first address; instance never does that.
         let _ = self.store_host.set(SocketAddr::new(self.early_host.ip(), port));
         Arc::make_mut(&mut self.config.write()).listen_port = port;
+        self.errands.begin();
+        self.spawn("fmq-errands", errands::run)?;
         self.spawn("fmq-tasks", tasks::run)?;
         self.spawn("fmq-delay", delay::run)?;
         if registration::addresses(config.namesrv_addr.as_deref().unwrap_or("")).next().is_some() {
@@ -167,6 +178,7 @@ impl Broker {
             return;
         }
         self.clock.wake();
+        self.errands.wake();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of the thread was reported when it happened.
             let _ = thread.join();
@@ -181,10 +193,18 @@ impl Broker {
     /// When the store cannot be flushed; what was acknowledged under SYNC_FLUSH is on the disk all the same.
     pub fn close(&self) -> Result<()> {
         self.stop();
+        // Why a table could not be saved is in the log; a change since its last save was not answered as done.
+        let _told = self.save_tables();
         self.offsets.save(self.clock.now_ms());
         self.save_filters();
         self.delay.save(self);
         self.store.close()
+    }
+
+    /// Brings the tables of topics and groups to their files, if they changed. May wait for the disk.
+    fn save_tables(&self) -> errands::Saved {
+        let (topics, groups) = (self.topics.save(), self.groups.save());
+        topics.and(groups).map_err(|error| format!("changed until the next start only: {error}"))
     }
 
     /// The settings as they are now.

@@ -16,12 +16,13 @@ pub(crate) fn query(broker: &Broker, request: &wire::QueryConsumerOffset<'_>) ->
     if let Some(offset) = broker.offsets.find(group, topic, queue_id) {
         return found(offset);
     }
+    let may_start_at_min = broker.groups.find(group).is_none_or(|settings| settings.consume_from_min_enable);
     let starts_at_zero = || match broker.store.queue_bounds(topic, queue_id) {
         None => true,
         Some(bounds) if bounds.is_empty() => bounds.start <= 0,
         Some(bounds) => bounds.start <= 0 && broker.store.is_in_memory(topic, queue_id, 0),
     };
-    if request.set_zero_if_not_found != Some(false) && starts_at_zero() {
+    if request.set_zero_if_not_found != Some(false) && may_start_at_min && starts_at_zero() {
         return found(0);
     }
     refused(ResponseCode::QUERY_NOT_FOUND, "Not found, maybe this group consumer boot first")
@@ -50,6 +51,10 @@ pub(crate) fn update(
         let (queue, offset) = (request.queue_id, request.commit_offset);
         let remark = format!("offset {offset} of queue {queue} is illegal: neither may be negative");
         return refused(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    if broker.offsets.is_reset(group, topic, request.queue_id) {
+        // Progress from before the reset; the client hears of it with its next pull.
+        return Response { remark: Some("Offset has been previously reset".into()), ..Response::ok() };
     }
     broker.offsets.commit(group, topic, request.queue_id, request.commit_offset);
     Response::ok()

@@ -2,14 +2,17 @@
 //!
 //! Reference: protocol.md 5.1. Apache's name: PullMessageProcessor.
 
+use std::sync::Arc;
+
 use crate::message::sys_flag::pull as pull_flag;
 use crate::store::{Get, GetResult, GetStatus};
 use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode, ResponseHeader};
 
 use super::filters::{self, PullFilter};
 use super::flow;
-use super::handler::{refuse, Answer, Caller, Refusal};
+use super::handler::{refuse, refused, Answer, Caller, Refusal};
 use super::permission;
+use super::stats::Consumption;
 use super::waiters::{self, Parked};
 use super::Broker;
 
@@ -26,6 +29,7 @@ pub(crate) struct OwnedPull {
     suggest: [i64; 2],
     topic_sys_flag: i32,
     group_sys_flag: i32,
+    consumed: Arc<Consumption>,
 }
 
 /// Answers a pull, or parks it until a message lands or the hold time is over.
@@ -34,6 +38,9 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
         Ok(pull) => pull,
         Err(refusal) => return refusal.into(),
     };
+    if let Some(moved) = moved(broker, &pull) {
+        return moved.into();
+    }
     if request.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
         broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset);
     }
@@ -61,6 +68,9 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
 
 /// Runs a parked pull again: answers it, or parks it anew when a false alarm woke it before its time.
 pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
+    if let Some(moved) = moved(broker, &parked.pull) {
+        return parked.ticket.reply(moved);
+    }
     let found = look(broker, &parked.pull);
     let response = response(broker, &parked.pull, found);
     if response.code == ResponseCode::PULL_NOT_FOUND && parked.deadline_ms > broker.clock.now_ms() {
@@ -68,6 +78,22 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
     } else {
         parked.ticket.reply(response);
     }
+}
+
+/// What a pull is told once after an operator moved its group: go on from there.
+fn moved(broker: &Broker, pull: &OwnedPull) -> Option<Response> {
+    let next_begin_offset = broker.offsets.take_reset(&pull.group, &pull.topic, pull.queue_id)?;
+    let (group, topic, queue) = (&pull.group, &pull.topic, pull.queue_id);
+    tracing::info!(group, topic, queue, next_begin_offset, "a consumer is told that its group was moved");
+    let bounds = broker.store.queue_bounds(topic, queue).unwrap_or(0..0);
+    let header = PullMessageResponse {
+        suggest_which_broker_id: pull.suggest[0],
+        next_begin_offset,
+        min_offset: bounds.start,
+        max_offset: bounds.end,
+        ..Default::default()
+    };
+    Some(refused(ResponseCode::PULL_OFFSET_MOVED, "OFFSET_RESET").with_header(header))
 }
 
 /// Answers a parked pull without a look into the queue: the client is to ask again.
@@ -155,6 +181,7 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         suggest,
         topic_sys_flag: topic.topic_sys_flag,
         group_sys_flag: group.group_sys_flag,
+        consumed: group.consuming(&request.topic, broker.clock.now_ms()),
     })
 }
 
@@ -172,7 +199,8 @@ fn look(broker: &Broker, pull: &OwnedPull) -> GetResult {
 fn response(broker: &Broker, pull: &OwnedPull, found: GetResult) -> Response {
     let code = code_of(found.status, pull.offset);
     if found.status == GetStatus::Found {
-        broker.stats.got(&pull.group, found.count, found.bytes);
+        pull.consumed.got.add(found.count, found.bytes);
+        broker.stats.got(found.count, found.bytes);
     }
     let header = PullMessageResponse {
         suggest_which_broker_id: pull.suggest[usize::from(found.lagging)],

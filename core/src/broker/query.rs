@@ -1,11 +1,21 @@
-//! Messages looked up by id (33) and by key (12). Apache's name: QueryMessageProcessor.
+//! Messages looked up by id (33) and by key (12), and entries of a queue (321). Apache's name: QueryMessageProcessor.
 
+use crate::filter::TagExpression;
+use crate::record::RecordView;
+use crate::store::QueueEntry;
+use crate::wire::body::{ConsumeQueueData, QueryConsumeQueueResponseBody, SubscriptionData};
 use crate::wire::{
-    Body, QueryMessage, QueryMessageResponse, Response, ResponseCode, ResponseHeader, ViewMessageById,
+    Body, QueryConsumeQueue, QueryMessage, QueryMessageResponse, Response, ResponseCode, ResponseHeader,
+    ViewMessageById,
 };
 
-use super::handler::refused;
+use super::clients::Subscribed;
+use super::handler::{json, refused, Answer};
+use super::state::is_tag;
 use super::Broker;
+
+/// Entries of a queue that one answer holds at most.
+const MOST_ENTRIES: i32 = 10_000;
 
 /// VIEW_MESSAGE_BY_ID (33): the record at a commit-log offset.
 pub(crate) fn view(broker: &Broker, request: &ViewMessageById<'_>) -> Response {
@@ -41,4 +51,66 @@ pub(crate) fn by_key(broker: &Broker, request: &QueryMessage<'_>) -> Response {
         return refused(ResponseCode::QUERY_NOT_FOUND, remark).with_header(header);
     }
     Response::ok().with_header(header).with_body(Body::Chunks(found.records))
+}
+
+/// QUERY_CONSUME_QUEUE (321): entries of a queue from an index on, and whether a group's filter takes them.
+pub(crate) fn queue(broker: &Broker, request: &QueryConsumeQueue<'_>) -> Answer {
+    let (topic, queue_id) = (request.topic.as_deref().unwrap_or("").to_owned(), request.queue_id);
+    let group = request.consumer_group.as_deref().filter(|group| !group.is_empty()).map(str::to_owned);
+    let (index, count) = (request.index, request.count.clamp(0, MOST_ENTRIES));
+    Answer::apart(broker, move |broker| {
+        let Some(bounds) = broker.store.queue_bounds(&topic, queue_id) else {
+            return refused(ResponseCode::SYSTEM_ERROR, format!("{queue_id}@{topic} is not exist!"));
+        };
+        let mut body = QueryConsumeQueueResponseBody {
+            max_queue_index: bounds.end,
+            min_queue_index: bounds.start,
+            ..Default::default()
+        };
+        let mut takes: Takes = Box::new(|_| true);
+        if let Some(group) = group {
+            match broker.clients.subscription(&group, &topic) {
+                Subscribed::Yes { subscription, .. } => {
+                    takes = filter(broker, &group, &topic, &subscription);
+                    body.filter_data = Some(subscription.expression_type.clone());
+                    body.subscription_data = Some(subscription);
+                }
+                _ => body.filter_data = Some(format!("{group}@{topic} is not online!")),
+            }
+        }
+        if !bounds.contains(&index) {
+            let remark = format!("Index {index} of {queue_id}@{topic} is not exist!");
+            return Response { remark: Some(remark), ..json(&body) };
+        }
+        let end = index.saturating_add(i64::from(count)).min(bounds.end);
+        let entries = (index..end).filter_map(|offset| broker.store.entry(&topic, queue_id, offset));
+        body.queue_data = entries
+            .map(|entry| ConsumeQueueData {
+                physic_offset: entry.physical_offset,
+                physic_size: entry.size,
+                tags_code: entry.tags_code,
+                eval: takes(&entry),
+                ..Default::default()
+            })
+            .collect();
+        json(&body)
+    })
+}
+
+/// Whether a filter takes an entry.
+type Takes<'a> = Box<dyn Fn(&QueueEntry) -> bool + 'a>;
+
+/// What a subscription takes: by the tag, or by the properties of the record.
+fn filter<'a>(broker: &'a Broker, group: &str, topic: &str, subscription: &SubscriptionData) -> Takes<'a> {
+    if is_tag(&subscription.expression_type) {
+        let tags = TagExpression::parse(&subscription.sub_string).ok();
+        return Box::new(move |entry| tags.as_ref().is_none_or(|tags| tags.matches(Some(entry.tags_code))));
+    }
+    let expression = broker.filters.find(group, topic).and_then(|found| found.expression);
+    Box::new(move |entry| {
+        let Some(expression) = &expression else { return true };
+        let record = broker.store.record(entry.physical_offset);
+        let record = record.as_deref().and_then(|record| RecordView::parse(record).ok());
+        record.is_none_or(|record| expression.matches_encoded(record.properties()))
+    })
 }

@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 
 use crate::config::BrokerConfig;
 use crate::net::{Client, Reply};
-use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody, TopicConfig};
+use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody};
 use crate::wire::{
     json, QueryDataVersion, QueryDataVersionResponse, RegisterBroker, Request, ResponseCode, UnregisterBroker,
 };
 use crate::{Error, Result};
 
+use super::state::Topic;
 use super::Broker;
 
 /// Shortest and longest time between two registrations, whatever the setting says.
@@ -28,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Who waits for name servers to be told waits about this long at most: clients have deadlines of their own.
 const PATIENCE_MS: i64 = 1000;
 
-type Topics = HashMap<String, Arc<TopicConfig>>;
+type Topics = HashMap<String, Arc<Topic>>;
 
 /// What there is to tell.
 #[derive(Default)]
@@ -66,7 +67,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// One topic was made or changed: it is told alone, name servers merge it.
-    pub fn topic_changed(&self, broker: &Broker, topic: &Arc<TopicConfig>) {
+    pub fn topic_changed(&self, broker: &Broker, topic: &Arc<Topic>) {
         self.pending.lock().topics.insert(topic.topic_name.clone(), topic.clone());
         self.wake(broker);
     }
@@ -184,7 +185,7 @@ fn register_topics(broker: &Broker, client: &Client, topics: Topics) {
     let mut body = RegisterBrokerBody::default();
     body.topic_config_serialize_wrapper.data_version = broker.topics.version();
     body.topic_config_serialize_wrapper.topic_config_table =
-        topics.into_iter().map(|(name, topic)| (name, (*topic).clone())).collect();
+        topics.into_iter().map(|(name, topic)| (name, topic.config().clone())).collect();
     register(broker, client, body);
 }
 

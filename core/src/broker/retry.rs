@@ -5,11 +5,11 @@
 
 use crate::message::{property, OffsetId, Properties};
 use crate::record::{NewRecord, RecordView};
-use crate::wire::body::SubscriptionGroupConfig;
 use crate::wire::{ConsumerSendMsgBack, Response, ResponseCode};
 
 use super::handler::{refuse, Answer, Caller, Refusal};
 use super::send::VERSION_WITH_MAX_RECONSUME;
+use super::state::Group;
 use super::{flow, names, permission, put, Broker};
 
 /// The first retry waits as long as this delay level says, each further one a level longer.
@@ -18,18 +18,25 @@ const FIRST_RETRY_LEVEL: i32 = 3;
 /// Stores a copy of the message for another try, or as a dead letter.
 pub(crate) fn send_back(broker: &Broker, caller: &Caller<'_>, request: &ConsumerSendMsgBack<'_>) -> Answer {
     match store_again(broker, caller, request) {
-        Ok(Some(end)) => put::answer_when_durable(broker, end, true, Response::ok()),
+        Ok(Some((end, is_saved))) => {
+            let answer = put::answer_when_durable(broker, end, true, Response::ok());
+            if is_saved {
+                answer
+            } else {
+                answer.once_saved(broker)
+            }
+        }
         Ok(None) => Response::ok().into(),
         Err(refusal) => refusal.into(),
     }
 }
 
-/// The end of the stored copy; none if the group wants no retries at all.
+/// The end of the stored copy, and whether its topic would outlive a crash; none if the group wants no retries at all.
 fn store_again(
     broker: &Broker,
     caller: &Caller<'_>,
     request: &ConsumerSendMsgBack<'_>,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<(i64, bool)>, Refusal> {
     let group = broker.groups.find(&request.group).ok_or_else(|| {
         let remark = format!("subscription group not exist, {}", request.group);
         refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
@@ -53,7 +60,11 @@ fn store_again(
     let dead = record.reconsume_times() >= limit || request.delay_level < 0;
     let copy =
         if dead { dead_letter(broker, &group, &record) } else { retry(broker, &group, &record, request)? };
-    append(broker, &record, &copy).map(Some)
+    let end = append(broker, &record, &copy)?;
+    let origin = record.property(property::RETRY_TOPIC).unwrap_or(record.topic());
+    group.consuming(origin, broker.clock.now_ms()).sent_back.add(1, record.body().len());
+    broker.stats.sent_back();
+    Ok(Some((end, copy.is_saved)))
 }
 
 /// Where a copy goes and with what properties.
@@ -62,6 +73,7 @@ struct Copy {
     queue_id: i32,
     delay_level: i32,
     properties: Properties,
+    is_saved: bool,
 }
 
 fn base_properties(record: &RecordView<'_>) -> Properties {
@@ -84,11 +96,11 @@ fn own_id(record: &RecordView<'_>) -> String {
 
 fn retry(
     broker: &Broker,
-    group: &SubscriptionGroupConfig,
+    group: &Group,
     record: &RecordView<'_>,
     request: &ConsumerSendMsgBack<'_>,
 ) -> Result<Copy, Refusal> {
-    let topic = broker.topics.retry(broker, &group.group_name, group.retry_queue_nums);
+    let topic = broker.topics.retry(broker, &group.group_name, group.retry_queue_nums, request.unit_mode);
     if !permission::writable(topic.perm) {
         let remark = format!("the topic[{}] sending message is forbidden", topic.topic_name);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
@@ -97,11 +109,18 @@ fn retry(
         0 => FIRST_RETRY_LEVEL.saturating_add(record.reconsume_times()),
         level => level,
     };
-    let queue_id = broker.next_number(group.retry_queue_nums);
-    Ok(Copy { topic: topic.topic_name.clone(), queue_id, delay_level, properties: base_properties(record) })
+    // The topic may have been made when the group had fewer queues; nobody reads from others than the topic's.
+    let queue_id = broker.next_number(group.retry_queue_nums.min(topic.read_queue_nums));
+    Ok(Copy {
+        topic: topic.topic_name.clone(),
+        queue_id,
+        delay_level,
+        properties: base_properties(record),
+        is_saved: topic.is_saved(),
+    })
 }
 
-fn dead_letter(broker: &Broker, group: &SubscriptionGroupConfig, record: &RecordView<'_>) -> Copy {
+fn dead_letter(broker: &Broker, group: &Group, record: &RecordView<'_>) -> Copy {
     let topic = broker.topics.dead_letters(broker, &group.group_name);
     let mut properties = base_properties(record);
     properties.insert(property::DELAY, "0");
@@ -109,7 +128,13 @@ fn dead_letter(broker: &Broker, group: &SubscriptionGroupConfig, record: &Record
     let origin_id = properties.get(property::ORIGIN_MESSAGE_ID).map_or_else(|| own_id(record), str::to_owned);
     properties.insert(property::DLQ_ORIGIN_TOPIC, origin_topic);
     properties.insert(property::DLQ_ORIGIN_MESSAGE_ID, origin_id);
-    Copy { topic: topic.topic_name.clone(), queue_id: 0, delay_level: 0, properties }
+    Copy {
+        topic: topic.topic_name.clone(),
+        queue_id: 0,
+        delay_level: 0,
+        properties,
+        is_saved: topic.is_saved(),
+    }
 }
 
 fn append(broker: &Broker, origin: &RecordView<'_>, copy: &Copy) -> Result<i64, Refusal> {
@@ -134,6 +159,7 @@ fn append(broker: &Broker, origin: &RecordView<'_>, copy: &Copy) -> Result<i64, 
         record.properties = &delayed.properties;
     }
     let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
-    broker.stats.sent_back();
+    broker.topics.count_put(record.topic, 1, record.body.len());
+    broker.stats.put(1, record.body.len());
     Ok(appended.end)
 }

@@ -3,11 +3,11 @@
 //! Reference: protocol.md 4. Apache's name: SendMessageProcessor.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::message::{self, batch, property, sys_flag, OffsetId};
 use crate::record::NewRecord;
 use crate::store::Appended;
-use crate::wire::body::TopicConfig;
 use crate::wire::{MessageIds, Response, ResponseCode, ResponseHeader, SendMessage, SendMessageResponse};
 
 use super::flow;
@@ -15,6 +15,8 @@ use super::handler::{refuse, Answer, Caller, Refusal};
 use super::names;
 use super::permission;
 use super::put;
+use super::state::Topic;
+use super::stats::Counter;
 use super::Broker;
 
 /// Clients from 3.4.9 on say themselves how often a message may be retried.
@@ -26,6 +28,10 @@ struct Target {
     queue_id: i32,
     /// The topic was made for this very message.
     is_new: bool,
+    /// The topic would be forgotten by a crash.
+    is_unsaved: bool,
+    /// What was stored in the topic.
+    puts: Arc<Counter>,
 }
 
 /// What the broker reads from the property string of a message before it stores it.
@@ -50,7 +56,8 @@ pub(crate) fn send(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'
     };
     match outcome {
         // Consumers that start when this is answered find the route.
-        Ok(stored) if target.is_new => acknowledge(broker, stored).once_routed(broker),
+        Ok(stored) if target.is_new => acknowledge(broker, stored).once_saved(broker).once_routed(broker),
+        Ok(stored) if target.is_unsaved => acknowledge(broker, stored).once_saved(broker),
         Ok(stored) => acknowledge(broker, stored),
         Err(refusal) => refusal.into(),
     }
@@ -98,14 +105,24 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'_>) -> Res
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
     let queue_id = queue_id(broker, caller, request, &topic)?;
-    redirect_dead(broker, caller, request, Target { topic: request.topic.to_string(), queue_id, is_new })
+    redirect_dead(broker, caller, request, target(&topic, queue_id, is_new))
+}
+
+fn target(topic: &Topic, queue_id: i32, is_new: bool) -> Target {
+    Target {
+        topic: topic.topic_name.clone(),
+        queue_id,
+        is_new,
+        is_unsaved: !topic.is_saved(),
+        puts: topic.puts.clone(),
+    }
 }
 
 fn queue_id(
     broker: &Broker,
     caller: &Caller<'_>,
     request: &SendMessage<'_>,
-    topic: &TopicConfig,
+    topic: &Topic,
 ) -> Result<i32, Refusal> {
     let queues = topic.write_queue_nums.max(topic.read_queue_nums);
     if request.queue_id >= queues {
@@ -142,7 +159,7 @@ fn redirect_dead(
         return Ok(target);
     }
     let dead_letters = broker.topics.dead_letters(broker, group_name);
-    Ok(Target { topic: dead_letters.topic_name.clone(), queue_id: 0, is_new: target.is_new })
+    Ok(self::target(&dead_letters, 0, target.is_new))
 }
 
 fn scan(properties: &[u8]) -> Seen<'_> {
@@ -202,6 +219,11 @@ fn store_one(
         record.properties = &delayed.properties;
     }
     let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
+    match record.topic == target.topic {
+        true => target.puts.add(1, request.body.len()),
+        // It counts for its topic when it gets there.
+        false => broker.topics.count_put(record.topic, 1, request.body.len()),
+    }
     broker.stats.put(1, request.body.len());
     let msg_id = MessageIds::One(offset_id(broker, appended.physical_offset));
     let header = header(broker, target.queue_id, &appended, msg_id, unique_id);
@@ -225,6 +247,7 @@ fn store_batch(
     let records: Vec<_> = batch.records(broker, caller, request, target);
     let appended = broker.store.append_batch(&records).map_err(|error| put::refusal(broker, &error))?;
     let (first, offsets) = appended;
+    target.puts.add(records.len(), request.body.len());
     broker.stats.put(records.len(), request.body.len());
     let ids = MessageIds::Many(offsets.iter().map(|&offset| offset_id(broker, offset)).collect());
     let unique_id = message::property(envelope, property::UNIQ_KEY).map(str::to_owned);

@@ -1,24 +1,212 @@
-//! Counters of a broker, and the rates that operators ask for (code 28). Apache's names: BrokerStats, StoreStatsService.
+//! What a broker counts: messages in and out, in all and by topic and group, with the rates and sums that operators ask
+//! for (28, 202, 208, 315, 317).
+//!
+//! Counting is three relaxed additions; the thread of the timed tasks takes a sample every 10 s. Apache's names: BrokerStats,
+//! BrokerStatsManager, StoreStatsService, StatsItem.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::wire::body::{BrokerStatsData, BrokerStatsItem};
+
 /// One sample every 10 s, enough of them for a ten-minute rate.
 const SAMPLES: usize = 61;
 
-/// The counters. All methods from any thread.
+/// A window: time between two of its points and how many it keeps. Together they reach over one minute, hour or day.
+struct Window {
+    step_ms: i64,
+    points: usize,
+}
+
+const MINUTE: Window = Window { step_ms: 10_000, points: 7 };
+const HOUR: Window = Window { step_ms: 600_000, points: 7 };
+const DAY: Window = Window { step_ms: 3_600_000, points: 25 };
+
+/// Which of the three counts is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Messages.
+    Messages,
+    /// Their bytes.
+    Bytes,
+}
+
+/// The counts at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Point {
+    at_ms: i64,
+    calls: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Point {
+    fn same_counts(&self, other: &Point) -> bool {
+        (self.calls, self.messages, self.bytes) == (other.calls, other.messages, other.bytes)
+    }
+
+    fn of(&self, measure: Measure) -> u64 {
+        match measure {
+            Measure::Messages => self.messages,
+            Measure::Bytes => self.bytes,
+        }
+    }
+}
+
+/// What happened with one thing, a topic say, and when. All methods from any thread.
 #[derive(Default)]
+pub(crate) struct Counter {
+    calls: AtomicU64,
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    past: Mutex<Past>,
+}
+
+/// Most things rest most of the time: what rested for a day keeps one point.
+#[derive(Default)]
+struct Past {
+    /// The counts when they last were what they had been before.
+    rested: Point,
+    windows: Option<Box<[VecDeque<Point>; 3]>>,
+}
+
+impl Counter {
+    /// A counter made at this time.
+    pub fn new(now_ms: i64) -> Self {
+        let past = Past { rested: Point { at_ms: now_ms, ..Point::default() }, windows: None };
+        Counter { past: Mutex::new(past), ..Counter::default() }
+    }
+
+    /// One call brought or took so much.
+    pub fn add(&self, messages: usize, bytes: usize) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.messages.fetch_add(messages as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Messages in all.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    fn now(&self, at_ms: i64) -> Point {
+        Point {
+            at_ms,
+            calls: self.calls.load(Ordering::Relaxed),
+            messages: self.messages.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes the counts. Run every 10 s.
+    pub fn sample(&self, now_ms: i64) {
+        let now = self.now(now_ms);
+        let mut past = self.past.lock();
+        let rested = past.rested;
+        match &mut past.windows {
+            None if rested.same_counts(&now) => past.rested = now,
+            None => {
+                past.windows = Some(Box::new([&MINUTE, &HOUR, &DAY].map(|window| {
+                    let mut points = VecDeque::from([rested]);
+                    note(&mut points, window, now);
+                    points
+                })));
+            }
+            Some(windows) => {
+                for (points, window) in windows.iter_mut().zip([&MINUTE, &HOUR, &DAY]) {
+                    note(points, window, now);
+                }
+                // The oldest of the minute and of the day: a day's points are an hour apart.
+                let is_old = |points: &VecDeque<Point>| points.iter().all(|point| point.same_counts(&now));
+                if is_old(&windows[2]) && is_old(&windows[0]) && windows[2].len() == DAY.points {
+                    *past = Past { rested: now, windows: None };
+                }
+            }
+        }
+    }
+
+    /// Sums and rates of the last minute, hour and day, up to now.
+    pub fn view(&self, measure: Measure, now_ms: i64) -> BrokerStatsData {
+        let now = self.now(now_ms);
+        let past = self.past.lock();
+        let since = |at: usize, window: &Window| {
+            let oldest = now_ms - window.step_ms * (window.points as i64 - 1);
+            let points = past.windows.as_ref().map(|windows| &windows[at]);
+            // The last point at or before the window's beginning, else the first there is.
+            let first = points.and_then(|points| {
+                points.iter().rev().find(|point| point.at_ms <= oldest).or(points.front()).copied()
+            });
+            item(&first.unwrap_or(past.rested), &now, measure)
+        };
+        BrokerStatsData {
+            stats_minute: since(0, &MINUTE),
+            stats_hour: since(1, &HOUR),
+            stats_day: since(2, &DAY),
+        }
+    }
+
+    /// Messages a second over the last minute.
+    pub fn rate(&self, now_ms: i64) -> f64 {
+        self.view(Measure::Messages, now_ms).stats_minute.tps
+    }
+}
+
+fn note(points: &mut VecDeque<Point>, window: &Window, now: Point) {
+    // Samples come a little late at times; one that is due within half a second counts as due.
+    if points.back().is_none_or(|last| now.at_ms - last.at_ms >= window.step_ms - 500) {
+        points.push_back(now);
+        if points.len() > window.points {
+            points.pop_front();
+        }
+    }
+}
+
+fn item(then: &Point, now: &Point, measure: Measure) -> BrokerStatsItem {
+    let sum = now.of(measure).saturating_sub(then.of(measure));
+    let calls = now.calls.saturating_sub(then.calls);
+    // What began just now has no rate yet that means anything: it counts as a second old.
+    let elapsed = (now.at_ms - then.at_ms).max(1_000);
+    BrokerStatsItem {
+        sum: i64::try_from(sum).unwrap_or(i64::MAX),
+        tps: sum as f64 * 1000.0 / elapsed as f64,
+        avgpt: if calls == 0 { 0.0 } else { sum as f64 / calls as f64 },
+    }
+}
+
+/// What a group did in a topic.
+pub(crate) struct Consumption {
+    /// Pulls that found something.
+    pub got: Counter,
+    /// Messages sent back for another try.
+    pub sent_back: Counter,
+}
+
+impl Consumption {
+    /// Counters made at this time.
+    pub fn new(now_ms: i64) -> Self {
+        Consumption { got: Counter::new(now_ms), sent_back: Counter::new(now_ms) }
+    }
+
+    /// Notes the counts. Run every 10 s.
+    pub fn sample(&self, now_ms: i64) {
+        self.got.sample(now_ms);
+        self.sent_back.sample(now_ms);
+    }
+}
+
+/// The counters of the whole broker. All methods from any thread.
 pub(crate) struct Stats {
-    put_messages: AtomicU64,
-    put_bytes: AtomicU64,
+    /// What was stored.
+    puts: Counter,
+    /// What was handed to groups.
+    gets: Counter,
+    /// What consumers sent back.
+    returns: Counter,
     put_failures: AtomicU64,
-    got_messages: AtomicU64,
-    got_bytes: AtomicU64,
-    got_calls: AtomicU64,
-    sent_back: AtomicU64,
     samples: Mutex<VecDeque<Sample>>,
+    mornings: Mutex<Mornings>,
 }
 
 #[derive(Clone, Copy)]
@@ -27,6 +215,17 @@ struct Sample {
     put: u64,
     got: u64,
     calls: u64,
+}
+
+/// Messages put and got before midnight, today's and yesterday's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Mornings {
+    /// Year, month and day of today.
+    date: [i32; 3],
+    /// Before today.
+    pub today: [u64; 2],
+    /// Before yesterday.
+    pub yesterday: [u64; 2],
 }
 
 /// What a broker did since its start.
@@ -45,10 +244,41 @@ pub(crate) struct Rates {
 }
 
 impl Stats {
-    /// Messages were stored.
+    /// Counters made at this time.
+    pub fn new(now_ms: i64) -> Self {
+        let mornings = Mornings { date: date(now_ms), ..Mornings::default() };
+        Stats {
+            puts: Counter::new(now_ms),
+            gets: Counter::new(now_ms),
+            returns: Counter::new(now_ms),
+            put_failures: AtomicU64::new(0),
+            samples: Mutex::default(),
+            mornings: Mutex::new(mornings),
+        }
+    }
+
+    /// Messages were stored by one call.
     pub fn put(&self, messages: usize, bytes: usize) {
-        self.put_messages.fetch_add(messages as u64, Ordering::Relaxed);
-        self.put_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.puts.add(messages, bytes);
+    }
+
+    /// Messages were handed to a group by one call.
+    pub fn got(&self, messages: usize, bytes: usize) {
+        self.gets.add(messages, bytes);
+    }
+
+    /// A consumer sent a message back.
+    pub fn sent_back(&self) {
+        self.returns.add(1, 0);
+    }
+
+    /// The counter of the whole broker behind one of Apache's names.
+    pub fn named(&self, name: &str) -> Option<&Counter> {
+        match name {
+            "BROKER_PUT_NUMS" => Some(&self.puts),
+            "BROKER_GET_NUMS" => Some(&self.gets),
+            _ => None,
+        }
     }
 
     /// A message was refused by the store.
@@ -56,30 +286,33 @@ impl Stats {
         self.put_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Messages were handed to a group.
-    pub fn got(&self, _group: &str, messages: usize, bytes: usize) {
-        self.got_messages.fetch_add(messages as u64, Ordering::Relaxed);
-        self.got_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.got_calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A consumer sent a message back.
-    pub fn sent_back(&self) {
-        self.sent_back.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// The totals.
     pub fn totals(&self) -> Totals {
         Totals {
-            put_messages: self.put_messages.load(Ordering::Relaxed),
-            put_bytes: self.put_bytes.load(Ordering::Relaxed),
+            put_messages: self.puts.messages(),
+            put_bytes: self.puts.bytes.load(Ordering::Relaxed),
             put_failures: self.put_failures.load(Ordering::Relaxed),
-            got_messages: self.got_messages.load(Ordering::Relaxed),
+            got_messages: self.gets.messages(),
         }
+    }
+
+    /// The totals of past midnights.
+    pub fn mornings(&self) -> Mornings {
+        *self.mornings.lock()
     }
 
     /// Takes a sample. Run every 10 s.
     pub fn sample(&self, now_ms: i64) {
+        [&self.puts, &self.gets, &self.returns].iter().for_each(|counter| counter.sample(now_ms));
+        let mut mornings = self.mornings.lock();
+        if mornings.date != date(now_ms) {
+            *mornings = Mornings {
+                date: date(now_ms),
+                today: [self.puts.messages(), self.gets.messages()],
+                yesterday: mornings.today,
+            };
+        }
+        drop(mornings);
         let mut samples = self.samples.lock();
         samples.push_back(self.now(now_ms));
         if samples.len() > SAMPLES {
@@ -88,12 +321,8 @@ impl Stats {
     }
 
     fn now(&self, now_ms: i64) -> Sample {
-        Sample {
-            at_ms: now_ms,
-            put: self.put_messages.load(Ordering::Relaxed),
-            got: self.got_messages.load(Ordering::Relaxed),
-            calls: self.got_calls.load(Ordering::Relaxed),
-        }
+        let calls = self.gets.calls.load(Ordering::Relaxed);
+        Sample { at_ms: now_ms, put: self.puts.messages(), got: self.gets.messages(), calls }
     }
 
     /// The rates up to now.
@@ -118,13 +347,18 @@ impl Stats {
     }
 }
 
+fn date(now_ms: i64) -> [i32; 3] {
+    let [year, month, day, ..] = crate::store::local_time(now_ms);
+    [year, month, day]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rates_cover_ten_seconds_a_minute_and_ten_minutes() {
-        let stats = Stats::default();
+        let stats = Stats::new(0);
         assert_eq!(stats.rates(0).put, "0.000 0.000 0.000");
         for second in 0..7 {
             stats.sample(second * 10_000);
@@ -133,5 +367,69 @@ mod tests {
         // 100 in the last ten seconds; 150 in the last minute; 160 in the 70 s there are.
         assert_eq!(stats.rates(70_000).put, "10.000 2.500 2.286");
         assert_eq!(stats.totals().put_messages, 160);
+    }
+
+    #[test]
+    fn windows_hold_what_happened_in_them() {
+        let counter = Counter::new(0);
+        let mut now = 0;
+        // Two messages of 5 bytes a call, one call a second, for three hours.
+        for _ in 0..3 * 360 {
+            for _ in 0..10 {
+                counter.add(2, 10);
+            }
+            now += 10_000;
+            counter.sample(now);
+        }
+        let seen = counter.view(Measure::Messages, now);
+        assert_eq!((seen.stats_minute.sum, seen.stats_hour.sum), (120, 7_200));
+        assert_eq!(seen.stats_day.sum, 21_600, "all there is");
+        for item in [seen.stats_minute, seen.stats_hour, seen.stats_day] {
+            assert!((item.tps - 2.0).abs() < 0.01 && (item.avgpt - 2.0).abs() < 1e-9, "{item:?}");
+        }
+        assert_eq!(counter.view(Measure::Bytes, now).stats_minute.sum, 600);
+        // What comes between two samples counts at once.
+        counter.add(7, 0);
+        assert_eq!(counter.view(Measure::Messages, now).stats_minute.sum, 127);
+    }
+
+    #[test]
+    fn what_rests_is_forgotten_window_by_window_and_takes_no_memory() {
+        let counter = Counter::new(0);
+        counter.sample(10_000);
+        assert!(counter.past.lock().windows.is_none(), "nothing happened yet");
+        counter.add(1, 1);
+        let mut now = 10_000;
+        let mut pass = |ms: i64| {
+            for _ in 0..ms / 10_000 {
+                now += 10_000;
+                counter.sample(now);
+            }
+            let seen = counter.view(Measure::Messages, now);
+            [seen.stats_minute.sum, seen.stats_hour.sum, seen.stats_day.sum]
+        };
+        assert_eq!(pass(20_000), [1, 1, 1]);
+        assert_eq!(pass(120_000), [0, 1, 1]);
+        assert_eq!(pass(2 * 3_600_000), [0, 0, 1]);
+        assert_eq!(pass(26 * 3_600_000), [0, 0, 0]);
+        assert!(counter.past.lock().windows.is_none());
+        counter.add(3, 3);
+        assert_eq!(counter.view(Measure::Messages, now).stats_day.sum, 3);
+        assert_eq!(counter.messages(), 4);
+    }
+
+    #[test]
+    fn totals_of_mornings_move_at_midnight() {
+        let stats = Stats::new(0);
+        stats.put(5, 5);
+        stats.got(2, 2);
+        stats.sample(1_000);
+        assert_eq!((stats.mornings().today, stats.mornings().yesterday), ([0, 0], [0, 0]));
+        let day = 24 * 3_600_000;
+        stats.sample(day);
+        assert_eq!((stats.mornings().today, stats.mornings().yesterday), ([5, 2], [0, 0]));
+        stats.put(1, 1);
+        stats.sample(2 * day);
+        assert_eq!((stats.mornings().today, stats.mornings().yesterday), ([6, 2], [5, 2]));
     }
 }

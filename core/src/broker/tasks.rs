@@ -12,8 +12,11 @@ const TASKS: &[Task] = &[
     Task { every_ms: |_| 1_000, run: |broker| broker.registration.release_overdue(broker.clock.now_ms()) },
     Task { every_ms: |_| 10_000, run: clients::expire },
     Task { every_ms: |_| 10_000, run: Broker::save_filters },
-    Task { every_ms: |_| 10_000, run: |broker| broker.locks.expire(broker.clock.now_ms()) },
-    Task { every_ms: |_| 10_000, run: |broker| broker.stats.sample(broker.clock.now_ms()) },
+    Task {
+        every_ms: |_| 10_000,
+        run: |broker| broker.locks.expire(broker.clock.now_ms(), broker.config().lock_max_live_time),
+    },
+    Task { every_ms: |_| 10_000, run: sample },
     Task {
         every_ms: |broker| broker.config().flush_consumer_offset_interval,
         run: |broker| broker.offsets.save(broker.clock.now_ms()),
@@ -23,6 +26,13 @@ const TASKS: &[Task] = &[
         run: |broker| broker.delay.save(broker),
     },
 ];
+
+fn sample(broker: &Broker) {
+    let now = broker.clock.now_ms();
+    broker.stats.sample(now);
+    broker.topics.sample(now);
+    broker.groups.sample(now);
+}
 
 /// Body of the thread: runs each task in its rhythm until the broker stops.
 pub(crate) fn run(broker: &Broker) {

@@ -1,4 +1,4 @@
-//! Topics made, changed, deleted and listed by operators (17, 215, 21, 202, 351, 305).
+//! Topics made, changed and listed by operators (17, 18, 21, 202, 351, 305).
 
 use crate::wire::body::{MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable};
 use crate::wire::{self, Response, ResponseCode};
@@ -6,7 +6,8 @@ use crate::wire::{self, Response, ResponseCode};
 use super::handler::{json, old_json, refuse, refused, Answer, Caller, Refusal};
 use super::{names, Broker};
 
-/// UPDATE_AND_CREATE_TOPIC (17). Answered when the name servers know, so that the route can be asked for right after.
+/// UPDATE_AND_CREATE_TOPIC (17). Answered when the file has it and the name servers know, so that the route can be asked
+/// for right after.
 pub(crate) fn update(
     broker: &Broker,
     caller: &Caller<'_>,
@@ -14,28 +15,39 @@ pub(crate) fn update(
 ) -> Answer {
     match checked(request) {
         Err(refusal) => refusal.into(),
-        Ok(topic) => {
-            let from = caller.remote();
-            tracing::info!(%from, topic = %request.topic, read = topic.read_queue_nums,
-                write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
-            broker.topics.put(broker, topic);
-            Answer::from(Response::ok()).once_routed(broker)
-        }
+        Ok(topic) => put(broker, caller, vec![topic]),
     }
 }
 
-fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refusal> {
-    let invalid = |why: String| refuse(ResponseCode::INVALID_PARAMETER, why);
-    names::check_topic(&request.topic).map_err(invalid)?;
-    if names::is_system_topic(&request.topic) {
-        return Err(invalid(format!("The topic[{}] is conflict with system topic.", request.topic)));
+/// UPDATE_AND_CREATE_TOPIC_LIST (18): all topics or none.
+pub(crate) fn update_list(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: wire::UpdateAndCreateTopicList,
+) -> Answer {
+    let topics = request.body.topic_config_list;
+    match topics.iter().find_map(|topic| check(topic).err()) {
+        Some(refusal) => refusal.into(),
+        None => put(broker, caller, topics),
     }
-    check_numbers(request).map_err(invalid)?;
+}
+
+fn put(broker: &Broker, caller: &Caller<'_>, topics: Vec<TopicConfig>) -> Answer {
+    let from = caller.remote();
+    for topic in topics {
+        tracing::info!(%from, topic = %topic.topic_name, read = topic.read_queue_nums,
+            write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
+        broker.topics.put(broker, topic);
+    }
+    Answer::from(Response::ok()).once_saved(broker).once_routed(broker)
+}
+
+fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refusal> {
     let attributes = request.attributes.as_deref().unwrap_or("").trim();
     if !attributes.is_empty() {
-        return Err(invalid(format!("topic attributes are not supported by this broker: {attributes}")));
+        return Err(no_attributes(attributes));
     }
-    Ok(TopicConfig {
+    let topic = TopicConfig {
         topic_name: request.topic.to_string(),
         read_queue_nums: request.read_queue_nums,
         write_queue_nums: request.write_queue_nums,
@@ -44,51 +56,46 @@ fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refu
         topic_sys_flag: request.topic_sys_flag.unwrap_or(0),
         order: request.order,
         ..Default::default()
-    })
+    };
+    check(&topic)?;
+    Ok(topic)
+}
+
+fn no_attributes(attributes: &str) -> Refusal {
+    let remark = format!("topic attributes are not supported by this broker: {attributes}");
+    refuse(ResponseCode::INVALID_PARAMETER, remark)
+}
+
+fn check(topic: &TopicConfig) -> Result<(), Refusal> {
+    let invalid = |why: String| refuse(ResponseCode::INVALID_PARAMETER, why);
+    names::check_topic(&topic.topic_name).map_err(invalid)?;
+    if names::is_system_topic(&topic.topic_name) {
+        return Err(invalid(format!("The topic[{}] is conflict with system topic.", topic.topic_name)));
+    }
+    check_numbers(topic).map_err(invalid)?;
+    match topic.attributes.iter().next() {
+        Some((name, value)) => Err(no_attributes(&format!("{name}={value}"))),
+        None => Ok(()),
+    }
 }
 
 /// Apache's limit for queues of a topic would be the wire's 2^31; this many still list and register in a frame.
 const MAX_QUEUES: i32 = 65_536;
 
-fn check_numbers(request: &wire::UpdateAndCreateTopic<'_>) -> Result<(), String> {
+fn check_numbers(topic: &TopicConfig) -> Result<(), String> {
+    let name = &topic.topic_name;
     for (what, count) in
-        [("readQueueNums", request.read_queue_nums), ("writeQueueNums", request.write_queue_nums)]
+        [("readQueueNums", topic.read_queue_nums), ("writeQueueNums", topic.write_queue_nums)]
     {
         if !(0..=MAX_QUEUES).contains(&count) {
-            return Err(format!("{what} {count} of topic {} is not within 0..{MAX_QUEUES}", request.topic));
+            return Err(format!("{what} {count} of topic {name} is not within 0..{MAX_QUEUES}"));
         }
     }
-    if !(0..=15).contains(&request.perm) {
+    if !(0..=15).contains(&topic.perm) {
         let allowed = "2 (write), 4 (read), 6 (both), 7 (both, and a template for new topics)";
-        return Err(format!("perm {} of topic {} is not one of {allowed}", request.perm, request.topic));
+        return Err(format!("perm {} of topic {name} is not one of {allowed}", topic.perm));
     }
     Ok(())
-}
-
-/// DELETE_TOPIC_IN_BROKER (215): the topic, its queues and the offsets of groups in it. Its messages stay in the
-/// commit log until that is cleaned.
-pub(crate) fn delete(
-    broker: &Broker,
-    caller: &Caller<'_>,
-    request: &wire::DeleteTopicInBroker<'_>,
-) -> Response {
-    let topic = &*request.topic;
-    if topic.trim().is_empty() {
-        return refused(ResponseCode::INVALID_PARAMETER, "The specified topic is blank.");
-    }
-    if names::is_system_topic(topic) {
-        let remark = format!("The topic[{topic}] is conflict with system topic.");
-        return refused(ResponseCode::INVALID_PARAMETER, remark);
-    }
-    let from = caller.remote();
-    tracing::info!(%from, topic, "topic deleted");
-    // Configuration first: from here on sends and pulls are refused, so that nothing is stored behind our back.
-    broker.topics.remove(broker, topic);
-    broker.offsets.remove_topic(topic);
-    match broker.store.delete_topic(topic) {
-        Ok(()) => Response::ok(),
-        Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()),
-    }
 }
 
 /// GET_ALL_TOPIC_CONFIG (21).
@@ -99,7 +106,7 @@ pub(crate) fn all(broker: &Broker) -> Response {
 /// GET_TOPIC_CONFIG (351).
 pub(crate) fn one(broker: &Broker, request: &wire::GetTopicConfig<'_>) -> Response {
     match broker.topics.find(&request.topic) {
-        Some(topic) => json(&*topic),
+        Some(topic) => json(topic.config()),
         None => refused(
             ResponseCode::TOPIC_NOT_EXIST,
             format!("No topic in this broker. topic: {}", request.topic),
@@ -117,20 +124,24 @@ pub(crate) fn system(broker: &Broker) -> Response {
     json(&TopicList { topic_list, ..Default::default() })
 }
 
-/// GET_TOPIC_STATS_INFO (202): first, last and latest store time of every queue.
-pub(crate) fn stats(broker: &Broker, request: &wire::GetTopicStatsInfo<'_>) -> Response {
+/// GET_TOPIC_STATS_INFO (202): first, last and latest store time of every queue. Apart, as store times may have to be
+/// read from the disk.
+pub(crate) fn stats(broker: &Broker, request: &wire::GetTopicStatsInfo<'_>) -> Answer {
     let Some(topic) = broker.topics.find(&request.topic) else {
-        return refused(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{}] not exist", request.topic));
+        let remark = format!("topic[{}] not exist", request.topic);
+        return refused(ResponseCode::TOPIC_NOT_EXIST, remark).into();
     };
-    let queues = topic.write_queue_nums.max(topic.read_queue_nums);
-    let broker_name = broker.config().broker_name.clone();
-    let one = |queue_id: i32| {
-        let queue =
-            MessageQueue { topic: topic.topic_name.clone(), broker_name: broker_name.clone(), queue_id };
-        (queue, queue_stats(broker, &topic.topic_name, queue_id))
-    };
-    let offset_table = (0..queues).map(one).collect();
-    old_json(&TopicStatsTable { offset_table, ..Default::default() })
+    Answer::apart(broker, move |broker| {
+        let queues = topic.write_queue_nums.max(topic.read_queue_nums);
+        let broker_name = broker.config().broker_name.clone();
+        let one = |queue_id: i32| {
+            let queue =
+                MessageQueue { topic: topic.topic_name.clone(), broker_name: broker_name.clone(), queue_id };
+            (queue, queue_stats(broker, &topic.topic_name, queue_id))
+        };
+        let topic_put_tps = topic.puts.rate(broker.clock.now_ms());
+        old_json(&TopicStatsTable { offset_table: (0..queues).map(one).collect(), topic_put_tps })
+    })
 }
 
 fn queue_stats(broker: &Broker, topic: &str, queue_id: i32) -> TopicOffset {

@@ -108,11 +108,21 @@ impl Waiters {
 pub(crate) fn park(broker: &Broker, parked: Parked) {
     let (topic, queue_id) = (parked.pull.topic.clone(), parked.pull.queue_id);
     broker.waiters.add(parked);
+    // A group may have been moved since its pull was looked at.
+    rouse(broker, &topic, queue_id);
     if broker.waiters.released.load(Ordering::SeqCst) {
         return release_all(broker);
     }
     if let Some(bounds) = broker.store.queue_bounds(&topic, queue_id) {
         run_again(broker, broker.waiters.take(&topic, queue_id, |parked| parked.pull.offset < bounds.end));
+    }
+}
+
+/// Runs the pulls again of groups that were moved in a queue: they are told so.
+pub(crate) fn rouse(broker: &Broker, topic: &str, queue_id: i32) {
+    if broker.offsets.has_resets() {
+        let moved = |parked: &Parked| broker.offsets.is_reset(&parked.pull.group, topic, queue_id);
+        run_again(broker, broker.waiters.take(topic, queue_id, moved));
     }
 }
 

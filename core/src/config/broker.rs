@@ -91,6 +91,10 @@ settings! {
             "Whether consumers that lag far behind are sent to a slave.";
         "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true, Any, Live,
             "Whether the members of a group are told when the group changes.";
+        "useServerSideResetOffset" use_server_side_reset_offset: bool = true, Any, Live,
+            "Whether a group is moved by the broker telling its next pulls (5.x), or by sending its members the offsets (4.9).";
+        "rocketmq.broker.rebalance.lockMaxLiveTime" lock_max_live_time: i64 = 60_000, MS, Live,
+            "Time that a queue lock of an ordered consumer lives without being renewed; a client trusts its lock for half of it.";
         "channelExpiredTimeout" channel_expired_timeout: i64 = 120_000, MS, Live,
             "Time without heartbeat after which a client is forgotten.";
         "flushConsumerOffsetInterval" flush_consumer_offset_interval: i64 = 5_000, MS, Live,

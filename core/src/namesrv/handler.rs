@@ -6,9 +6,9 @@ use super::{register, settings, Namesrv};
 use crate::net::Call;
 use crate::wire::body::{GetBrokerMemberGroupResponseBody, KvTable, TopicList};
 use crate::wire::{
-    json, version, AddWritePermOfBrokerResponse, DecodeError, DeleteKvConfig, DeleteTopicInNamesrv, Frame,
-    GetBrokerMemberGroup, GetKvConfig, GetKvConfigResponse, GetRouteinfoByTopic, PutKvConfig,
-    QueryDataVersion, QueryDataVersionResponse, Request, RequestCode, Response, ResponseCode,
+    json, treatment, version, AddWritePermOfBrokerResponse, DecodeError, DeleteKvConfig,
+    DeleteTopicInNamesrv, Frame, GetBrokerMemberGroup, GetKvConfig, GetKvConfigResponse, GetRouteinfoByTopic,
+    PutKvConfig, QueryDataVersion, QueryDataVersionResponse, Request, RequestCode, Response, ResponseCode,
     UnregisterBroker, WipeWritePermOfBrokerResponse,
 };
 
@@ -41,12 +41,13 @@ pub(super) enum Save {
 /// Answers a request.
 pub(super) fn answer(namesrv: &Namesrv, call: &Call<'_>) -> Answer {
     let caller = Caller { connection: call.connection.id(), version: call.version() };
-    answer_request(namesrv, call.request(), call.frame(), caller)
+    answer_request(namesrv, call.code(), call.request(), call.frame(), caller)
 }
 
 /// Answers a request as it was read, of which `frame` holds the fields that have no struct.
 fn answer_request(
     namesrv: &Namesrv,
+    code: RequestCode,
     request: Result<Request<'_>, DecodeError>,
     frame: Option<&Frame<'_>>,
     caller: Caller,
@@ -54,6 +55,7 @@ fn answer_request(
     match request {
         Ok(Request::Other { code }) => Answer::Now(untyped(namesrv, frame, code)),
         Ok(request) => dispatch(namesrv, &request, caller),
+        Err(_) if !treatment::is_answered(code, treatment::Peer::Namesrv) => Answer::Now(unsupported(code)),
         Err(error) => Answer::Now(Response::error(ResponseCode::SYSTEM_ERROR, error.to_string())),
     }
 }
@@ -101,7 +103,7 @@ fn untyped(namesrv: &Namesrv, frame: Option<&Frame<'_>>, code: RequestCode) -> R
 }
 
 fn unsupported(code: RequestCode) -> Response {
-    let remark = format!(" request type {} not supported", code.0);
+    let remark = treatment::unsupported(code, treatment::Peer::Namesrv);
     Response::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
 }
 

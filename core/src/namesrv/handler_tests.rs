@@ -29,7 +29,13 @@ impl Fixture {
         request.encode(Encoding::Json, 1, false, &mut bytes).unwrap();
         let frame = Frame::decode(&bytes).unwrap();
         let caller = Caller { connection: 7, version };
-        match answer_request(&self.namesrv, Request::decode(&frame), Some(&frame), caller) {
+        match answer_request(
+            &self.namesrv,
+            frame.request_code(),
+            Request::decode(&frame),
+            Some(&frame),
+            caller,
+        ) {
             Answer::Now(response) => response,
             Answer::WhenSaved(_) => Response::ok(),
         }
@@ -135,7 +141,13 @@ fn a_missing_field_and_an_unknown_code_are_answered() {
         bytes.extend(header.as_bytes());
         let frame = Frame::decode(&bytes).unwrap();
         let caller = Caller { connection: 7, version: frame.version };
-        match answer_request(&fixture.namesrv, Request::decode(&frame), Some(&frame), caller) {
+        match answer_request(
+            &fixture.namesrv,
+            frame.request_code(),
+            Request::decode(&frame),
+            Some(&frame),
+            caller,
+        ) {
             Answer::Now(response) => response,
             Answer::WhenSaved(save) => panic!("{save:?}"),
         }

@@ -70,6 +70,7 @@ pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
 pub use self::retention::Retention;
 pub use self::scratch::Scratch;
+pub(crate) use self::storage::local_time;
 pub use self::types::*;
 
 /// The longest topic, in bytes: it names a directory.

@@ -62,6 +62,15 @@ impl Core {
         self.retain(true);
     }
 
+    /// Removes files of queues and index all of whose records are gone, also where the log has not moved since that was
+    /// done last.
+    #[doc(alias = "cleanExpiredConsumerQueue")]
+    pub fn remove_expired_queue_files(&self) {
+        self.catch_up();
+        self.retained_to.store(-1, std::sync::atomic::Ordering::Release);
+        self.follow_log();
+    }
+
     fn retain(&self, now_or_later: bool) {
         self.catch_up();
         let used = self.note_space();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::body::SubscriptionGroupConfig;
+use super::body::{SubscriptionGroupConfig, SubscriptionGroupList};
 use super::header::header;
 
 header! {
@@ -67,5 +67,44 @@ header! {
     GetSubscriptiongroupConfig<'a> {
         /// The group.
         group: Cow<'a, str> = "group",
+    }
+}
+
+header! {
+    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225, 5.x): create or change several groups.
+    UpdateAndCreateSubscriptiongroupList {}
+    body: SubscriptionGroupList;
+}
+
+header! {
+    /// GET_BROKER_CONSUME_STATS (317): progress of all groups. Answered with [`super::body::ConsumeStatsList`].
+    #[doc(alias = "GetConsumeStatsInBrokerHeader")]
+    GetBrokerConsumeStats {
+        /// Whether only ordered topics are wanted.
+        is_order: bool = "isOrder" or false,
+    }
+}
+
+header! {
+    /// QUERY_CONSUME_TIME_SPAN (303): how old what a group has yet to consume is. Answered with
+    /// [`super::body::QueryConsumeTimeSpanBody`].
+    #[doc(alias = "QueryConsumeTimeSpanRequestHeader")]
+    QueryConsumeTimeSpan<'a> {
+        /// The topic.
+        topic: Cow<'a, str> = "topic",
+        /// The group.
+        group: Cow<'a, str> = "group",
+    }
+}
+
+header! {
+    /// QUERY_SUBSCRIPTION_BY_CONSUMER (345, 5.x): what a connected group subscribes to. Answered with
+    /// [`super::body::QuerySubscriptionResponseBody`].
+    #[doc(alias = "QuerySubscriptionByConsumerRequestHeader")]
+    QuerySubscriptionByConsumer<'a> {
+        /// The group.
+        group: Cow<'a, str> = "group",
+        /// The topic.
+        topic: Option<Cow<'a, str>> = "topic",
     }
 }

@@ -344,10 +344,12 @@ macro_rules! json_bodies {
 }
 json_bodies! {
     super::body::CheckClientRequestBody
+    super::body::CreateTopicListRequestBody
     super::body::DataVersion
     super::body::HeartbeatData
     super::body::LockBatchRequestBody
     super::body::ResetOffsetBody
     super::body::SubscriptionGroupConfig
+    super::body::SubscriptionGroupList
     super::body::UnlockBatchRequestBody
 }

@@ -37,6 +37,7 @@ mod send;
 mod text;
 mod topic;
 mod transaction;
+pub mod treatment;
 mod writer;
 
 pub use client::*;

@@ -44,3 +44,33 @@ header! {
         offset: i64 = "offset",
     }
 }
+
+header! {
+    /// QUERY_CONSUME_QUEUE (321): entries of a consume queue. Answered with
+    /// [`super::body::QueryConsumeQueueResponseBody`].
+    #[doc(alias = "QueryConsumeQueueRequestHeader")]
+    QueryConsumeQueue<'a> {
+        /// The topic.
+        topic: Option<Cow<'a, str>> = "topic",
+        /// The queue.
+        queue_id: i32 = "queueId" or 0,
+        /// First entry wanted.
+        index: i64 = "index" or 0,
+        /// Entries wanted at most.
+        count: i32 = "count" or 0,
+        /// Group whose filter is tried on each entry.
+        consumer_group: Option<Cow<'a, str>> = "consumerGroup",
+    }
+}
+
+header! {
+    /// VIEW_BROKER_STATS_DATA (315): a figure over the last minute, hour and day. Answered with
+    /// [`super::body::BrokerStatsData`].
+    #[doc(alias = "ViewBrokerStatsDataRequestHeader")]
+    ViewBrokerStatsData<'a> {
+        /// Name of the figure, `TOPIC_PUT_NUMS` for example.
+        stats_name: Cow<'a, str> = "statsName",
+        /// What it is of: a topic, `topic@group`, a cluster.
+        stats_key: Cow<'a, str> = "statsKey",
+    }
+}

@@ -128,6 +128,9 @@ requests! {
         GetSystemTopicListFromBroker = GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
         GetNamesrvConfig = GET_NAMESRV_CONFIG,
         GetAllProducerInfo = GET_ALL_PRODUCER_INFO,
+        CleanExpiredConsumequeue = CLEAN_EXPIRED_CONSUMEQUEUE,
+        CleanUnusedTopic = CLEAN_UNUSED_TOPIC,
+        DeleteExpiredCommitlog = DELETE_EXPIRED_COMMITLOG,
     }
     typed {
         QueryMessage(QueryMessage<'a>) = QUERY_MESSAGE,
@@ -181,6 +184,17 @@ requests! {
         PushReplyMessageToClient(PushReplyMessageToClient<'a>) = PUSH_REPLY_MESSAGE_TO_CLIENT,
         AddWritePermOfBroker(AddWritePermOfBroker<'a>) = ADD_WRITE_PERM_OF_BROKER,
         GetTopicConfig(GetTopicConfig<'a>) = GET_TOPIC_CONFIG,
+        UpdateAndCreateTopicList(UpdateAndCreateTopicList) = UPDATE_AND_CREATE_TOPIC_LIST,
+        UpdateAndCreateSubscriptiongroupList(UpdateAndCreateSubscriptiongroupList) =
+            UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+        GetBrokerConsumeStats(GetBrokerConsumeStats) = GET_BROKER_CONSUME_STATS,
+        QueryConsumeTimeSpan(QueryConsumeTimeSpan<'a>) = QUERY_CONSUME_TIME_SPAN,
+        QuerySubscriptionByConsumer(QuerySubscriptionByConsumer<'a>) = QUERY_SUBSCRIPTION_BY_CONSUMER,
+        QueryTopicsByConsumer(QueryTopicsByConsumer<'a>) = QUERY_TOPICS_BY_CONSUMER,
+        CloneGroupOffset(CloneGroupOffset<'a>) = CLONE_GROUP_OFFSET,
+        QueryCorrectionOffset(QueryCorrectionOffset<'a>) = QUERY_CORRECTION_OFFSET,
+        QueryConsumeQueue(QueryConsumeQueue<'a>) = QUERY_CONSUME_QUEUE,
+        ViewBrokerStatsData(ViewBrokerStatsData<'a>) = VIEW_BROKER_STATS_DATA,
         GetSubscriptiongroupConfig(GetSubscriptiongroupConfig<'a>) = GET_SUBSCRIPTIONGROUP_CONFIG,
         GetBrokerMemberGroup(GetBrokerMemberGroup<'a>) = GET_BROKER_MEMBER_GROUP,
     }

@@ -70,3 +70,32 @@ header! {
         client_addr: Option<Cow<'a, str>> = "clientAddr",
     }
 }
+
+header! {
+    /// CLONE_GROUP_OFFSET (314): one group goes where another one is.
+    #[doc(alias = "CloneGroupOffsetRequestHeader")]
+    CloneGroupOffset<'a> {
+        /// The group whose offsets are taken.
+        src_group: Cow<'a, str> = "srcGroup",
+        /// The group that gets them.
+        dest_group: Cow<'a, str> = "destGroup",
+        /// The topic; all topics of the first group unless given.
+        topic: Option<Cow<'a, str>> = "topic",
+        /// Whether topics count that the first group, which is connected, does not subscribe to any more.
+        offline: bool = "offline" or false,
+    }
+}
+
+header! {
+    /// QUERY_CORRECTION_OFFSET (308): where other groups are that lag behind a group. Answered with
+    /// [`super::body::QueryCorrectionOffsetBody`].
+    #[doc(alias = "QueryCorrectionOffsetHeader")]
+    QueryCorrectionOffset<'a> {
+        /// Groups that do not count, comma separated.
+        filter_groups: Option<Cow<'a, str>> = "filterGroups",
+        /// The group to compare with.
+        compare_group: Cow<'a, str> = "compareGroup",
+        /// The topic.
+        topic: Cow<'a, str> = "topic",
+    }
+}

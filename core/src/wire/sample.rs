@@ -150,16 +150,21 @@ macro_rules! structs {
 structs! {
     BrokerData { cluster broker_name broker_addrs zone_name enable_acting_master }
     BrokerMemberGroup { cluster broker_name broker_addrs }
+    BrokerStatsData { stats_minute stats_hour stats_day }
+    BrokerStatsItem { sum tps avgpt }
     CheckClientRequestBody { client_id group subscription_data }
     ClusterInfo { broker_addr_table cluster_addr_table }
     Connection { client_id client_addr language version }
     ConsumeMessageDirectlyResult { order auto_commit consume_result remark spent_time_mills }
+    ConsumeQueueData { physic_offset physic_size tags_code extend_data_json bit_map eval msg }
     ConsumeStats { offset_table consume_tps }
+    ConsumeStatsList { consume_stats_list broker_addr total_diff total_inflight_diff }
     ConsumeStatus { pull_rt pull_tps consume_rt consume_ok_tps consume_failed_tps consume_failed_msgs }
     ConsumerConnection { connection_set subscription_table consume_type message_model consume_from_where }
     ConsumerData { group_name consume_type message_model consume_from_where subscription_data_set unit_mode }
     ConsumerOffsetSerializeWrapper { offset_table data_version }
     ConsumerRunningInfo { properties subscription_set mq_table status_table jstack }
+    CreateTopicListRequestBody { topic_config_list }
     DataVersion { state_version timestamp counter }
     DelayOffsetSerializeWrapper { offset_table data_version }
     GetBrokerMemberGroupResponseBody { broker_member_group }
@@ -181,6 +186,13 @@ structs! {
     ProducerData { group_name }
     ProducerInfo { client_id remote_ip language version last_update_timestamp }
     ProducerTableInfo { data }
+    QueryConsumeQueueResponseBody {
+        subscription_data filter_data queue_data max_queue_index min_queue_index
+    }
+    QueryConsumeTimeSpanBody { consume_time_span_set }
+    QueryCorrectionOffsetBody { correction_offsets }
+    QuerySubscriptionResponseBody { subscription_data group topic }
+    QueueTimeSpan { message_queue min_time_stamp max_time_stamp consume_time_stamp delay_time }
     QueueData { broker_name read_queue_nums write_queue_nums perm topic_sys_flag }
     QueueOffset { broker_name offset queue_id topic }
     RegisterBrokerBody { topic_config_serialize_wrapper filter_server_list }
@@ -190,6 +202,7 @@ structs! {
         retry_queue_nums retry_max_times group_retry_policy broker_id which_broker_when_consume_slowly
         notify_consumer_ids_changed_enable group_sys_flag consume_timeout_minute subscription_data_set attributes
     }
+    SubscriptionGroupList { group_config_list }
     SubscriptionGroupWrapper { subscription_group_table forbidden_table data_version }
     TopicConfig {
         topic_name read_queue_nums write_queue_nums perm topic_filter_type topic_sys_flag order attributes
@@ -249,7 +262,9 @@ macro_rules! bodies {
 
 fn assert_bodies_survive(random: &mut Random) {
     bodies! { random:
-        CheckClientRequestBody ClusterInfo ConsumeMessageDirectlyResult ConsumeStats ConsumerConnection
+        BrokerStatsData CheckClientRequestBody ClusterInfo ConsumeMessageDirectlyResult ConsumeStats
+        ConsumeStatsList ConsumerConnection CreateTopicListRequestBody QueryConsumeQueueResponseBody
+        QueryConsumeTimeSpanBody QueryCorrectionOffsetBody QuerySubscriptionResponseBody SubscriptionGroupList
         ConsumerOffsetSerializeWrapper ConsumerRunningInfo DataVersion
         DelayOffsetSerializeWrapper GetBrokerMemberGroupResponseBody GetConsumerListByGroupResponseBody
         GetConsumerStatusBody GroupList HeartbeatData KvTable LockBatchRequestBody LockBatchResponseBody

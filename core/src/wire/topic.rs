@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::body::CreateTopicListRequestBody;
 use super::header::header;
 
 header! {
@@ -88,5 +89,22 @@ header! {
     GetTopicConfig<'a> {
         /// The topic.
         topic: Cow<'a, str> = "topic",
+    }
+}
+
+header! {
+    /// UPDATE_AND_CREATE_TOPIC_LIST (18, 5.x): create or change several topics.
+    #[doc(alias = "CreateTopicListRequestHeader")]
+    UpdateAndCreateTopicList {}
+    body: CreateTopicListRequestBody;
+}
+
+header! {
+    /// QUERY_TOPICS_BY_CONSUMER (343, 5.x): the topics in which a group has offsets. Answered with
+    /// [`super::body::TopicList`].
+    #[doc(alias = "QueryTopicsByConsumerRequestHeader")]
+    QueryTopicsByConsumer<'a> {
+        /// The group.
+        group: Cow<'a, str> = "group",
     }
 }

@@ -1,11 +1,13 @@
 //! Behaviour over real sockets and files, one module a topic.
 
+mod broker_admin;
 mod broker_errors;
 mod broker_filter;
 mod broker_flow;
 mod broker_golden;
 mod broker_groups;
 mod broker_messages;
+mod broker_reset;
 mod broker_retry;
 mod client_broadcast;
 mod client_consumer;
@@ -29,6 +31,7 @@ mod net_client;
 mod net_local;
 mod net_server;
 mod net_support;
+mod request_codes;
 mod rooms;
 mod scenarios;
 mod store_fixture;

@@ -25,11 +25,16 @@ pub struct TestServer {
 
 /// Starts a server; `settings` are lines of broker.conf.
 pub fn start_server(settings: &str) -> TestServer {
+    start_with(ferromq::config::BrokerConfig::from_text(settings, "test").expect("good settings"))
+}
+
+/// Starts a server with these settings, which may come from a file.
+pub fn start_with(broker: ferromq::config::BrokerConfig) -> TestServer {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut options = ServerOptions::new(dir.path().join("data"));
     options.namesrv_port = 0;
     options.broker_port = 0;
-    options.broker = ferromq::config::BrokerConfig::from_text(settings, "test").expect("good settings");
+    options.broker = broker;
     options.broker.mapped_file_size_commit_log = options.broker.mapped_file_size_commit_log.min(16 << 20);
     options.broker.max_hash_slot_num = 1000;
     options.broker.max_index_num = 4000;

@@ -22,6 +22,10 @@ type Table = HashMap<String, HashMap<String, Queues>>;
 pub(crate) struct ConsumerOffsets {
     /// By group, then topic: a pull commits without making a joined key.
     table: Mutex<Table>,
+    /// Queues whose next pull is to be told that the group was moved, and where to.
+    resets: Mutex<Table>,
+    /// There may be some; a pull looks no further otherwise.
+    has_resets: AtomicBool,
     version: Mutex<DataVersion>,
     changed: AtomicBool,
     file: Mutex<StateFile>,
@@ -40,6 +44,8 @@ impl ConsumerOffsets {
         }
         Ok(ConsumerOffsets {
             table: Mutex::new(table),
+            resets: Mutex::default(),
+            has_resets: AtomicBool::new(false),
             version: Mutex::new(saved.data_version.unwrap_or_default()),
             changed: AtomicBool::new(false),
             file: Mutex::new(file),
@@ -54,6 +60,69 @@ impl ConsumerOffsets {
             None => table.entry(group.to_owned()).or_default().entry(topic.to_owned()).or_default(),
         };
         if queues.insert(queue_id, offset) != Some(offset) {
+            self.changed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves a group in a queue. With `tell` its members learn of it by their next pull, and what they commit until
+    /// then does not count: it is progress from before.
+    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64, tell: bool) {
+        if tell {
+            let mut resets = self.resets.lock();
+            let topics = resets.entry(group.to_owned()).or_default();
+            topics.entry(topic.to_owned()).or_default().insert(queue_id, offset);
+            self.has_resets.store(true, Ordering::SeqCst);
+        }
+        self.commit(group, topic, queue_id, offset);
+    }
+
+    /// Whether there may be members that have not been told yet that their group was moved.
+    pub fn has_resets(&self) -> bool {
+        self.has_resets.load(Ordering::SeqCst)
+    }
+
+    /// Whether the members have not been told yet that the group was moved.
+    pub fn is_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        self.has_resets()
+            && self
+                .resets
+                .lock()
+                .get(group)
+                .and_then(|topics| topics.get(topic))
+                .is_some_and(|queues| queues.contains_key(&queue_id))
+    }
+
+    /// Where the group was moved to, for the one pull that is told so.
+    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        if !self.has_resets() {
+            return None;
+        }
+        let mut resets = self.resets.lock();
+        let topics = resets.get_mut(group)?;
+        let queues = topics.get_mut(topic)?;
+        let offset = queues.remove(&queue_id)?;
+        if queues.is_empty() {
+            topics.remove(topic);
+        }
+        if topics.is_empty() {
+            resets.remove(group);
+        }
+        self.has_resets.store(!resets.is_empty(), Ordering::SeqCst);
+        Some(offset)
+    }
+
+    /// Where a group is in the queues of a topic.
+    pub fn queues_of(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let table = self.table.lock();
+        table.get(group).and_then(|topics| topics.get(topic)).cloned().unwrap_or_default()
+    }
+
+    /// Moves a group to where another one is in a topic, if that one is anywhere.
+    pub fn clone_group(&self, source: &str, target: &str, topic: &str) {
+        let queues = self.queues_of(source, topic);
+        if !queues.is_empty() {
+            let mut table = self.table.lock();
+            table.entry(target.to_owned()).or_default().insert(topic.to_owned(), queues);
             self.changed.store(true, Ordering::Relaxed);
         }
     }
@@ -83,6 +152,7 @@ impl ConsumerOffsets {
 
     /// Forgets all offsets of a group.
     pub fn remove_group(&self, group: &str) {
+        self.resets.lock().remove(group);
         if self.table.lock().remove(group).is_some() {
             self.changed.store(true, Ordering::Relaxed);
         }
@@ -90,6 +160,9 @@ impl ConsumerOffsets {
 
     /// Forgets all offsets in a topic, so that a new topic of the same name starts anew.
     pub fn remove_topic(&self, topic: &str) {
+        self.resets.lock().values_mut().for_each(|topics| {
+            topics.remove(topic);
+        });
         let mut table = self.table.lock();
         for topics in table.values_mut() {
             if topics.remove(topic).is_some() {
@@ -118,6 +191,8 @@ impl ConsumerOffsets {
         }
         let file = self.file.lock();
         next_version(&mut self.version.lock(), now_ms);
-        file.save(&json::to_old_vec(&self.snapshot()));
+        if file.save(&json::to_old_vec(&self.snapshot())).is_err() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -268,7 +268,9 @@ impl Filters {
             }
             json::to_vec(&*table)
         };
-        file.save(&text);
+        if file.save(&text).is_err() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
     }
 }
 

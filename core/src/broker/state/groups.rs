@@ -1,7 +1,9 @@
 //! The subscription groups of a broker, in `config/subscriptionGroup.json`. Apache's name: SubscriptionGroupManager.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -10,6 +12,7 @@ use crate::wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupW
 use crate::wire::json;
 use crate::Result;
 
+use super::super::stats::Consumption;
 use super::super::{names, Broker};
 use super::{next_version, StateFile};
 
@@ -26,10 +29,60 @@ const SYSTEM_GROUPS: &[&str] = &[
 /// Prefix of the groups of the system itself.
 const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
+/// Topics of a group whose figures are kept at most.
+const COUNTED_TOPICS: usize = 10_000;
+
+/// What a group did, by topic.
+type Consumed = RwLock<HashMap<String, Arc<Consumption>>>;
+
+/// A group: its settings, to which it dereferences, and what it did.
+pub(crate) struct Group {
+    config: SubscriptionGroupConfig,
+    consumed: Arc<Consumed>,
+}
+
+impl Deref for Group {
+    type Target = SubscriptionGroupConfig;
+
+    fn deref(&self) -> &SubscriptionGroupConfig {
+        &self.config
+    }
+}
+
+impl Group {
+    fn new(config: SubscriptionGroupConfig) -> Arc<Group> {
+        Arc::new(Group { config, consumed: Arc::default() })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &SubscriptionGroupConfig {
+        &self.config
+    }
+
+    /// What it did in a topic, if it did anything.
+    pub fn consumed(&self, topic: &str) -> Option<Arc<Consumption>> {
+        self.consumed.read().get(topic).cloned()
+    }
+
+    /// Where to count what it does in a topic. Of a topic more than there is room for nobody will ask.
+    pub fn consuming(&self, topic: &str, now_ms: i64) -> Arc<Consumption> {
+        if let Some(there) = self.consumed(topic) {
+            return there;
+        }
+        let mut consumed = self.consumed.write();
+        if consumed.len() >= COUNTED_TOPICS && !consumed.contains_key(topic) {
+            return Arc::new(Consumption::new(now_ms));
+        }
+        consumed.entry(topic.to_owned()).or_insert_with(|| Arc::new(Consumption::new(now_ms))).clone()
+    }
+}
+
 /// Every group of the broker by name. All methods from any thread.
 pub(crate) struct Groups {
-    table: RwLock<HashMap<String, Arc<SubscriptionGroupConfig>>>,
+    table: RwLock<HashMap<String, Arc<Group>>>,
     version: Mutex<DataVersion>,
+    /// The file is older than the table.
+    changed: AtomicBool,
     file: Mutex<StateFile>,
 }
 
@@ -39,25 +92,33 @@ impl Groups {
         let file = StateFile::new(root, "subscriptionGroup.json");
         let saved = file.load::<SubscriptionGroupWrapper>()?.unwrap_or_default();
         let mut version = saved.data_version;
-        let mut table: HashMap<_, _> =
-            saved.subscription_group_table.into_iter().map(|(name, group)| (name, Arc::new(group))).collect();
+        let mut table: HashMap<_, _> = saved
+            .subscription_group_table
+            .into_iter()
+            .map(|(name, group)| (name, Group::new(group)))
+            .collect();
         let before = table.len();
         for name in SYSTEM_GROUPS {
-            table.entry((*name).to_owned()).or_insert_with(|| Arc::new(new_group(name)));
+            table.entry((*name).to_owned()).or_insert_with(|| Group::new(new_group(name)));
         }
         if table.len() > before {
             next_version(&mut version, now_ms);
         }
-        Ok(Groups { table: RwLock::new(table), version: Mutex::new(version), file: Mutex::new(file) })
+        Ok(Groups {
+            table: RwLock::new(table),
+            version: Mutex::new(version),
+            changed: AtomicBool::new(false),
+            file: Mutex::new(file),
+        })
     }
 
     /// The group `name`.
-    pub fn find(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+    pub fn find(&self, name: &str) -> Option<Arc<Group>> {
         self.table.read().get(name).cloned()
     }
 
     /// The group `name`, made with the defaults if autoCreateSubscriptionGroup allows it and the name is a good one.
-    pub fn find_or_create(&self, broker: &Broker, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+    pub fn find_or_create(&self, broker: &Broker, name: &str) -> Option<Arc<Group>> {
         if let Some(group) = self.find(name) {
             return Some(group);
         }
@@ -69,10 +130,17 @@ impl Groups {
     }
 
     /// Creates a group or replaces its settings.
-    pub fn put(&self, broker: &Broker, changed: SubscriptionGroupConfig) -> Arc<SubscriptionGroupConfig> {
-        let group = Arc::new(changed);
-        self.table.write().insert(group.group_name.clone(), group.clone());
-        self.changed(broker);
+    pub fn put(&self, broker: &Broker, changed: SubscriptionGroupConfig) -> Arc<Group> {
+        let group = {
+            let mut table = self.table.write();
+            let group = match table.get(&changed.group_name) {
+                Some(there) => Arc::new(Group { config: changed, consumed: there.consumed.clone() }),
+                None => Group::new(changed),
+            };
+            table.insert(group.group_name.clone(), group.clone());
+            group
+        };
+        self.note_change(broker);
         group
     }
 
@@ -80,7 +148,7 @@ impl Groups {
     pub fn remove(&self, broker: &Broker, name: &str) -> bool {
         let removed = self.table.write().remove(name).is_some();
         if removed {
-            self.changed(broker);
+            self.note_change(broker);
         }
         removed
     }
@@ -91,17 +159,50 @@ impl Groups {
         SubscriptionGroupWrapper {
             subscription_group_table: table
                 .iter()
-                .map(|(name, group)| (name.clone(), (**group).clone()))
+                .map(|(name, group)| (name.clone(), group.config.clone()))
                 .collect(),
             data_version: *self.version.lock(),
             ..Default::default()
         }
     }
 
-    fn changed(&self, broker: &Broker) {
+    /// All names, in order.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.table.read().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Notes what was counted. Run every 10 s.
+    pub fn sample(&self, now_ms: i64) {
+        let groups: Vec<_> = self.table.read().values().cloned().collect();
+        for group in groups {
+            group.consumed.read().values().for_each(|topic| topic.sample(now_ms));
+        }
+    }
+
+    /// Forgets what groups did in a topic.
+    pub fn forget_topic(&self, topic: &str) {
+        let groups: Vec<_> = self.table.read().values().cloned().collect();
+        for group in groups {
+            group.consumed.write().remove(topic);
+        }
+    }
+
+    fn note_change(&self, broker: &Broker) {
         next_version(&mut self.version.lock(), broker.clock.now_ms());
+        self.changed.store(true, Ordering::Release);
+        broker.errands.save(broker);
+    }
+
+    /// Brings the table to its file, if it changed. May wait for the disk.
+    pub fn save(&self) -> Result<()> {
         let file = self.file.lock();
-        file.save(&json::to_vec(&self.snapshot()));
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        file.save(&json::to_vec(&self.snapshot()))
+            .inspect_err(|_| self.changed.store(true, Ordering::Release))
     }
 }
 

@@ -9,8 +9,8 @@ mod topics;
 
 pub(crate) use consumer_offsets::ConsumerOffsets;
 pub(crate) use filters::{is_tag, Filters, SQL92};
-pub(crate) use groups::Groups;
-pub(crate) use topics::{system_topics, Topics};
+pub(crate) use groups::{Group, Groups};
+pub(crate) use topics::{system_topics, Topic, Topics};
 
 use std::path::{Path, PathBuf};
 
@@ -38,11 +38,11 @@ impl StateFile {
         file::load_with(&self.path, json::from_slice::<T>)
     }
 
-    /// Replaces the file. A failure is logged: the next save tries again, and memory still has everything.
-    pub fn save(&self, text: &[u8]) {
-        if let Err(error) = file::save(&self.path, text) {
+    /// Replaces the file. A failure is logged too: the next save tries again, and memory still has everything.
+    pub fn save(&self, text: &[u8]) -> Result<()> {
+        file::save(&self.path, text).inspect_err(|error| {
             tracing::error!(%error, file = %self.path.display(), "could not save broker state");
-        }
+        })
     }
 }
 

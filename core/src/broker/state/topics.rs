@@ -1,24 +1,70 @@
 //! The topics of a broker, in `config/topics.json`. Apache's name: TopicConfigManager.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::config::BrokerConfig;
+use crate::message::sys_flag;
 use crate::wire::body::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
 use crate::wire::{json, ResponseCode, SendMessage};
 use crate::Result;
 
 use super::super::handler::{refuse, Refusal};
+use super::super::stats::Counter;
 use super::super::{names, permission, Broker};
 use super::{next_version, StateFile};
 
+/// A topic: its settings, to which it dereferences, and what the broker knows of it besides.
+pub(crate) struct Topic {
+    config: TopicConfig,
+    /// What was stored in it.
+    pub puts: Arc<Counter>,
+    /// The file has it. Before that no message of it may be acknowledged: after a crash nobody would know the topic.
+    saved: AtomicBool,
+}
+
+impl Deref for Topic {
+    type Target = TopicConfig;
+
+    fn deref(&self) -> &TopicConfig {
+        &self.config
+    }
+}
+
+impl Topic {
+    fn new(config: TopicConfig, saved: bool, now_ms: i64) -> Arc<Topic> {
+        let puts = Arc::new(Counter::new(now_ms));
+        Arc::new(Topic { config, puts, saved: AtomicBool::new(saved) })
+    }
+
+    /// The same topic with other settings.
+    fn with(&self, config: TopicConfig) -> Arc<Topic> {
+        let saved = AtomicBool::new(self.saved.load(Ordering::Relaxed));
+        Arc::new(Topic { config, puts: self.puts.clone(), saved })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    /// Whether a crash would not make the broker forget it.
+    pub fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Relaxed)
+    }
+}
+
 /// Every topic of the broker by name. All methods from any thread.
 pub(crate) struct Topics {
-    table: RwLock<HashMap<String, Arc<TopicConfig>>>,
+    table: RwLock<HashMap<String, Arc<Topic>>>,
     version: Mutex<DataVersion>,
+    /// The file is older than the table.
+    changed: AtomicBool,
     /// Held while the file is written, so that an older state never replaces a newer one.
     file: Mutex<StateFile>,
 }
@@ -31,28 +77,33 @@ impl Topics {
         let is_new = saved.is_none();
         let saved = saved.unwrap_or_default();
         let mut version = saved.data_version;
-        let mut table: HashMap<_, _> =
-            saved.topic_config_table.into_iter().map(|(name, topic)| (name, Arc::new(topic))).collect();
+        let mut table: HashMap<_, _> = saved
+            .topic_config_table
+            .into_iter()
+            .map(|(name, topic)| (name, Topic::new(topic, true, now_ms)))
+            .collect();
         let mut added = is_new;
         for topic in system_topics(config) {
             table.entry(topic.topic_name.clone()).or_insert_with(|| {
                 added = true;
-                Arc::new(topic)
+                Topic::new(topic, false, now_ms)
             });
         }
         if added {
             next_version(&mut version, now_ms);
         }
-        let topics =
-            Topics { table: RwLock::new(table), version: Mutex::new(version), file: Mutex::new(file) };
-        if added {
-            topics.save();
-        }
+        let topics = Topics {
+            table: RwLock::new(table),
+            version: Mutex::new(version),
+            changed: AtomicBool::new(added),
+            file: Mutex::new(file),
+        };
+        topics.save()?;
         Ok(topics)
     }
 
     /// The topic `name`.
-    pub fn find(&self, name: &str) -> Option<Arc<TopicConfig>> {
+    pub fn find(&self, name: &str) -> Option<Arc<Topic>> {
         self.table.read().get(name).cloned()
     }
 
@@ -60,12 +111,25 @@ impl Topics {
     pub fn snapshot(&self) -> TopicConfigSerializeWrapper {
         let table = self.table.read();
         let topics: BTreeMap<_, _> =
-            table.iter().map(|(name, topic)| (name.clone(), (**topic).clone())).collect();
+            table.iter().map(|(name, topic)| (name.clone(), topic.config.clone())).collect();
         TopicConfigSerializeWrapper {
             topic_config_table: topics,
             data_version: *self.version.lock(),
             ..Default::default()
         }
+    }
+
+    /// Messages were stored in a topic by one call.
+    pub fn count_put(&self, name: &str, messages: usize, bytes: usize) {
+        if let Some(topic) = self.table.read().get(name) {
+            topic.puts.add(messages, bytes);
+        }
+    }
+
+    /// Notes what was counted. Run every 10 s.
+    pub fn sample(&self, now_ms: i64) {
+        let topics: Vec<_> = self.table.read().values().cloned().collect();
+        topics.iter().for_each(|topic| topic.puts.sample(now_ms));
     }
 
     /// The version of the table.
@@ -79,13 +143,9 @@ impl Topics {
     }
 
     /// The topic of a send to one that is not there, made from the template the client names, if that allows it.
-    pub fn create_for_send(
-        &self,
-        broker: &Broker,
-        request: &SendMessage<'_>,
-    ) -> Result<Arc<TopicConfig>, Refusal> {
+    pub fn create_for_send(&self, broker: &Broker, request: &SendMessage<'_>) -> Result<Arc<Topic>, Refusal> {
         if let Some(group) = request.topic.strip_prefix(names::RETRY_PREFIX) {
-            return Ok(self.retry(broker, group, 1));
+            return Ok(self.retry(broker, group, 1, request.unit_mode));
         }
         let made = self.made_from_template(broker, request);
         made.map(|topic| self.create(broker, topic)).ok_or_else(|| {
@@ -109,29 +169,31 @@ impl Topics {
         }
         let queues = request.default_topic_queue_nums.min(template.write_queue_nums).max(1);
         tracing::info!(topic = %request.topic, queues, "topic created by a send");
-        Some(topic(&request.topic, queues, perm & !permission::INHERIT))
+        let topic_sys_flag = if request.unit_mode { sys_flag::topic::UNIT } else { 0 };
+        Some(TopicConfig { topic_sys_flag, ..topic(&request.topic, queues, perm & !permission::INHERIT) })
     }
 
     /// The retry topic of a group, made when missing.
-    pub fn retry(&self, broker: &Broker, group: &str, queues: i32) -> Arc<TopicConfig> {
+    pub fn retry(&self, broker: &Broker, group: &str, queues: i32, unit_mode: bool) -> Arc<Topic> {
         let name = format!("{}{group}", names::RETRY_PREFIX);
-        self.find_or_create(broker, name, queues.max(1))
+        let flags = if unit_mode { sys_flag::topic::UNIT_SUB } else { 0 };
+        self.find_or_create(broker, name, queues.max(1), flags)
     }
 
     /// The dead-letter topic of a group, made when missing.
-    pub fn dead_letters(&self, broker: &Broker, group: &str) -> Arc<TopicConfig> {
+    pub fn dead_letters(&self, broker: &Broker, group: &str) -> Arc<Topic> {
         let name = format!("{}{group}", names::DEAD_LETTER_PREFIX);
-        self.find_or_create(broker, name, 1)
+        self.find_or_create(broker, name, 1, 0)
     }
 
-    fn find_or_create(&self, broker: &Broker, name: String, queues: i32) -> Arc<TopicConfig> {
-        match self.find(&name) {
-            Some(topic) => topic,
-            None => self.create(broker, topic(&name, queues, permission::READ | permission::WRITE)),
-        }
+    fn find_or_create(&self, broker: &Broker, name: String, queues: i32, flags: i32) -> Arc<Topic> {
+        self.find(&name).unwrap_or_else(|| {
+            let made = topic(&name, queues, permission::READ | permission::WRITE);
+            self.create(broker, TopicConfig { topic_sys_flag: flags, ..made })
+        })
     }
 
-    fn create(&self, broker: &Broker, made: TopicConfig) -> Arc<TopicConfig> {
+    fn create(&self, broker: &Broker, made: TopicConfig) -> Arc<Topic> {
         let name = made.topic_name.clone();
         let topic = {
             let mut table = self.table.write();
@@ -139,22 +201,29 @@ impl Topics {
             if let Some(there) = table.get(&name) {
                 return there.clone();
             }
-            let topic = Arc::new(made);
+            let topic = Topic::new(made, false, broker.clock.now_ms());
             table.insert(name, topic.clone());
             next_version(&mut self.version.lock(), broker.clock.now_ms());
             topic
         };
-        self.save();
+        self.note_change(broker);
         broker.registration.topic_changed(broker, &topic);
         topic
     }
 
     /// Creates a topic or replaces its settings.
     pub fn put(&self, broker: &Broker, changed: TopicConfig) {
-        let topic = Arc::new(changed);
-        self.table.write().insert(topic.topic_name.clone(), topic.clone());
+        let topic = {
+            let mut table = self.table.write();
+            let topic = match table.get(&changed.topic_name) {
+                Some(there) => there.with(changed),
+                None => Topic::new(changed, false, broker.clock.now_ms()),
+            };
+            table.insert(topic.topic_name.clone(), topic.clone());
+            topic
+        };
         next_version(&mut self.version.lock(), broker.clock.now_ms());
-        self.save();
+        self.note_change(broker);
         broker.registration.topic_changed(broker, &topic);
     }
 
@@ -163,7 +232,7 @@ impl Topics {
         let removed = self.table.write().remove(name).is_some();
         if removed {
             next_version(&mut self.version.lock(), broker.clock.now_ms());
-            self.save();
+            self.note_change(broker);
             broker.registration.table_changed(broker);
         }
         removed
@@ -175,14 +244,41 @@ impl Topics {
         for topic in table.values_mut() {
             let order = ordered(&topic.topic_name);
             if order && !topic.order {
-                Arc::make_mut(topic).order = true;
+                *topic = topic.with(TopicConfig { order: true, ..topic.config.clone() });
             }
         }
     }
 
-    fn save(&self) {
+    fn note_change(&self, broker: &Broker) {
+        self.changed.store(true, Ordering::Release);
+        broker.errands.save(broker);
+    }
+
+    /// Brings the table to its file, if it changed. May wait for the disk.
+    pub fn save(&self) -> Result<()> {
         let file = self.file.lock();
-        file.save(&json::to_vec(&self.snapshot()));
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let unsaved: Vec<_> = self.table.read().values().filter(|topic| !topic.is_saved()).cloned().collect();
+        if let Err(error) = file.save(&json::to_vec(&self.snapshot())) {
+            self.changed.store(true, Ordering::Release);
+            return Err(error);
+        }
+        self.mark_saved(&unsaved);
+        Ok(())
+    }
+
+    /// The file has these topics now. Settings may have been replaced meanwhile, which does not unmake a topic.
+    fn mark_saved(&self, topics: &[Arc<Topic>]) {
+        let table = self.table.read();
+        for topic in topics {
+            topic.saved.store(true, Ordering::Relaxed);
+            let now = table.get(&topic.topic_name).filter(|now| Arc::ptr_eq(&now.puts, &topic.puts));
+            if let Some(now) = now {
+                now.saved.store(true, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::queue::queue_table;
-use super::{DataVersion, MessageQueue};
+use super::{DataVersion, MessageQueue, SubscriptionData};
 
 /// The settings of a consumer group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,4 +103,40 @@ pub struct OffsetWrapper {
     pub pull_offset: i64,
     /// Store time of the last message consumed, ms; 0: none.
     pub last_timestamp: i64,
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225, 5.x): the groups.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupList {
+    /// Their settings.
+    pub group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
+/// The answer to GET_BROKER_CONSUME_STATS (317), written with [`super::super::json::to_old_vec`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumeStatsList {
+    /// One map a group, from its name to its progress in each of its topics.
+    pub consume_stats_list: Vec<BTreeMap<String, Vec<ConsumeStats>>>,
+    /// The broker.
+    pub broker_addr: String,
+    /// Messages that groups have yet to consume, of all of them.
+    pub total_diff: i64,
+    /// Of those, the ones under way (5.x).
+    pub total_inflight_diff: i64,
+}
+
+/// The answer to QUERY_SUBSCRIPTION_BY_CONSUMER (345, 5.x).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QuerySubscriptionResponseBody {
+    /// The subscription, if the group is connected and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_data: Option<SubscriptionData>,
+    /// The group.
+    pub group: String,
+    /// The topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }

@@ -12,6 +12,7 @@ mod queue;
 mod registration;
 mod route;
 mod running;
+mod stats;
 mod topic;
 
 pub use connection::*;
@@ -24,4 +25,5 @@ pub use queue::*;
 pub use registration::*;
 pub use route::*;
 pub use running::*;
+pub use stats::*;
 pub use topic::*;

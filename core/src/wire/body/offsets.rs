@@ -83,3 +83,11 @@ pub struct GetConsumerStatusBody {
     /// Where each client is (223).
     pub consumer_table: BTreeMap<String, OffsetTable>,
 }
+
+/// The answer to QUERY_CORRECTION_OFFSET (308), written with [`super::super::json::to_old_vec`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueryCorrectionOffsetBody {
+    /// By queue: the smallest offset of the other groups; the largest number there is if all are further.
+    pub correction_offsets: BTreeMap<i32, i64>,
+}

@@ -111,3 +111,11 @@ pub struct TopicOffset {
     /// Store time of the last message, ms; 0: none.
     pub last_update_timestamp: i64,
 }
+
+/// UPDATE_AND_CREATE_TOPIC_LIST (18, 5.x): the topics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateTopicListRequestBody {
+    /// Their settings.
+    pub topic_config_list: Vec<TopicConfig>,
+}

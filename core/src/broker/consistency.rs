@@ -1,0 +1,90 @@
+//! Whether the members of a group agree on what they consume. Those that do not take each other's queues and skip each
+//! other's messages, so it is told: in the log, in the table of figures (28), and with the group's connections (203).
+
+use std::collections::BTreeMap;
+
+use crate::wire::body::ConsumerData;
+
+/// What one member says about how and what it consumes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stance {
+    message_model: String,
+    consume_type: String,
+    /// Type and text of the expression by topic.
+    subscriptions: BTreeMap<String, (String, String)>,
+}
+
+impl Stance {
+    /// As a heartbeat says it.
+    pub fn of(data: &ConsumerData) -> Self {
+        let one = |subscription: &crate::wire::body::SubscriptionData| {
+            let expression = (subscription.expression_type.clone(), subscription.sub_string.clone());
+            (subscription.topic.clone(), expression)
+        };
+        Stance {
+            message_model: data.message_model.clone(),
+            consume_type: data.consume_type.clone(),
+            subscriptions: data.subscription_data_set.iter().map(one).collect(),
+        }
+    }
+
+    /// The first thing in which two members differ, in words.
+    pub fn difference(&self, other: &Stance) -> Option<String> {
+        for (what, one, two) in [
+            ("message models", &self.message_model, &other.message_model),
+            ("ways to consume", &self.consume_type, &other.consume_type),
+        ] {
+            if one != two {
+                return Some(format!("different {what}, {one} and {two}"));
+            }
+        }
+        let topics = self.subscriptions.keys().chain(other.subscriptions.keys());
+        for topic in topics {
+            match (self.subscriptions.get(topic), other.subscriptions.get(topic)) {
+                (Some(one), Some(two)) if one == two => {}
+                (Some(one), Some(two)) => {
+                    let (one, two) = (shown(one), shown(two));
+                    return Some(format!("different expressions for topic {topic}, {one} and {two}"));
+                }
+                _ => return Some(format!("topic {topic} is subscribed to by one of them only")),
+            }
+        }
+        None
+    }
+}
+
+/// An expression can be as long as a heartbeat; what is told of it is not.
+fn shown((expression_type, expression): &(String, String)) -> String {
+    let start: String = expression.chars().take(100).collect();
+    format!("{expression_type} {start:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::body::SubscriptionData;
+
+    fn stance(topics: &[(&str, &str)]) -> Stance {
+        let subscription = |&(topic, expression): &(&str, &str)| SubscriptionData {
+            topic: topic.into(),
+            sub_string: expression.into(),
+            ..SubscriptionData::default()
+        };
+        let subscription_data_set = topics.iter().map(subscription).collect();
+        Stance::of(&ConsumerData { subscription_data_set, ..ConsumerData::default() })
+    }
+
+    #[test]
+    fn a_difference_is_told_with_both_sides() {
+        let one = stance(&[("A", "*"), ("B", "x")]);
+        assert_eq!(one.difference(&stance(&[("B", "x"), ("A", "*")])), None);
+        let told = one.difference(&stance(&[("A", "*"), ("B", "y")])).unwrap();
+        assert_eq!(told, r#"different expressions for topic B, TAG "x" and TAG "y""#);
+        for other in [stance(&[("A", "*")]), stance(&[("A", "*"), ("B", "x"), ("C", "*")])] {
+            assert!(one.difference(&other).unwrap().contains("one of them only"));
+            assert!(other.difference(&one).is_some());
+        }
+        let broadcasting = Stance { message_model: "BROADCASTING".into(), ..one.clone() };
+        assert!(one.difference(&broadcasting).unwrap().contains("CLUSTERING and BROADCASTING"));
+    }
+}

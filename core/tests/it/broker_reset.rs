@@ -1,0 +1,328 @@
+//! Groups that operators move, and what they ask clients through the broker.
+
+use std::thread::JoinHandle;
+
+use ferromq::message::OffsetId;
+use ferromq::wire::body::{
+    ConsumeMessageDirectlyResult, ConsumerRunningInfo, GetConsumerStatusBody, MessageQueue, OffsetTable,
+    ProducerConnection, ProducerTableInfo, QueryCorrectionOffsetBody, ResetOffsetBody,
+};
+use ferromq::wire::*;
+
+use crate::broker_admin::{beat_as, commit, consumer, offset_of, Beat};
+use crate::support::{pull, start_server, Answer, RawClient, TestServer};
+
+fn reset(group: &str, topic: &str, timestamp: i64) -> InvokeBrokerToResetOffset<'static> {
+    InvokeBrokerToResetOffset {
+        group: group.to_owned().into(),
+        topic: topic.to_owned().into(),
+        queue_id: -1,
+        offset: None,
+        timestamp,
+        is_force: true,
+    }
+}
+
+fn moved(answer: &Answer) -> Vec<(i32, i64)> {
+    let body: ResetOffsetBody = json::from_slice(answer.frame().body).unwrap();
+    offsets(body)
+}
+
+fn offsets(body: ResetOffsetBody) -> Vec<(i32, i64)> {
+    let ResetOffsetBody::Table { offset_table } = body else { panic!("a list") };
+    offset_table.0.into_iter().map(|(queue, offset)| (queue.queue_id, offset)).collect()
+}
+
+/// A topic of two queues with ten messages each, and a group that has consumed five of each.
+fn half_consumed(server: &TestServer) -> RawClient {
+    let mut client = server.broker();
+    client.create_topic("T", 2);
+    for number in 0..20u8 {
+        client.produce("T", i32::from(number % 2), &[number], "").ok();
+    }
+    for queue_id in 0..2 {
+        client.call(&commit("G", "T", queue_id, 5)).ok();
+    }
+    client
+}
+
+#[test]
+fn a_group_that_is_not_connected_is_moved_in_the_table() {
+    let server = start_server("");
+    let mut client = half_consumed(&server);
+    let answer = client.call(&reset("G", "T", -1).into()).ok();
+    assert_eq!(moved(&answer), [(0, 10), (1, 10)], "to the end");
+    assert_eq!((offset_of(&mut client, "G", "T", 0), offset_of(&mut client, "G", "T", 1)), (10, 10));
+    assert_eq!(moved(&client.call(&reset("G", "T", 0).into()).ok()), [(0, 0), (1, 0)], "to the beginning");
+    // One queue, to an offset. What is committed from then on counts.
+    let one = InvokeBrokerToResetOffset { queue_id: 1, offset: Some(7), ..reset("G", "T", 0) };
+    assert_eq!(moved(&client.call(&one.into()).ok()), [(1, 7)]);
+    assert_eq!((offset_of(&mut client, "G", "T", 0), offset_of(&mut client, "G", "T", 1)), (0, 7));
+    client.call(&commit("G", "T", 1, 8)).ok();
+    assert_eq!(offset_of(&mut client, "G", "T", 1), 8);
+    // Without force a group only goes back.
+    let gently = InvokeBrokerToResetOffset { is_force: false, ..reset("G", "T", -1) };
+    assert_eq!(moved(&client.call(&gently.into()).ok()), [(0, 0), (1, 8)]);
+    for (wrong, code, named) in [
+        (reset("G", "Nowhere", 0), ResponseCode::TOPIC_NOT_EXIST, "Nowhere"),
+        (reset("Nobody", "T", 0), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, "Nobody"),
+        (
+            InvokeBrokerToResetOffset { queue_id: 1, offset: Some(11), ..reset("G", "T", 0) },
+            ResponseCode::SYSTEM_ERROR,
+            "11 not in consume queue range [0-10]",
+        ),
+        (
+            InvokeBrokerToResetOffset { queue_id: 2, ..reset("G", "T", 0) },
+            ResponseCode::INVALID_PARAMETER,
+            "no queue 2",
+        ),
+    ] {
+        let answer = client.call(&wrong.into());
+        assert_eq!(answer.code(), code, "{}", answer.remark());
+        assert!(answer.remark().contains(named), "{}", answer.remark());
+    }
+}
+
+#[test]
+fn a_group_is_moved_by_its_next_pulls() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    // One queue is waited for, in the other the member is at work.
+    let held = member.send(&Request::PullMessage(pull("G", "T", 0, 10, 600_000)));
+    assert_eq!(moved(&operator.call(&reset("G", "T", 0).into()).ok()), [(0, 0), (1, 0)]);
+    let told = member.receive();
+    assert_eq!((told.frame().opaque, told.code()), (held, ResponseCode::PULL_OFFSET_MOVED));
+    assert_eq!(told.pulled().next_begin_offset, 0);
+    // Progress from before does not count until the member was told, by call or by pull.
+    let answer = member.call(&commit("G", "T", 1, 9)).ok();
+    assert_eq!(answer.remark(), "Offset has been previously reset");
+    let mut at_work = pull("G", "T", 1, 9, 0);
+    (at_work.sys_flag, at_work.commit_offset) = (4 | 1, 9);
+    let told = member.call(&Request::PullMessage(at_work.clone()));
+    assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
+    assert_eq!(offset_of(&mut operator, "G", "T", 1), 0);
+    // Once is enough.
+    (at_work.queue_offset, at_work.commit_offset) = (0, 0);
+    assert_eq!(member.call(&Request::PullMessage(at_work)).ok().records().len(), 10);
+    member.call(&commit("G", "T", 1, 3)).ok();
+    assert_eq!(offset_of(&mut operator, "G", "T", 1), 3);
+    // Another group is not concerned.
+    assert_eq!(operator.call(&Request::PullMessage(pull("H", "T", 1, 9, 0))).ok().records().len(), 1);
+}
+
+#[test]
+fn a_group_is_moved_by_its_members() {
+    let server = start_server("useServerSideResetOffset=false");
+    let mut operator = half_consumed(&server);
+    let nobody = operator.call(&reset("G", "T", 0).into());
+    assert_eq!(nobody.code(), ResponseCode::CONSUMER_NOT_ONLINE, "{}", nobody.remark());
+    let mut members = [
+        consumer(&server, "java", "G", "T", "*"),
+        beat_as(&server, &Beat { language: "CPP", ..Beat::new("cpp", "G", "T", "*") }),
+    ];
+    // The first hears of the second.
+    assert_eq!(members[0].receive().frame().code, RequestCode::NOTIFY_CONSUMER_IDS_CHANGED.0);
+    let gently = InvokeBrokerToResetOffset { is_force: false, ..reset("G", "T", -1) };
+    assert_eq!(moved(&operator.call(&gently.into()).ok()), [(0, 5), (1, 5)], "not forwards");
+    assert_eq!(moved(&operator.call(&reset("G", "T", 0).into()).ok()), [(0, 0), (1, 0)]);
+    for (member, (list, expected)) in members.iter_mut().zip([(false, [5, 0]), (true, [5, 0])]) {
+        for offset in expected {
+            let push = member.receive();
+            let frame = push.frame();
+            assert!(frame.is_oneway());
+            let Request::ResetConsumerClientOffset(told) = Request::decode(&frame).unwrap() else {
+                panic!("no reset: {frame:?}")
+            };
+            assert_eq!((&*told.group, &*told.topic), ("G", "T"));
+            let found: Vec<i64> = match told.body {
+                ResetOffsetBody::List { offset_table } if list => {
+                    offset_table.iter().map(|queue| queue.offset).collect()
+                }
+                body if !list => offsets(body).iter().map(|(_, offset)| *offset).collect(),
+                body => panic!("{body:?}"),
+            };
+            assert_eq!(found, [offset, offset]);
+        }
+    }
+    assert_eq!(
+        offset_of(&mut operator, "G", "T", 0),
+        0,
+        "kept though the members may die before they store it"
+    );
+    let unknown = operator.call(&reset("Never", "T", 0).into());
+    assert_eq!(unknown.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(unknown.remark().contains("<Never> not exist"), "{}", unknown.remark());
+}
+
+#[test]
+fn offsets_are_cloned_and_compared() {
+    let server = start_server("");
+    let mut client = half_consumed(&server);
+    client.create_topic("U", 1);
+    client.call(&commit("G", "U", 0, 3)).ok();
+    let clone = |topic: Option<&'static str>, offline| {
+        Request::CloneGroupOffset(CloneGroupOffset {
+            src_group: "G".into(),
+            dest_group: "H".into(),
+            topic: topic.map(Into::into),
+            offline,
+        })
+    };
+    client.call(&clone(Some("T"), false)).ok();
+    assert_eq!((offset_of(&mut client, "H", "T", 0), offset_of(&mut client, "H", "U", 0)), (5, -1));
+    // A connected group that does not subscribe to U any more: only on demand.
+    let _member = consumer(&server, "a", "G", "T", "*");
+    client.call(&clone(None, false)).ok();
+    assert_eq!(offset_of(&mut client, "H", "U", 0), -1);
+    client.call(&clone(None, true)).ok();
+    assert_eq!(offset_of(&mut client, "H", "U", 0), 3);
+    // Who lags behind G: H in queue 1, nobody in queue 0.
+    client.call(&commit("H", "T", 0, 9)).ok();
+    client.call(&commit("H", "T", 1, 2)).ok();
+    let mut compare = |filter: Option<&'static str>| {
+        let ask = QueryCorrectionOffset {
+            filter_groups: filter.map(Into::into),
+            compare_group: "G".into(),
+            topic: "T".into(),
+        };
+        let answer = client.call(&Request::QueryCorrectionOffset(ask)).ok();
+        json::from_slice::<QueryCorrectionOffsetBody>(answer.frame().body).unwrap().correction_offsets
+    };
+    assert_eq!(compare(None), [(0, 5), (1, 2)].into());
+    assert_eq!(compare(Some("G")), [(0, i64::MAX), (1, 2)].into());
+}
+
+/// A member that answers what it is asked, `count` times.
+fn answering(mut member: RawClient, count: usize) -> JoinHandle<RawClient> {
+    std::thread::spawn(move || {
+        for _ in 0..count {
+            let asked = member.receive();
+            let frame = asked.frame();
+            let body = match Request::decode(&frame).unwrap() {
+                Request::GetConsumerRunningInfo(ask) => {
+                    let jstack = ask.jstack_enable.then(|| "a stack".to_owned());
+                    json::to_old_vec(&ConsumerRunningInfo { jstack, ..Default::default() })
+                }
+                Request::ConsumeMessageDirectly(ask) => {
+                    let record = ferromq::record::RecordView::parse(ask.body).unwrap();
+                    let remark = Some(format!("{:?} from {}", record.body(), ask.broker_name.unwrap()));
+                    json::to_vec(&ConsumeMessageDirectlyResult { remark, ..Default::default() })
+                }
+                Request::GetConsumerStatusFromClient(ask) => {
+                    let queue = MessageQueue { topic: ask.topic.to_string(), ..Default::default() };
+                    let message_queue_table = OffsetTable([(queue, 5)].into());
+                    json::to_old_vec(&GetConsumerStatusBody { message_queue_table, ..Default::default() })
+                }
+                other => panic!("{other:?}"),
+            };
+            let mut out = Vec::new();
+            Response::ok().with_body(body).encode(Encoding::Json, frame.opaque, &mut out);
+            member.write(&out);
+        }
+        member
+    })
+}
+
+#[test]
+fn clients_are_asked_through_the_broker() {
+    let server = start_server("brokerName=asked");
+    let mut operator = server.broker();
+    let id = operator.produce("T", 0, b"x", "").ok().field("msgId");
+    let member = answering(consumer(&server, "a", "G", "T", "*"), 3);
+    let info = |client_id: &'static str| {
+        Request::GetConsumerRunningInfo(GetConsumerRunningInfo {
+            consumer_group: "G".into(),
+            client_id: client_id.into(),
+            jstack_enable: true,
+        })
+    };
+    let answer = operator.call(&info("a")).ok();
+    let told: ConsumerRunningInfo = json::from_slice(answer.frame().body).unwrap();
+    assert_eq!(told.jstack.as_deref(), Some("a stack"));
+    let absent = operator.call(&info("b"));
+    assert_eq!(absent.code(), ResponseCode::SYSTEM_ERROR);
+    assert_eq!(absent.remark(), "The Consumer <G> <b> not online");
+
+    let consume = |id: &str| {
+        Request::ConsumeMessageDirectly(ConsumeMessageDirectly {
+            consumer_group: "G".into(),
+            client_id: Some("a".into()),
+            msg_id: Some(id.to_owned().into()),
+            ..Default::default()
+        })
+    };
+    let answer = operator.call(&consume(&id)).ok();
+    let told: ConsumeMessageDirectlyResult = json::from_slice(answer.frame().body).unwrap();
+    assert_eq!(told.remark.as_deref(), Some("[120] from asked"));
+    let host = "127.0.0.1:1".parse().unwrap();
+    for (wrong, named) in [
+        ("no id".to_owned(), "no id"),
+        (OffsetId { host, physical_offset: 1 << 40 }.to_string(), "1099511627776"),
+    ] {
+        let answer = operator.call(&consume(&wrong));
+        assert_eq!(answer.code(), ResponseCode::SYSTEM_ERROR);
+        assert!(answer.remark().contains(named), "{}", answer.remark());
+    }
+
+    let status = |group: &'static str, client: Option<&'static str>| {
+        Request::InvokeBrokerToGetConsumerStatus(InvokeBrokerToGetConsumerStatus {
+            topic: "T".into(),
+            group: group.into(),
+            client_addr: client.map(Into::into),
+        })
+    };
+    let answer = operator.call(&status("G", None)).ok();
+    let told: GetConsumerStatusBody = json::from_slice(answer.frame().body).unwrap();
+    assert_eq!(told.consumer_table["a"].0.values().copied().collect::<Vec<_>>(), [5]);
+    let answer = operator.call(&status("G", Some("someone else"))).ok();
+    let told: GetConsumerStatusBody = json::from_slice(answer.frame().body).unwrap();
+    assert!(told.consumer_table.is_empty());
+    let nobody = operator.call(&status("Nobody", None));
+    assert_eq!(nobody.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(nobody.remark().contains("[Nobody]"), "{}", nobody.remark());
+    drop(member.join().unwrap());
+}
+
+#[test]
+fn a_client_that_goes_away_while_it_is_asked_is_told_of() {
+    let server = start_server("");
+    let mut operator = server.broker();
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    let ask =
+        GetConsumerRunningInfo { consumer_group: "G".into(), client_id: "a".into(), jstack_enable: false };
+    operator.send(&Request::GetConsumerRunningInfo(ask));
+    member.receive();
+    drop(member);
+    let answer = operator.receive();
+    assert_eq!(answer.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(answer.remark().contains("invoke consumer <G> <a>"), "{}", answer.remark());
+}
+
+#[test]
+fn a_client_of_a_version_that_cannot_answer_is_not_asked() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let _old = beat_as(&server, &Beat { version: 20, ..Beat::new("old", "G", "T", "*") });
+    let ask =
+        GetConsumerRunningInfo { consumer_group: "G".into(), client_id: "old".into(), jstack_enable: false };
+    let answer = operator.call(&Request::GetConsumerRunningInfo(ask));
+    assert_eq!(answer.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(answer.remark().contains("Version <20> too low"), "{}", answer.remark());
+}
+
+#[test]
+fn producers_are_listed_with_where_they_are() {
+    let server = start_server("");
+    let mut operator = server.broker();
+    let _producer = beat_as(&server, &Beat { produces: true, ..Beat::new("p", "PG", "", "") });
+    let answer = operator.call(&Request::GetAllProducerInfo).ok();
+    let all: ProducerTableInfo = json::from_slice(answer.frame().body).unwrap();
+    assert_eq!((all.data.len(), all.data["PG"][0].client_id.as_str()), (1, "p"));
+    let ask = GetProducerConnectionList { producer_group: "PG".into() };
+    let answer = operator.call(&Request::GetProducerConnectionList(ask)).ok();
+    let one: ProducerConnection = json::from_slice(answer.frame().body).unwrap();
+    let connection = &one.connection_set[0];
+    assert_eq!((connection.language.as_str(), connection.version), ("JAVA", 401));
+    assert!(connection.client_addr.starts_with("127.0.0.1:"), "{}", connection.client_addr);
+}
