@@ -26,6 +26,7 @@ quick: ## the library's own tests; under two minutes once built
 check: ## formatting, lints, documentation, and the arrows between the rooms
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p ferromq -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(CARGO) test -p ferromq --test it rooms
 

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::format::Format;
 use crate::process::connect;
+use crate::tls::Tls;
 use crate::Failure;
 
 /// How often the wait for messages is interrupted to look for signals and for the end.
@@ -53,6 +54,8 @@ pub struct Args {
     /// Ends when everything has been written that was there
     #[arg(short = 'x', long)]
     exit: bool,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 /// What `--from` says.
@@ -106,7 +109,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let subscription = Subscription::tags(args.topic.as_str(), &args.expression);
     let subscription = subscription.map_err(|error| Failure::Usage(error.to_string()))?;
     let stopped = stop_flag()?;
-    let instance = connect(args.namesrv.as_deref())?;
+    let instance = connect(args.namesrv.as_deref(), &args.tls)?;
     let default = if args.group.is_some() { Start::Last } else { Start::First };
     let (consume_from_where, consume_timestamp) = args.from.unwrap_or(default).resolve();
     let options = ConsumerOptions {

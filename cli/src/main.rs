@@ -7,6 +7,7 @@ mod namesrv;
 mod process;
 mod produce;
 mod server;
+mod tls;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

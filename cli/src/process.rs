@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ferromq::config::NamesrvConfig;
-use ferromq::{Error, ErrorKind, Instance};
+use ferromq::{ClientOptions, Error, ErrorKind, Instance};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::tls::Tls;
 use crate::Failure;
 
 /// Signals that end the process in an orderly way. Made before anything is started, so that none is missed.
@@ -65,10 +66,12 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A client of the cluster with these name servers, or those of the environment's NAMESRV_ADDR, or that of this machine.
-pub fn connect(name_servers: Option<&str>) -> Result<Instance, Failure> {
+pub fn connect(name_servers: Option<&str>, tls: &Tls) -> Result<Instance, Failure> {
     let from_environment = std::env::var("NAMESRV_ADDR").ok().filter(|addresses| !addresses.is_empty());
     let addresses = name_servers.map(str::to_owned).or(from_environment);
-    ferromq::connect(addresses.as_deref().unwrap_or("127.0.0.1:9876")).map_err(|error| match error.kind() {
+    let mut options = ClientOptions::new(addresses.as_deref().unwrap_or("127.0.0.1:9876"));
+    tls.apply(&mut options)?;
+    ferromq::connect_with(options).map_err(|error| match error.kind() {
         ErrorKind::InvalidArgument => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error),
     })

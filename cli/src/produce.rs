@@ -10,6 +10,7 @@ use ferromq::message::Message;
 use ferromq::{Error, ErrorKind, Instance};
 
 use crate::process::connect;
+use crate::tls::Tls;
 use crate::Failure;
 
 /// Messages of one batch together have at most this many bytes; what brokers take by default is four times that.
@@ -53,6 +54,8 @@ pub struct Args {
     /// Time limit of each send in seconds, with all its attempts
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u64,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -72,7 +75,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Box::new(BufReader::new(file))
         }
     };
-    let instance = connect(args.namesrv.as_deref())?;
+    let instance = connect(args.namesrv.as_deref(), &args.tls)?;
     let mut pipe = Pipe::new(&instance, &args, template)?;
     let done = pipe.send_all(input);
     pipe.report();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod lifecycle;
 mod pipes;
+mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};

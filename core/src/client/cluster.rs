@@ -92,9 +92,10 @@ impl Cluster {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let connections = connections(&options)?;
         Ok(Arc::new_cyclic(|cluster| {
             let pushes = Pushes::new(signal.clone(), cluster.clone());
-            let net = Client::new(&loops, connections(&options), Arc::new(pushes));
+            let net = Client::new(&loops, connections, Arc::new(pushes));
             let closing = home.map(|home| {
                 home.services.into_iter().for_each(|(address, service)| net.attach(&address, service));
                 Closing::with_home(home.close)
@@ -311,8 +312,8 @@ pub(super) fn succeeded(operation: &'static str, reply: Reply) -> Result<Reply> 
     Err(Error::remote(operation, code.0, why))
 }
 
-fn connections(options: &ClientOptions) -> net::ClientOptions {
-    net::ClientOptions {
+fn connections(options: &ClientOptions) -> Result<net::ClientOptions> {
+    Ok(net::ClientOptions {
         connect_timeout: options.connect_timeout_millis,
         backoff_least: options.reconnect_least,
         backoff_most: options.reconnect_most,
@@ -325,5 +326,6 @@ fn connections(options: &ClientOptions) -> net::ClientOptions {
             idle: Duration::from_secs(u64::from(options.client_channel_max_idle_time_seconds)),
             ..Limits::default()
         },
-    }
+        tls: options.tls_client()?.map(net::TlsClient::new).transpose()?,
+    })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::address::{home, host_name, local_ipv4};
 use super::table::settings;
 use super::table::Allowed::{Any, Filled, Range};
+use super::tls::{ClientAuth, Secret, TlsMode, TLS_FILE};
 use super::value::{BrokerRole, DelayLevels, DeleteHours, FlushDiskType, Value};
 
 /// Largest number that Apache's `int` settings take.
@@ -129,6 +130,41 @@ settings! {
             "Largest frame accepted.";
         "maxConnections" max_connections: usize = 65_536, COUNT, AtStart,
             "Most connections at a time; further ones are closed at once.";
+
+        // Encrypted connections.
+        "tls.server.mode" tls_server_mode: TlsMode = TlsMode::Permissive, Any, AtStart,
+            "What ports make of TLS: plain text only, both (the first byte of a connection decides), or TLS only.";
+        "tls.test.mode.enable" tls_test_mode_enable: bool = false, Any, AtStart,
+            "Whether ports show a self-signed certificate although another one is named, and whether the broker trusts every name server.";
+        "tls.config.file" tls_config_file: PathBuf = TLS_FILE.into(), Any, AtStart,
+            "Properties file with keys of TLS, which stand above those set here; nothing happens if the default is not there.";
+        "tls.server.certPath" tls_server_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "The ports' certificate and those that lead to its CA, PEM; a self-signed one is made at first use unless set. \
+             Changed files are taken up while it runs.";
+        "tls.server.keyPath" tls_server_key_path: Option<PathBuf> = None, Any, AtStart,
+            "Its private key, PEM.";
+        "tls.server.keyPassword" tls_server_key_password: Option<Secret> = None, Any, AtStart,
+            "Password of that key if it is encrypted (PKCS#8).";
+        "tls.server.need.client.auth" tls_server_need_client_auth: ClientAuth = ClientAuth::None, Any, AtStart,
+            "Whether clients are asked for a certificate: none, optional, require.";
+        "tls.server.authClient" tls_server_auth_client: bool = true, Any, AtStart,
+            "Whether clients' certificates are verified where they are asked for; false takes any (Apache's default).";
+        "tls.server.trustCertPath" tls_server_trust_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificates of CAs whose clients are trusted, PEM.";
+        "tls.enable" tls_enable: Option<bool> = None, Any, AtStart,
+            "Whether the broker connects to name servers with TLS; it does if its own ports take TLS only, unless set.";
+        "tls.client.authServer" tls_client_auth_server: bool = true, Any, AtStart,
+            "Whether certificates of servers are verified; false takes any (Apache's default).";
+        "tls.client.trustCertPath" tls_client_trust_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificates of CAs, or of servers, that are trusted, PEM; the system's unless set.";
+        "tls.client.serverName" tls_client_server_name: Option<String> = None, Any, AtStart,
+            "Name or IP address that certificates of servers must be for; the host that is connected to unless set.";
+        "tls.client.certPath" tls_client_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificate of the broker for servers that ask for one, PEM.";
+        "tls.client.keyPath" tls_client_key_path: Option<PathBuf> = None, Any, AtStart,
+            "Its private key, PEM.";
+        "tls.client.keyPassword" tls_client_key_password: Option<Secret> = None, Any, AtStart,
+            "Password of that key if it is encrypted (PKCS#8).";
 
         // Store: files.
         "storePathRootDir" store_path_root_dir: PathBuf = home().join("store"), Any, AtStart,

@@ -11,6 +11,7 @@ use super::client_value::{
 };
 use super::table::settings;
 use super::table::Allowed::{Any, Filled, Range};
+use super::tls::{Secret, TLS_FILE};
 use crate::clock::Clock;
 
 /// Largest number that Apache's `int` settings take.
@@ -68,6 +69,26 @@ settings! {
             "Time between two saves of how far consumers have come, ms.";
         "clientCallbackExecutorThreads" client_callback_executor_threads: usize = 0, Range(0, 1024), AtStart,
             "Threads that run callbacks of sends and requests of brokers; 0 is one a core.";
+        "tls.enable" tls_enable: bool = false, Any, AtStart,
+            "Whether connections are encrypted (TLS).";
+        "useTLS" use_tls: bool = false, Any, AtStart,
+            "The same.";
+        "tls.test.mode.enable" tls_test_mode_enable: bool = false, Any, AtStart,
+            "Whether every server is trusted, whatever it shows.";
+        "tls.config.file" tls_config_file: PathBuf = TLS_FILE.into(), Any, AtStart,
+            "Properties file with keys of TLS, which stand above those set here; nothing happens if the default is not there.";
+        "tls.client.authServer" tls_client_auth_server: bool = true, Any, AtStart,
+            "Whether certificates of servers are verified; false takes any (Apache's default).";
+        "tls.client.trustCertPath" tls_client_trust_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificates of CAs, or of servers, that are trusted, PEM; the system's unless set.";
+        "tls.client.serverName" tls_client_server_name: Option<String> = None, Any, AtStart,
+            "Name or IP address that certificates of servers must be for; the host that is connected to unless set.";
+        "tls.client.certPath" tls_client_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificate of this client for servers that ask for one, PEM.";
+        "tls.client.keyPath" tls_client_key_path: Option<PathBuf> = None, Any, AtStart,
+            "Its private key, PEM.";
+        "tls.client.keyPassword" tls_client_key_password: Option<Secret> = None, Any, AtStart,
+            "Password of that key if it is encrypted (PKCS#8).";
     } beside {
         /// What the timers go by; tests give one that they move.
         clock: Clock = Clock::new(),

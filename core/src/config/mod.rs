@@ -13,6 +13,7 @@ mod known;
 mod namesrv;
 pub mod properties;
 mod table;
+pub mod tls;
 mod value;
 
 pub use broker::BrokerConfig;
@@ -22,6 +23,7 @@ pub use client_value::{
 };
 pub use namesrv::NamesrvConfig;
 pub use table::{Allowed, Change, Key, Process};
+pub use tls::{ClientAuth, Secret, TlsClientSettings, TlsMode, TlsServerSettings};
 pub use value::{delay_levels, BrokerRole, DelayLevels, DeleteHours, FlushDiskType};
 
 /// All keys that something obeys: those of the broker, the name server, clients, producers, consumers.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::address::home;
 use super::table::settings;
 use super::table::Allowed::{Any, Filled, Range};
+use super::tls::{ClientAuth, Secret, TlsMode, TLS_FILE};
 
 settings! {
     /// Settings of the name server: Apache's keys in Rust's spelling, one field a key.
@@ -35,6 +36,25 @@ settings! {
             "Largest frame accepted, in bytes.";
         "maxConnections" max_connections: usize = 65_536, Range(1, i32::MAX as i64), AtStart,
             "Most connections at a time; further ones are closed at once.";
+        "tls.server.mode" tls_server_mode: TlsMode = TlsMode::Permissive, Any, AtStart,
+            "What ports make of TLS: plain text only, both (the first byte of a connection decides), or TLS only.";
+        "tls.test.mode.enable" tls_test_mode_enable: bool = false, Any, AtStart,
+            "Whether ports show a self-signed certificate although another one is named.";
+        "tls.config.file" tls_config_file: PathBuf = TLS_FILE.into(), Any, AtStart,
+            "Properties file with keys of TLS, which stand above those set here; nothing happens if the default is not there.";
+        "tls.server.certPath" tls_server_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "The ports' certificate and those that lead to its CA, PEM; a self-signed one is made at first use unless set. \
+             Changed files are taken up while it runs.";
+        "tls.server.keyPath" tls_server_key_path: Option<PathBuf> = None, Any, AtStart,
+            "Its private key, PEM.";
+        "tls.server.keyPassword" tls_server_key_password: Option<Secret> = None, Any, AtStart,
+            "Password of that key if it is encrypted (PKCS#8).";
+        "tls.server.need.client.auth" tls_server_need_client_auth: ClientAuth = ClientAuth::None, Any, AtStart,
+            "Whether clients are asked for a certificate: none, optional, require.";
+        "tls.server.authClient" tls_server_auth_client: bool = true, Any, AtStart,
+            "Whether clients' certificates are verified where they are asked for; false takes any (Apache's default).";
+        "tls.server.trustCertPath" tls_server_trust_cert_path: Option<PathBuf> = None, Any, AtStart,
+            "Certificates of CAs whose clients are trusted, PEM.";
     }
 }
 

@@ -72,7 +72,9 @@ impl Server {
         let loops = listen.then_some(loops);
         namesrv.listen_port = namesrv_port;
         namesrv.bind_address.clone_from(&host);
-        let namesrv = NamesrvProcess::start_on(loops, namesrv, clock.clone())?;
+        // One certificate of their own making does for both.
+        let kept = Some(data.join("config"));
+        let namesrv = NamesrvProcess::start_on(loops, namesrv, clock.clone(), kept)?;
         broker.store_path_root_dir = data;
         broker.bind_address.clone_from(&host);
         broker.listen_port = broker_port;
@@ -136,14 +138,32 @@ impl NamesrvProcess {
     /// # Errors
     /// When the port is in use or the KV file cannot be read.
     pub fn start(config: NamesrvConfig) -> Result<NamesrvProcess> {
-        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new())
+        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new(), None)
     }
 
-    fn start_on(loops: Option<&Arc<Loops>>, config: NamesrvConfig, clock: Clock) -> Result<NamesrvProcess> {
+    /// `kept` is where a certificate of its own making is kept, beside the KV file unless given.
+    fn start_on(
+        loops: Option<&Arc<Loops>>,
+        config: NamesrvConfig,
+        clock: Clock,
+        kept: Option<PathBuf>,
+    ) -> Result<NamesrvProcess> {
+        let tls = match loops {
+            None => None,
+            Some(_) => {
+                let beside = || config.kv_config_path.parent().map(PathBuf::from).unwrap_or_default();
+                net::TlsServer::new(
+                    config.tls_server()?,
+                    kept.unwrap_or_else(beside),
+                    names_of(&[&config.bind_address]),
+                )?
+            }
+        };
         let options = net::ServerOptions {
             host: config.bind_address.clone(),
             port: config.listen_port,
             vip: false,
+            tls,
             limits: net::Limits {
                 idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
                 ..Default::default()
@@ -151,7 +171,7 @@ impl NamesrvProcess {
             ..Default::default()
         };
         let namesrv = Namesrv::new(config, clock)?;
-        let bind = |loops| net::Server::bind(loops, options, namesrv.clone());
+        let bind = |loops| listen(loops, options, namesrv.clone());
         let listener = loops.map(bind).transpose()?;
         if let Some(listener) = &listener {
             namesrv.listening_on(listener.port());
@@ -215,10 +235,25 @@ impl BrokerProcess {
         clock: Clock,
         beside: Option<(&str, &NamesrvProcess)>,
     ) -> Result<BrokerProcess> {
+        let tls = match loops {
+            None => None,
+            Some(_) => {
+                let kept = config.store_path_root_dir.join("config");
+                let names = names_of(&[&config.bind_address, &config.broker_ip1]);
+                net::TlsServer::new(config.tls_server()?, kept, names)?
+            }
+        };
+        let outwards = match beside {
+            // Nothing is connected to.
+            Some(_) => None,
+            None => config.tls_client()?.map(net::TlsClient::new).transpose()?,
+        };
+        let outwards = net::ClientOptions { tls: outwards, ..net::ClientOptions::default() };
         let options = net::ServerOptions {
             host: config.bind_address.clone(),
             port: config.listen_port,
             vip: true,
+            tls,
             max_connections: config.max_connections,
             limits: net::Limits {
                 frame: config.frame_max_length,
@@ -228,7 +263,7 @@ impl BrokerProcess {
         };
         let port = options.port;
         let broker = Broker::open(config, clock)?;
-        let bind = |loops| net::Server::bind(loops, options, broker.clone());
+        let bind = |loops| listen(loops, options, broker.clone());
         // The store was opened cleanly; it is left so.
         let listener = match loops.map(bind).transpose() {
             Ok(listener) => listener,
@@ -238,8 +273,7 @@ impl BrokerProcess {
             }
         };
         let unused = Loops::new(1);
-        let client =
-            net::Client::new(loops.unwrap_or(&unused), net::ClientOptions::default(), Arc::new(NothingAsked));
+        let client = net::Client::new(loops.unwrap_or(&unused), outwards, Arc::new(NothingAsked));
         if let Some((address, process)) = beside {
             client.attach(address, process.namesrv.clone());
         }
@@ -272,6 +306,25 @@ impl Drop for BrokerProcess {
             tracing::error!(%error, "the broker did not close cleanly");
         }
     }
+}
+
+fn listen(
+    loops: &Arc<Loops>,
+    options: net::ServerOptions,
+    service: Arc<dyn net::Service>,
+) -> Result<net::Server> {
+    if let Some(tls) = &options.tls {
+        tls.make_ready()?;
+    }
+    net::Server::bind(loops, options, service)
+}
+
+/// What a server of this machine can be called by those who connect to it.
+fn names_of(addresses: &[&str]) -> Vec<String> {
+    let everywhere =
+        [&crate::config::address::host_name(), "localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let own = addresses.iter().filter(|address| **address != "0.0.0.0").map(|address| (*address).to_owned());
+    own.chain(everywhere).chain([crate::config::address::local_ipv4().to_string()]).collect()
 }
 
 /// One event loop a core.

@@ -16,7 +16,8 @@ use super::calls::Done;
 use super::connection::{Origin, Phase, Rest};
 use super::local::Locals;
 use super::pump::{self, End, Timer};
-use super::{Connection, Limits, Loops, Reply, Service};
+use super::stream::Stream;
+use super::{Connection, Limits, Loops, Reply, Service, TlsClient};
 use crate::wire::{Encoding, Request};
 use crate::{Error, ErrorKind, Result};
 
@@ -37,6 +38,9 @@ pub struct ClientOptions {
     /// Form of the headers that are sent; both are understood. Default JSON, as Apache's.
     #[doc(alias = "serializeTypeConfigInThisServer")]
     pub encoding: Encoding,
+    /// How connections are encrypted; they are not unless set.
+    #[doc(alias = "useTLS")]
+    pub tls: Option<Arc<TlsClient>>,
     /// Bounds of each connection.
     pub limits: Limits,
 }
@@ -48,6 +52,7 @@ impl Default for ClientOptions {
             backoff_least: Duration::from_millis(100),
             backoff_most: Duration::from_secs(3),
             encoding: Encoding::Json,
+            tls: None,
             limits: Limits::default(),
         }
     }
@@ -70,6 +75,7 @@ pub struct Client {
 #[derive(Clone)]
 struct Dial {
     connect_timeout: Duration,
+    tls: Option<Arc<TlsClient>>,
     limits: Arc<Limits>,
     pushes: Arc<dyn Service>,
 }
@@ -105,7 +111,7 @@ impl Client {
             backoff_least: options.backoff_least,
             backoff_most: options.backoff_most,
             locals: Locals::new(limits.clone(), pushes.clone()),
-            dial: Dial { connect_timeout: options.connect_timeout, limits, pushes },
+            dial: Dial { connect_timeout: options.connect_timeout, tls: options.tls, limits, pushes },
             peers: Arc::default(),
         })
     }
@@ -316,9 +322,10 @@ impl Task {
     }
 
     /// Makes the connection; calls that wait for it may time out meanwhile.
-    async fn connect(&self, dial: &Dial, address: &str) -> Result<TcpStream, End> {
+    async fn connect(&self, dial: &Dial, address: &str) -> Result<Stream, End> {
         let mut timer = Timer::new();
-        let mut connecting = pin!(tokio::time::timeout(dial.connect_timeout, connect(address)));
+        let mut connecting =
+            pin!(tokio::time::timeout(dial.connect_timeout, reach(address, dial.tls.as_deref())));
         let connected = poll_fn(|cx| loop {
             if let Phase::Closing(kind, why) | Phase::Closed(kind, why) =
                 self.connection.attend(&mut Vec::new())
@@ -355,6 +362,19 @@ impl Drop for Task {
         self.peers.table.lock().tasks -= 1;
         self.peers.task_ended.notify_all();
     }
+}
+
+/// Connects, and goes through the handshake if the connection is to be encrypted.
+async fn reach(address: &str, tls: Option<&TlsClient>) -> Result<(Stream, SocketAddr, SocketAddr), String> {
+    let (socket, local, remote) = connect(address).await?;
+    let stream = match tls {
+        None => Stream::plain(socket),
+        Some(tls) => {
+            let session = tls.connect(&socket, address).await.map_err(|error| error.to_string())?;
+            Stream::encrypted(socket, session)
+        }
+    };
+    Ok((stream, local, remote))
 }
 
 /// Connects to the first of the host's addresses that answers.

@@ -11,7 +11,8 @@
 //! - memory for output: above [`Limits::output`] no further request of the connection is handled until the peer has
 //!   read; above [`Limits::output_ceiling`] the connection is closed;
 //! - parked tickets: [`Limits::parked`], likewise by not handling further requests;
-//! - connections of a server: [`ServerOptions::max_connections`].
+//! - connections of a server: [`ServerOptions::max_connections`];
+//! - handshakes of encrypted connections: their number and time, and the memory of each.
 //!
 //! An idle connection holds no buffer and costs no CPU.
 //!
@@ -31,6 +32,13 @@ mod loops;
 mod output;
 mod pump;
 mod server;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -41,6 +49,7 @@ pub use limits::Limits;
 pub use listen::local_ip_towards;
 pub use loops::Loops;
 pub use server::{Server, ServerOptions};
+pub use tls::{TlsClient, TlsServer};
 
 /// What answers requests: the broker, the name server, or a client's handler of requests that servers push.
 ///

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
 use super::connection::{Phase, Rest};
 use super::input::{Input, Received};
 use super::output::Output;
+use super::stream::Stream;
 use super::{Call, Connection, Service};
 use crate::wire::{frame, Frame, FrameError};
 use crate::ErrorKind;
@@ -58,12 +58,16 @@ impl End {
 
 impl From<io::Error> for End {
     fn from(error: io::Error) -> End {
-        End::new(ErrorKind::Connection, format!("the connection broke: {error}"))
+        match error.get_ref() {
+            // Not the system's: it says itself what happened.
+            Some(own) => End::new(ErrorKind::Connection, own.to_string()),
+            None => End::new(ErrorKind::Connection, format!("the connection broke: {error}")),
+        }
     }
 }
 
 /// Serves an open connection until it ends.
-pub(super) async fn run(stream: TcpStream, connection: Arc<Connection>, service: Arc<dyn Service>) {
+pub(super) async fn run(stream: Stream, connection: Arc<Connection>, service: Arc<dyn Service>) {
     service.connected(&connection);
     let mut pump = Pump {
         stream,
@@ -84,15 +88,18 @@ pub(super) async fn run(stream: TcpStream, connection: Arc<Connection>, service:
     if linger {
         // Whatever goes wrong now, the connection is given up next.
         let _ = tokio::time::timeout(LINGER, see_off(&mut stream)).await;
+    } else if stream.is_encrypted() {
+        // An encrypted stream has an end of its own, which the peer gets if the socket takes it at once.
+        let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
     }
 }
 
 /// Tells the peer that nothing more comes, and waits until it has closed too.
-async fn see_off(stream: &mut TcpStream) -> io::Result<()> {
+async fn see_off(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?;
     loop {
-        stream.readable().await?;
-        match stream.try_read(&mut [0; 4096]) {
+        stream.socket().readable().await?;
+        match stream.socket().try_read(&mut [0; 4096]) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -124,7 +131,7 @@ impl Drop for Presence {
 }
 
 struct Pump {
-    stream: TcpStream,
+    stream: Stream,
     presence: Presence,
     timer: Timer,
     input: Input,
@@ -197,7 +204,7 @@ impl Pump {
         let connection = &self.presence.connection;
         loop {
             if self.writing.is_empty() && !connection.refill(&mut self.writing) {
-                return Ok(true);
+                return Ok(Pin::new(&mut self.stream).poll_flush(cx)?.is_ready());
             }
             match self.writing.poll_write(&mut self.stream, cx) {
                 Poll::Pending => return Ok(false),

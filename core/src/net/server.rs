@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::connection::Origin;
-use super::{listen, pump, Connection, Limits, Loops, Service};
+use super::stream::Stream;
+use super::{listen, pump, welcome, Connection, Limits, Loops, Service, TlsServer};
 use crate::wire::Encoding;
 use crate::{Error, ErrorKind, Result};
 
@@ -32,6 +33,8 @@ pub struct ServerOptions {
     pub vip: bool,
     /// Connections beyond this many are closed as soon as they are accepted. Default 65535.
     pub max_connections: usize,
+    /// What the ports make of TLS; they take plain text only unless set.
+    pub tls: Option<Arc<TlsServer>>,
     /// Bounds of each connection.
     pub limits: Limits,
 }
@@ -43,6 +46,7 @@ impl Default for ServerOptions {
             port: 0,
             vip: false,
             max_connections: 65_535,
+            tls: None,
             limits: Limits::default(),
         }
     }
@@ -60,6 +64,7 @@ pub struct Server {
 struct Shared {
     loops: Arc<Loops>,
     service: Arc<dyn Service>,
+    tls: Option<Arc<TlsServer>>,
     limits: Arc<Limits>,
     max_connections: usize,
     population: Mutex<Population>,
@@ -90,7 +95,8 @@ impl Server {
         let shared = Arc::new(Shared {
             loops: loops.clone(),
             service,
-            limits: Arc::new(options.limits.clone()),
+            tls: options.tls,
+            limits: Arc::new(options.limits),
             max_connections: options.max_connections,
             population: Mutex::default(),
             left: Condvar::new(),
@@ -264,11 +270,14 @@ fn admit(shared: &Arc<Shared>, vip: bool, stream: TcpStream) -> io::Result<()> {
     let handle = shared.loops.pick().map_err(io::Error::other)?;
     // A stream is bound to the loop that accepted it and has to be bound anew to its own.
     let stream = stream.into_std()?;
-    let service = shared.service.clone();
+    let (service, tls) = (shared.service.clone(), shared.tls.clone());
     handle.spawn(async move {
-        match TcpStream::from_std(stream) {
-            Ok(stream) => pump::run(stream, seat.connection.clone(), service).await,
-            Err(error) => tracing::error!("cannot serve {}: {error}", seat.connection.remote()),
+        match (TcpStream::from_std(stream), tls) {
+            (Ok(stream), None) => {
+                pump::run(Stream::plain(stream), seat.connection.clone(), service).await;
+            }
+            (Ok(stream), Some(tls)) => welcome::run(stream, &tls, seat.connection.clone(), service).await,
+            (Err(error), _) => tracing::error!("cannot serve {}: {error}", seat.connection.remote()),
         }
         drop(seat);
     });

@@ -1,9 +1,9 @@
-//! The list of scenarios, in process and over TCP to our server.
+//! The list of scenarios, in process, over TCP to our server, and over TCP encrypted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ferromq::config::BrokerConfig;
+use ferromq::config::{BrokerConfig, TlsMode};
 use ferromq::instance::{Server, ServerOptions};
 use ferromq::{ClientOptions, Instance, Listen, OpenOptions};
 
@@ -28,18 +28,36 @@ fn settings() -> BrokerConfig {
     BrokerConfig::from_text(text, "test").unwrap()
 }
 
-fn at(name_server_port: u16) -> impl Fn(ClientOptions) -> ferromq::Result<Instance> + Send + Sync {
+/// Makes clients of the name server at this port, which connect with TLS if there is a certificate to trust.
+fn at(
+    name_server_port: u16,
+    trusted: Option<PathBuf>,
+) -> impl Fn(ClientOptions) -> ferromq::Result<Instance> + Clone + Send + Sync {
     move |mut options| {
         options.set("namesrvAddr", &format!("127.0.0.1:{name_server_port}")).unwrap();
+        options.tls_enable = trusted.is_some();
+        options.tls_client_trust_cert_path.clone_from(&trusted);
         ferromq::connect_with(options)
     }
 }
 
-/// A server of its own, and a client of it.
 fn over_tcp(name: &str, scenario: fn(&list::Stage)) {
+    with_a_server(name, scenario, TlsMode::Disabled);
+}
+
+/// All take nothing but TLS, with the certificate that the server makes.
+fn over_tls(name: &str, scenario: fn(&list::Stage)) {
+    with_a_server(name, scenario, TlsMode::Enforcing);
+}
+
+/// A server of its own, and a client of it.
+fn with_a_server(name: &str, scenario: fn(&list::Stage), tls: TlsMode) {
     let dir = tempfile::tempdir().unwrap();
     let mut options = ServerOptions::new(dir.path().join("data"));
     (options.namesrv_port, options.broker_port, options.broker) = (0, 0, settings());
+    options.broker.tls_server_mode = tls;
+    options.namesrv.share_tls_of(&options.broker);
+    let certificate = options.data.join("config/tls-self-signed.crt");
     let server = Server::start(options.clone()).unwrap();
     (options.namesrv_port, options.broker_port) = (server.namesrv_port(), server.broker_port());
     let port = options.namesrv_port;
@@ -50,10 +68,12 @@ fn over_tcp(name: &str, scenario: fn(&list::Stage)) {
         server.take().unwrap().stop().unwrap();
         *server = Some(Server::start(options.clone()).unwrap());
     };
-    let client = at(port)(list::quick()).unwrap();
+    assert_eq!(certificate.exists(), tls == TlsMode::Enforcing);
+    let open = at(port, Some(certificate).filter(|_| tls == TlsMode::Enforcing));
+    let client = open(list::quick()).unwrap();
     let world = World {
         client: Box::new(move || client.clone()),
-        open: Box::new(at(port)),
+        open: Box::new(open),
         supports: OURS,
         restart: Some(Box::new(restart)),
         dir: dir.path().join("offsets"),
@@ -91,7 +111,7 @@ fn in_process(name: &str, scenario: fn(&list::Stage)) {
     };
     let world = World {
         client: Box::new(move || current.lock().unwrap().clone()),
-        open: Box::new(at(ports.0)),
+        open: Box::new(at(ports.0, None)),
         supports: OURS,
         restart: Some(Box::new(restart)),
         dir: dir.path().join("offsets"),
@@ -118,3 +138,32 @@ macro_rules! each_as_a_test {
     };
 }
 all_scenarios!(each_as_a_test);
+
+/// Encryption changes the bytes on the way only, so the scenarios that differ in those.
+macro_rules! some_over_tls {
+    ($($module:ident :: $name:ident,)*) => {
+        mod over_tls {
+            $(#[test]
+            fn $name() {
+                super::over_tls(concat!(stringify!($module), "-", stringify!($name)), super::list::$module::$name);
+            })*
+        }
+    };
+}
+some_over_tls! {
+    send::sync,
+    send::future,
+    send::oneway,
+    send::batch,
+    send::compression,
+    send::big,
+    consume::concurrent,
+    consume::orderly,
+    retry::later,
+    pull::subscribe_and_commit,
+    group::members_share,
+    flow::close_in_listener,
+    flow::restart,
+    special::transactions,
+    special::request_reply,
+}
