@@ -174,8 +174,8 @@
 //! # Transactions
 //!
 //! A message together with something else that is done, or not at all. The broker holds the message back until it hears
-//! how the local transaction ended, and asks if it does not. FerroMQ's own broker refuses them for now; Apache's takes
-//! them.
+//! how the local transaction ended, and asks any producer of the group if it does not: `transactionTimeOut` and
+//! `transactionCheckInterval` say when, `transactionCheckMax` how often.
 //!
 //! ```no_run
 //! use ferromq::{Message, ProducerOptions, StoredMessage, TransactionListener, TransactionState};

@@ -65,6 +65,8 @@ struct ConsumerGroup {
 pub(crate) struct Clients {
     producers: Mutex<HashMap<String, Members>>,
     consumers: Mutex<HashMap<String, ConsumerGroup>>,
+    /// The newest connection of each client that has or had a producer: where replies to its requests go.
+    asking: Mutex<HashMap<String, Arc<Connection>>>,
 }
 
 /// A member of a group, to be asked something.
@@ -97,6 +99,24 @@ impl Clients {
             },
             None => Subscribed::NoTopic,
         }
+    }
+
+    /// Connections of the producers of a group.
+    pub fn producers_of(&self, group: &str) -> Vec<Arc<Connection>> {
+        let producers = self.producers.lock();
+        let members = producers.get(group).into_iter().flat_map(HashMap::values);
+        members.map(|member| member.connection.clone()).collect()
+    }
+
+    /// The connection of a client that has a producer, whatever other producers it had.
+    pub fn producer(&self, client_id: &str) -> Option<Arc<Connection>> {
+        if let Some(known) = self.asking.lock().get(client_id).filter(|connection| connection.is_open()) {
+            return Some(known.clone());
+        }
+        let producers = self.producers.lock();
+        let mut members = producers.values().flat_map(HashMap::values);
+        let found = members.find(|member| member.client_id == client_id && member.connection.is_open());
+        found.map(|member| member.connection.clone())
     }
 
     /// Client ids of a group, in order.
@@ -217,6 +237,9 @@ pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::Hea
         last_beat_ms: broker.clock.now_ms(),
         stance: Stance::default(),
     };
+    if !data.producer_data_set.is_empty() {
+        broker.clients.asking.lock().insert(member.client_id.clone(), member.connection.clone());
+    }
     for producer in data.producer_data_set {
         let mut producers = broker.clients.producers.lock();
         let members = producers.entry(producer.group_name.clone()).or_default();
@@ -308,6 +331,7 @@ pub(crate) fn unregister(
 /// A connection is gone, and with it every client on it.
 pub(crate) fn connection_closed(broker: &Broker, connection: &Arc<Connection>) {
     let id = connection.id();
+    broker.clients.asking.lock().retain(|_, connection| connection.id() != id);
     remove_producers(broker, |member| member.connection.id() == id);
     remove_consumers(broker, |_, member| member.connection.id() == id);
 }

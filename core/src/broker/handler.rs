@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::wire::{self, treatment, Language, Request, RequestCode, Response, ResponseCode};
 
 use super::{
-    admin, clean, clients, figures, filters, locks, offsets, progress, pull, query, relay, reset, retry,
-    send, topic_admin, Broker,
+    admin, clean, clients, figures, filters, locks, offsets, progress, pull, query, relay, reply, reset,
+    retry, send, topic_admin, transaction, Broker,
 };
 
 /// What a handler answers: at once, or later through a ticket. A handler never waits.
@@ -157,6 +157,8 @@ impl Broker {
 fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
     match request {
         Request::SendMessage(send) => send::send(broker, caller, &send),
+        Request::SendReplyMessage(send) => reply::send(broker, caller, &send),
+        Request::EndTransaction(end) => transaction::end(broker, &end),
         Request::PullMessage(pull) => pull::pull(broker, caller, &pull),
         Request::ConsumerSendMsgBack(back) => retry::send_back(broker, caller, &back),
         Request::HeartBeat(beat) => clients::heartbeat(broker, caller, beat).into(),
@@ -227,6 +229,7 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
         Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
         Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
         Request::QueryCorrectionOffset(ask) => reset::corrections(broker, &ask),
+        Request::ResumeCheckHalfMessage(ask) => transaction::resume(broker, &ask),
         other => unsupported(other.code()),
     }
 }

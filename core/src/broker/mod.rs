@@ -21,6 +21,7 @@ mod put;
 mod query;
 mod registration;
 mod relay;
+mod reply;
 mod reset;
 mod retry;
 mod send;
@@ -29,6 +30,7 @@ mod stats;
 mod store_options;
 mod tasks;
 mod topic_admin;
+mod transaction;
 mod waiters;
 
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +64,7 @@ pub struct Broker {
     locks: locks::QueueLocks,
     waiters: waiters::Waiters,
     delay: delay::Delay,
+    transactions: transaction::Transactions,
     registration: registration::Registration,
     errands: errands::Errands,
     stats: stats::Stats,
@@ -114,6 +117,7 @@ impl Broker {
             locks: Default::default(),
             waiters: Default::default(),
             delay,
+            transactions: Default::default(),
             registration: Default::default(),
             errands: Default::default(),
             stats: stats::Stats::new(now),
@@ -125,6 +129,7 @@ impl Broker {
             clock,
         });
         broker.listen_to_store();
+        transaction::open(&broker);
         Ok(broker)
     }
 
@@ -153,6 +158,7 @@ impl Broker {
         self.spawn("fmq-errands", errands::run)?;
         self.spawn("fmq-tasks", tasks::run)?;
         self.spawn("fmq-delay", delay::run)?;
+        self.spawn("fmq-transaction", transaction::run)?;
         if registration::addresses(config.namesrv_addr.as_deref().unwrap_or("")).next().is_some() {
             self.spawn("fmq-register", move |broker| registration::run(broker, client))?;
         } else {
@@ -193,6 +199,7 @@ impl Broker {
     /// When the store cannot be flushed; what was acknowledged under SYNC_FLUSH is on the disk all the same.
     pub fn close(&self) -> Result<()> {
         self.stop();
+        transaction::close(self);
         // Why a table could not be saved is in the log; a change since its last save was not answered as done.
         let _told = self.save_tables();
         self.offsets.save(self.clock.now_ms());
@@ -215,6 +222,8 @@ impl Broker {
     fn replace_config(&self, config: BrokerConfig) {
         self.store.set_retention(store_options::retention(&config));
         *self.config.write() = Arc::new(config);
+        // What waits by the clock may have to wait less.
+        self.clock.wake();
     }
 
     fn save_filters(&self) {

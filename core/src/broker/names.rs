@@ -12,6 +12,10 @@ pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Marks of decided half messages.
 pub const OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+/// Half messages whose producers never decided.
+pub const GIVEN_UP_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+/// Its offsets say how far half messages and marks are done with.
+pub const TRANSACTION_GROUP: &str = "CID_RMQ_SYS_TRANS";
 
 /// Topics that every broker has or may have, and that clients neither create nor delete.
 pub const SYSTEM_TOPICS: &[&str] = &[
@@ -21,20 +25,14 @@ pub const SYSTEM_TOPICS: &[&str] = &[
     HALF_TOPIC,
     "RMQ_SYS_TRACE_TOPIC",
     OP_HALF_TOPIC,
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    GIVEN_UP_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];
 
 /// System topics that clients may not send to.
-const FORBIDDEN_TO_SEND: &[&str] = &[
-    SCHEDULE_TOPIC,
-    HALF_TOPIC,
-    OP_HALF_TOPIC,
-    "TRANS_CHECK_MAX_TIME_TOPIC",
-    "SELF_TEST_TOPIC",
-    "OFFSET_MOVED_EVENT",
-];
+const FORBIDDEN_TO_SEND: &[&str] =
+    &[SCHEDULE_TOPIC, HALF_TOPIC, OP_HALF_TOPIC, GIVEN_UP_TOPIC, "SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"];
 
 /// Prefix of system topics of 5.x.
 const SYSTEM_PREFIX: &str = "rmq_sys_";

@@ -17,21 +17,22 @@ use super::permission;
 use super::put;
 use super::state::Topic;
 use super::stats::Counter;
+use super::transaction::{self, Half};
 use super::Broker;
 
 /// Clients from 3.4.9 on say themselves how often a message may be retried.
 pub(super) const VERSION_WITH_MAX_RECONSUME: i32 = 121;
 
 /// Where a checked message goes.
-struct Target {
-    topic: String,
-    queue_id: i32,
+pub(super) struct Target {
+    pub topic: String,
+    pub queue_id: i32,
     /// The topic was made for this very message.
     is_new: bool,
     /// The topic would be forgotten by a crash.
     is_unsaved: bool,
     /// What was stored in the topic.
-    puts: Arc<Counter>,
+    pub puts: Arc<Counter>,
 }
 
 /// What the broker reads from the property string of a message before it stores it.
@@ -42,6 +43,10 @@ struct Seen<'a> {
     half: bool,
     timed: bool,
     unique_id: Option<&'a str>,
+    /// Group of a half message.
+    group: Option<&'a str>,
+    /// It has properties that only a broker gives a half message, perhaps copied from another one.
+    half_of_old: bool,
 }
 
 /// Stores one message or a batch.
@@ -76,7 +81,11 @@ fn acknowledge(broker: &Broker, stored: Stored) -> Answer {
     put::answer_when_durable(broker, stored.end, stored.wait, response)
 }
 
-fn check(broker: &Broker, caller: &Caller<'_>, request: &SendMessage<'_>) -> Result<Target, Refusal> {
+pub(super) fn check(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: &SendMessage<'_>,
+) -> Result<Target, Refusal> {
     let config = broker.config();
     if broker.clock.now_ms() < config.start_accept_send_request_time_stamp {
         let at = config.start_accept_send_request_time_stamp;
@@ -162,7 +171,7 @@ fn redirect_dead(
     Ok(self::target(&dead_letters, 0, target.is_new))
 }
 
-fn scan(properties: &[u8]) -> Seen<'_> {
+fn scan<'a>(request: &SendMessage<'_>, properties: &'a [u8]) -> Seen<'a> {
     let mut seen = Seen { wait: true, ..Seen::default() };
     for (name, value) in message::properties(properties) {
         match name {
@@ -170,22 +179,33 @@ fn scan(properties: &[u8]) -> Seen<'_> {
             property::DELAY => seen.delay_level = value.parse().unwrap_or(0),
             property::TRAN_MSG => seen.half = value == "true",
             property::UNIQ_KEY => seen.unique_id = Some(value),
+            property::PGROUP => seen.group = Some(value),
+            property::TRANSACTION_CHECK_TIMES | property::TRAN_PREPARED_QUEUE_OFFSET => {
+                seen.half_of_old = true;
+            }
             property::TIMER_DELIVER_MS | property::TIMER_DELAY_MS | property::TIMER_DELAY_SEC => {
                 seen.timed = true;
             }
             _ => {}
         }
     }
+    // Consumers before 4.6.1 leave the mark in what they send themselves to be tried again.
+    seen.half &= request.reconsume_times == 0 || seen.delay_level == 0;
     seen
 }
 
 /// What is not supported is refused: a half message stored as a normal one would reach consumers uncommitted.
 fn refuse_unsupported(seen: &Seen<'_>, sys: i32, in_batch: bool) -> Result<(), Refusal> {
-    let half = seen.half || sys & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_PREPARED;
-    if half {
-        let remark =
-            "the broker does not take transactional messages (TRAN_MSG=true): sending them is forbidden";
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    let illegal = |remark| Err(refuse(ResponseCode::MESSAGE_ILLEGAL, remark));
+    if seen.half && in_batch {
+        return illegal("messages of a batch can not be transactional (TRAN_MSG)");
+    }
+    if seen.half && (seen.delay_level > 0 || seen.timed) {
+        return illegal("a transactional message can not be delayed (TRAN_MSG with DELAY or TIMER_...)");
+    }
+    let bits = sys & sys_flag::TRANSACTION_MASK;
+    if !seen.half && [sys_flag::TRANSACTION_PREPARED, sys_flag::TRANSACTION_ROLLBACK].contains(&bits) {
+        return illegal("the message counts as transactional by its sysFlag (0xc), but not by TRAN_MSG=true");
     }
     if seen.timed && seen.delay_level == 0 {
         let remark = "the broker does not deliver at arbitrary times (TIMER_DELIVER_MS, TIMER_DELAY_MS, \
@@ -205,15 +225,23 @@ fn store_one(
     target: &Target,
 ) -> Result<Stored, Refusal> {
     let given = request.properties.as_deref().unwrap_or("").as_bytes();
-    let seen = scan(given);
+    let seen = scan(request, given);
     refuse_unsupported(&seen, request.sys_flag, false)?;
     put::check_body(broker, request.body)?;
     put::check_properties(given)?;
     let (properties, made_id) = complete(broker, given, &seen);
     let unique_id = seen.unique_id.map(str::to_owned).or(made_id);
     let mut record = record(broker, caller, request, target, request.body, &properties);
-    let delayed;
-    if seen.delay_level > 0 && !names::is_dead_letter(&target.topic) {
+    let (delayed, prepared);
+    if seen.half {
+        let half = Half {
+            unique_id: unique_id.as_deref().unwrap_or_default(),
+            group: seen.group.is_none().then_some(&*request.producer_group),
+            of_old: seen.half_of_old,
+        };
+        prepared = transaction::prepare(broker, &record, &half)?;
+        record = prepared.record(&record);
+    } else if seen.delay_level > 0 && !names::is_dead_letter(&target.topic) {
         delayed = put::delayed(broker, &record, seen.delay_level);
         record = NewRecord { topic: names::SCHEDULE_TOPIC, queue_id: delayed.queue_id, ..record };
         record.properties = &delayed.properties;
@@ -242,7 +270,7 @@ fn store_batch(
     }
     put::check_body(broker, request.body)?;
     let envelope = request.properties.as_deref().unwrap_or("").as_bytes();
-    let wait = scan(envelope).wait;
+    let wait = scan(request, envelope).wait;
     let batch = Batch::read(broker, request)?;
     let records: Vec<_> = batch.records(broker, caller, request, target);
     let appended = broker.store.append_batch(&records).map_err(|error| put::refusal(broker, &error))?;
@@ -266,7 +294,7 @@ impl<'a> Batch<'a> {
         let mut batch = Batch { items: Vec::new(), properties: Vec::new() };
         for item in batch::items(request.body) {
             let item = item.map_err(|error| refuse(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))?;
-            let seen = scan(item.properties);
+            let seen = scan(request, item.properties);
             refuse_unsupported(&seen, request.sys_flag, true)?;
             put::check_properties(item.properties)?;
             let start = batch.properties.len();
@@ -295,7 +323,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn record<'a>(
+pub(super) fn record<'a>(
     broker: &Broker,
     caller: &Caller<'_>,
     request: &SendMessage<'_>,

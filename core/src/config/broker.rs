@@ -104,6 +104,8 @@ settings! {
             "Time between two saves of how far delayed messages were delivered.";
         "messageDelayLevel" message_delay_level: DelayLevels = default_delay_levels(), Any, AtStart,
             "Delays of levels 1 to n.";
+        "storeReplyMessageEnable" store_reply_message_enable: bool = true, Any, Live,
+            "Whether replies to requests are stored besides being passed on.";
         "maxMsgsNumBatch" max_msgs_num_batch: usize = 64, COUNT, Live,
             "Most results of a query by key.";
         "defaultQueryMaxNum" default_query_max_num: usize = 32, COUNT, Live,
@@ -122,6 +124,20 @@ settings! {
             "Groups that filter one topic: sizes the Bloom filter.";
         "maxErrorRateOfBloomFilter" max_error_rate_of_bloom_filter: u32 = 20, Range(1, 99), AtStart,
             "Percent of messages that the Bloom filter may take for wanted though they are not.";
+
+        // Transactions.
+        "rejectTransactionMessage" reject_transaction_message: bool = false, Any, Live,
+            "Whether messages sent in transactions are refused.";
+        "transactionTimeOut" transaction_time_out: i64 = 6_000, MS, Live,
+            "Age from which the producers of an undecided message are asked, unless it has its own immunity time.";
+        "transactionCheckInterval" transaction_check_interval: i64 = 30_000, MS, Live,
+            "Time between two rounds of questions.";
+        "transactionCheckMax" transaction_check_max: i64 = 15, COUNT, Live,
+            "Questions about a message before it is given up, to the topic TRANS_CHECK_MAX_TIME_TOPIC.";
+        "transactionOpMsgMaxSize" transaction_op_msg_max_size: usize = 4_096, COUNT, Live,
+            "Size at which decisions are written together in one message.";
+        "transactionOpBatchInterval" transaction_op_batch_interval: i64 = 3_000, Range(0, INT), Live,
+            "Longest time that decisions wait to be written together.";
 
         // Connections.
         "serverChannelMaxIdleTimeSeconds" server_channel_max_idle_time_seconds: u32 = 120, COUNT, AtStart,

@@ -197,6 +197,7 @@ requests! {
         ViewBrokerStatsData(ViewBrokerStatsData<'a>) = VIEW_BROKER_STATS_DATA,
         GetSubscriptiongroupConfig(GetSubscriptiongroupConfig<'a>) = GET_SUBSCRIPTIONGROUP_CONFIG,
         GetBrokerMemberGroup(GetBrokerMemberGroup<'a>) = GET_BROKER_MEMBER_GROUP,
+        ResumeCheckHalfMessage(ResumeCheckHalfMessage<'a>) = RESUME_CHECK_HALF_MESSAGE,
     }
     formed {
         SendMessage(SendMessage<'a>).form = SEND_MESSAGE | SEND_MESSAGE_V2 | SEND_BATCH_MESSAGE,

@@ -47,3 +47,14 @@ header! {
     }
     body: &'a [u8];
 }
+
+header! {
+    /// RESUME_CHECK_HALF_MESSAGE (323): a half message that was given up is to be asked for again.
+    #[doc(alias = "ResumeCheckHalfMessageRequestHeader")]
+    ResumeCheckHalfMessage<'a> {
+        /// The message's topic (5.x).
+        topic: Option<Cow<'a, str>> = "topic",
+        /// The message's offset id.
+        msg_id: Option<Cow<'a, str>> = "msgId",
+    }
+}

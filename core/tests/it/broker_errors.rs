@@ -52,7 +52,11 @@ fn sends_are_refused_with_the_reason() {
             ResponseCode::MESSAGE_ILLEGAL,
             vec!["4194304", "maxMessageSize"],
         ),
-        (message("There", 0, b"x", "TRAN_MSG=true"), ResponseCode::NO_PERMISSION, vec!["TRAN_MSG"]),
+        (
+            message("There", 0, b"x", "TRAN_MSG=true DELAY=1"),
+            ResponseCode::MESSAGE_ILLEGAL,
+            vec!["TRAN_MSG", "DELAY"],
+        ),
         (
             message("There", 0, b"x", "TIMER_DELAY_SEC=5"),
             ResponseCode::MESSAGE_ILLEGAL,

@@ -1,14 +1,17 @@
 //! Behaviour over real sockets and files, one module a topic.
 
 mod broker_admin;
+mod broker_adopts;
 mod broker_errors;
 mod broker_filter;
 mod broker_flow;
 mod broker_golden;
 mod broker_groups;
 mod broker_messages;
+mod broker_replies;
 mod broker_reset;
 mod broker_retry;
+mod broker_transactions;
 mod client_broadcast;
 mod client_consumer;
 mod client_consumer_admin;
@@ -39,4 +42,5 @@ mod store_fixture;
 mod store_golden;
 mod support;
 mod tls_support;
+mod transaction_model;
 mod wire_golden;

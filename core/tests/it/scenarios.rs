@@ -13,17 +13,11 @@ use self::list::{all_scenarios, Supports, World};
 mod list;
 
 /// What our broker can do so far.
-const OURS: Supports = Supports {
-    transactions: false,
-    requests: false,
-    sql: true,
-    no_offset: true,
-    exact_times: true,
-    all_compressions: true,
-};
+const OURS: Supports = Supports { sql: true, no_offset: true, exact_times: true, all_compressions: true };
 
 fn settings() -> BrokerConfig {
     let text = "messageDelayLevel=1s 2s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s\n\
+                transactionTimeOut=1000\ntransactionCheckInterval=300\n\
                 mappedFileSizeCommitLog=16777216\nmaxHashSlotNum=1000\nmaxIndexNum=4000\nenablePropertyFilter=true";
     BrokerConfig::from_text(text, "test").unwrap()
 }

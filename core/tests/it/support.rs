@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use ferromq::clock::Clock;
+use ferromq::config::BrokerConfig;
 use ferromq::instance::{Server, ServerOptions};
 use ferromq::message::Properties;
 use ferromq::record::{records, RecordView};
@@ -25,11 +27,11 @@ pub struct TestServer {
 
 /// Starts a server; `settings` are lines of broker.conf.
 pub fn start_server(settings: &str) -> TestServer {
-    start_with(ferromq::config::BrokerConfig::from_text(settings, "test").expect("good settings"))
+    start_with(BrokerConfig::from_text(settings, "test").expect("good settings"))
 }
 
 /// Starts a server with these settings, which may come from a file.
-pub fn start_with(broker: ferromq::config::BrokerConfig) -> TestServer {
+pub fn start_with(broker: BrokerConfig) -> TestServer {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut options = ServerOptions::new(dir.path().join("data"));
     options.namesrv_port = 0;
@@ -39,6 +41,13 @@ pub fn start_with(broker: ferromq::config::BrokerConfig) -> TestServer {
     options.broker.max_hash_slot_num = 1000;
     options.broker.max_index_num = 4000;
     let server = Server::start(options.clone()).expect("the server starts");
+    TestServer { server: Some(server), clock: options.clock.clone(), options, _dir: dir }
+}
+
+/// Starts a server with these options, on a directory that somebody else removes.
+pub fn start_server_on(options: ServerOptions) -> TestServer {
+    let server = Server::start(options.clone()).expect("the server starts");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     TestServer { server: Some(server), clock: options.clock.clone(), options, _dir: dir }
 }
 
@@ -69,9 +78,41 @@ impl TestServer {
         self.server = Some(Server::start(self.options.clone()).expect("the server starts again"));
     }
 
+    /// As [`TestServer::restart`], with other settings of the broker from now on.
+    pub fn restart_with(&mut self, change: impl FnOnce(&mut BrokerConfig)) {
+        change(&mut self.options.broker);
+        self.restart();
+    }
+
+    /// A further server, on a copy of this one's directory as a crash now would leave it. Its time goes on from here, by
+    /// itself.
+    pub fn copy(&self) -> TestServer {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (data, clock) = (dir.path().join("data"), Clock::new());
+        clock.advance(Duration::from_millis((self.clock.now_ms() - clock.now_ms()).max(0) as u64));
+        let options = ServerOptions { data, clock, ..self.options.clone() };
+        copy_dir(&self.options.data, &options.data);
+        let server = Server::start(options.clone()).expect("the server starts on the copy");
+        TestServer { server: Some(server), clock: options.clock.clone(), options, _dir: dir }
+    }
+
     /// Seconds on the server's clock pass.
     pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// Copies what a broker has there while it runs.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory to copy") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
     }
 }
 

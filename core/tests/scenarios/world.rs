@@ -19,10 +19,6 @@ pub const SILENCE: Duration = Duration::from_millis(400);
 /// What a cluster can do.
 #[derive(Debug, Clone, Copy)]
 pub struct Supports {
-    /// Half messages and checks.
-    pub transactions: bool,
-    /// Replies to requests.
-    pub requests: bool,
     /// Filters by SQL92.
     pub sql: bool,
     /// It tells that a group has no offset when asked not to answer 0 for it.

@@ -16,14 +16,7 @@ const AT_ONCE: usize = 8;
 /// What Apache's brokers can do with the settings of these tests; 4.9 cannot say that a group has no offset
 /// and finds times only nearly.
 fn supports(recent: bool) -> Supports {
-    Supports {
-        transactions: true,
-        requests: true,
-        sql: true,
-        no_offset: recent,
-        exact_times: recent,
-        all_compressions: true,
-    }
+    Supports { sql: true, no_offset: recent, exact_times: recent, all_compressions: true }
 }
 
 /// Whether any of them is asked for.

@@ -186,6 +186,11 @@ impl Topics {
         self.find_or_create(broker, name, 1, 0)
     }
 
+    /// A topic that the broker itself writes to, made when missing.
+    pub fn system(&self, broker: &Broker, name: &str) -> Arc<Topic> {
+        self.find(name).unwrap_or_else(|| self.find_or_create(broker, name.to_owned(), 1, 0))
+    }
+
     fn find_or_create(&self, broker: &Broker, name: String, queues: i32, flags: i32) -> Arc<Topic> {
         self.find(&name).unwrap_or_else(|| {
             let made = topic(&name, queues, permission::READ | permission::WRITE);

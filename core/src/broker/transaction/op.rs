@@ -1,0 +1,123 @@
+//! The op queue: which half messages are decided, by their queue offsets.
+
+use crate::message::property;
+use crate::record::NewRecord;
+use crate::store::FlushMode;
+
+use super::super::{names, put, Broker};
+use super::book::Book;
+use super::QUEUE;
+
+/// Tag of a message of the op queue: the half messages in it are done with.
+pub(super) const DONE_TAG: &str = "d";
+/// Decided half messages that an orderly end writes one a message. More than that waited behind an undecided one, and
+/// a broker of 4.9 would ask for them again.
+const MOST_FOR_4_9: usize = 100_000;
+
+/// Adds a decided half message to those that wait to be written, and writes them if they are many.
+pub(super) fn mark(broker: &Broker, book: &mut Book, offset: i64) {
+    let first = book.marks().add(offset, broker.clock.now_ms());
+    if book.marks().bytes() >= broker.config().transaction_op_msg_max_size {
+        write(broker, book);
+    } else if first {
+        broker.clock.wake();
+    }
+}
+
+/// When the marks that wait are to be written, if there are any.
+pub(super) fn due(broker: &Broker) -> Option<i64> {
+    let since = broker.transactions.book.lock().marks().since_ms()?;
+    Some(since.saturating_add(broker.config().transaction_op_batch_interval))
+}
+
+/// Writes the marks that waited long enough, and moves the progress.
+pub(super) fn write_due(broker: &Broker) {
+    if due(broker).is_some_and(|due| due <= broker.clock.now_ms()) {
+        write_all(broker);
+        settle(broker);
+    }
+}
+
+/// Writes all marks that wait.
+pub(super) fn write_all(broker: &Broker) {
+    write(broker, &mut broker.transactions.book.lock());
+}
+
+/// Moves the progress of both queues over what is decided.
+pub(super) fn settle(broker: &Broker) {
+    let Some(bounds) = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE) else { return };
+    let mut book = broker.transactions.book.lock();
+    let before = (book.base(), book.op_base());
+    book.skip_to(bounds.start);
+    book.advance(bounds.end);
+    if before != (book.base(), book.op_base()) {
+        // In this order: marks before the op queue's progress are about half messages before that of the half queue.
+        broker.offsets.commit(names::TRANSACTION_GROUP, names::HALF_TOPIC, QUEUE, book.base());
+        broker.offsets.commit(names::TRANSACTION_GROUP, names::OP_HALF_TOPIC, QUEUE, book.op_base());
+    }
+}
+
+fn write(broker: &Broker, book: &mut Book) {
+    let most = broker.config().transaction_op_msg_max_size;
+    while let Some((body, count)) = book.marks().body(most) {
+        match append(broker, &body) {
+            Ok(op_offset) => {
+                let highest = book.marks().written(count);
+                book.note_op(op_offset, highest);
+            }
+            Err(error) => {
+                // They stay; the next decision or the thread tries again.
+                let waiting = book.marks().bytes();
+                tracing::error!(error, waiting, "decisions about half messages could not be stored");
+                return;
+            }
+        }
+    }
+}
+
+/// Brokers of 4.9 read one offset a message. Those of them that are decided and lie behind an undecided one are written
+/// again in that form.
+pub(super) fn write_for_4_9(broker: &Broker) {
+    let book = broker.transactions.book.lock();
+    if book.decided_ahead().count() > MOST_FOR_4_9 {
+        tracing::warn!("more than {MOST_FOR_4_9} half messages were decided behind an undecided one: a broker of 4.9 would ask for them again");
+        return;
+    }
+    for offset in book.decided_ahead() {
+        if let Err(error) = append(broker, &offset.to_string()) {
+            tracing::error!(error, "decisions about half messages could not be stored in 4.9's form");
+            return;
+        }
+    }
+}
+
+fn append(broker: &Broker, body: &str) -> Result<i64, String> {
+    broker.topics.system(broker, names::OP_HALF_TOPIC);
+    let mut properties = Vec::new();
+    put::push_property(&mut properties, property::TAGS, DONE_TAG);
+    put::push_property(&mut properties, property::WAIT, "true");
+    let record = NewRecord {
+        topic: names::OP_HALF_TOPIC,
+        queue_id: QUEUE,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: broker.clock.now_ms(),
+        born_host: broker.store_host(),
+        store_host: broker.store_host(),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: body.as_bytes(),
+        properties: &properties,
+    };
+    store(broker, &record).map(|appended| appended.queue_offset)
+}
+
+/// Stores a record that nobody waits for.
+pub(super) fn store(broker: &Broker, record: &NewRecord<'_>) -> Result<crate::store::Appended, String> {
+    let appended = broker.store.append(record).map_err(|error| error.to_string())?;
+    if broker.store.flush_mode() == FlushMode::Sync {
+        // The flush makes the record visible.
+        broker.store.when_durable(appended.end, Box::new(|_| {}));
+    }
+    Ok(appended)
+}
