@@ -187,6 +187,21 @@ impl ConsumerGroup {
         self.subscribe(data.subscription_data_set) || before.is_none()
     }
 
+    /// What the group is told to be is what some member says: of one that left nothing stays.
+    fn follow_members(&mut self) {
+        let said = |member: &&Member| {
+            member.stance.consume_type == self.consume_type
+                && member.stance.message_model == self.message_model
+        };
+        if self.members.values().any(|member| said(&member)) {
+            return;
+        }
+        if let Some(newest) = self.members.values().max_by_key(|member| member.connection.id()) {
+            self.consume_type = newest.stance.consume_type.clone();
+            self.message_model = newest.stance.message_model.clone();
+        }
+    }
+
     /// Looks whether the members agree, and tells when that changed.
     fn compare(&mut self, group: &str) {
         let mut members: Vec<_> = self.members.values().collect();
@@ -370,6 +385,7 @@ fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
         if group.members.len() != before {
             changed.push(name.clone());
             group.compare(name);
+            group.follow_members();
         }
         if group.members.is_empty() {
             broker.filters.unregister(name, broker.clock.now_ms());
@@ -429,7 +445,8 @@ pub(crate) fn producer_connections(
 pub(crate) fn all_producers(broker: &Broker) -> Response {
     let one = |member: &Member| ProducerInfo {
         client_id: member.client_id.clone(),
-        remote_ip: member.connection.remote().to_string(),
+        // As Java shows addresses; tools print it as it is.
+        remote_ip: format!("/{}", member.connection.remote()),
         language: member.language.name().to_owned(),
         version: member.version,
         last_update_timestamp: member.last_beat_ms,

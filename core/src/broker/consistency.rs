@@ -8,8 +8,8 @@ use crate::wire::body::ConsumerData;
 /// What one member says about how and what it consumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stance {
-    message_model: String,
-    consume_type: String,
+    pub message_model: String,
+    pub consume_type: String,
     /// Type and text of the expression by topic.
     subscriptions: BTreeMap<String, (String, String)>,
 }

@@ -215,7 +215,8 @@ fn deliver(broker: &Broker, record: &RecordView<'_>) -> Result<(), String> {
         // Nobody waits; the flush makes the message visible.
         broker.store.when_durable(appended.end, Box::new(|_| {}));
     }
-    broker.topics.count_put(topic, 1, record.body().len());
-    broker.stats.put(1, record.body().len());
+    let bytes = (appended.end - appended.physical_offset) as usize;
+    broker.topics.count_put(topic, 1, bytes);
+    broker.stats.put(1, bytes);
     Ok(())
 }

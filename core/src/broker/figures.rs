@@ -68,9 +68,18 @@ pub(crate) fn runtime_info(broker: &Broker) -> Response {
     put("sendThreadPoolQueueHeadWaitTimeMills", broker.store.longest_wait_for_flush_ms().to_string());
     for pool in ["pull", "query", "litePull", "ack"] {
         put(&format!("{pool}ThreadPoolQueueSize"), "0".into());
+        put(&format!("{pool}ThreadPoolQueueCapacity"), "0".into());
         put(&format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), "0".into());
     }
     put("EndTransactionQueueSize", "0".into());
+    put("EndTransactionThreadPoolQueueCapacity", "0".into());
+    // Messages for arbitrary times are not taken.
+    for figure in ["ReadBehind", "OffsetBehind", "CongestNum"] {
+        put(&format!("timer{figure}"), "0".into());
+    }
+    for rate in ["timerEnqueueTps", "timerDequeueTps"] {
+        put(rate, "0.0".into());
+    }
     put("pageCacheLockTimeMills", "0".into());
     json(&KvTable { table })
 }
@@ -91,8 +100,9 @@ fn traffic(broker: &Broker, now: i64, put: &mut impl FnMut(&str, String)) {
     put("putTps", rates.put);
     put("getTransferredTps", rates.got.clone());
     put("getTransferedTps", rates.got);
-    put("getTotalTps", rates.got_calls.clone());
-    put("getFoundTps", rates.got_calls);
+    put("getTotalTps", rates.pulls);
+    put("getFoundTps", rates.found);
+    put("getMissTps", rates.missed);
 }
 
 fn storage(broker: &Broker, put: &mut impl FnMut(&str, String)) {
@@ -101,10 +111,26 @@ fn storage(broker: &Broker, put: &mut impl FnMut(&str, String)) {
     put("commitLogMaxOffset", store.max_physical_offset().to_string());
     put("dispatchBehindBytes", store.dispatch_behind().to_string());
     let unflushed = store.max_physical_offset() - store.flushed_offset();
+    put("remainHowManyDataToCommit", "0 B".into());
+    put("remainTransientStoreBufferNumbs", "0".into());
+    if let Some([total, free]) = store.disk_space() {
+        put("commitLogDirCapacity", format!("Total : {}, Free : {}.", readable(total), readable(free)));
+    }
     put("remainHowManyDataToFlush", format!("{unflushed} B"));
     let [log, queues] = store.disk_use_percent().map(|percent| (percent / 100.0).to_string());
     put("commitLogDiskRatio", log);
     put("consumeQueueDiskRatio", queues);
     put("earliestMessageTimeStamp", store.earliest_store_time().to_string());
     put("brokerActive", matches!(store.state(), WriteState::Writable).to_string());
+}
+
+/// Bytes in the largest unit that leaves a number of at least 1.
+fn readable(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut number = bytes as f64;
+    while number >= 1024.0 && unit + 1 < UNITS.len() {
+        (number, unit) = (number / 1024.0, unit + 1);
+    }
+    format!("{number:.1} {}", UNITS[unit])
 }

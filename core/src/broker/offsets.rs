@@ -41,7 +41,7 @@ pub(crate) fn update(
     request: &wire::UpdateConsumerOffset<'_>,
 ) -> Response {
     let (group, topic) = (&*request.consumer_group, &*request.topic);
-    if broker.groups.find_or_create(broker, group).is_none() {
+    if broker.groups.find(group).is_none() {
         return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, format!("Group {group} not exist!"));
     }
     if broker.topics.find(topic).is_none() {

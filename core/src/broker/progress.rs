@@ -47,12 +47,15 @@ fn consumed_topics(broker: &Broker, group: &str, topics: Vec<String>) -> Vec<std
 
 fn add(broker: &Broker, group: &str, topic: &Topic, queues: i32, stats: &mut ConsumeStats) {
     let broker_name = broker.config().broker_name.clone();
+    let consumed = broker.groups.find(group).and_then(|group| group.consumed(&topic.topic_name));
     for queue_id in 0..queues {
         let queue =
             MessageQueue { topic: topic.topic_name.clone(), broker_name: broker_name.clone(), queue_id };
-        stats.offset_table.insert(queue, queue_progress(broker, group, &topic.topic_name, queue_id));
+        let mut progress = queue_progress(broker, group, &topic.topic_name, queue_id);
+        let pulled = consumed.as_ref().map_or(0, |consumed| consumed.pulled(queue_id));
+        progress.pull_offset = pulled.max(progress.consumer_offset);
+        stats.offset_table.insert(queue, progress);
     }
-    let consumed = broker.groups.find(group).and_then(|group| group.consumed(&topic.topic_name));
     stats.consume_tps += consumed.map_or(0.0, |consumed| consumed.got.rate(broker.clock.now_ms()));
 }
 
@@ -64,8 +67,8 @@ fn queue_progress(broker: &Broker, group: &str, topic: &str, queue_id: i32) -> O
     OffsetWrapper {
         broker_offset: end,
         consumer_offset: consumed,
-        pull_offset: consumed,
         last_timestamp: last_timestamp.unwrap_or(0),
+        ..Default::default()
     }
 }
 
@@ -84,6 +87,8 @@ pub(crate) fn of_all(broker: &Broker, request: &wire::GetBrokerConsumeStats) -> 
                 add(broker, &group, &topic, topic.write_queue_nums, &mut stats);
                 let behind = stats.offset_table.values().map(|at| at.broker_offset - at.consumer_offset);
                 list.total_diff += behind.sum::<i64>();
+                let under_way = stats.offset_table.values().map(|at| at.pull_offset - at.consumer_offset);
+                list.total_inflight_diff += under_way.sum::<i64>();
                 of_topics.push(stats);
             }
             list.consume_stats_list.push(BTreeMap::from([(group, of_topics)]));

@@ -200,7 +200,10 @@ fn response(broker: &Broker, pull: &OwnedPull, found: GetResult) -> Response {
     let code = code_of(found.status, pull.offset);
     if found.status == GetStatus::Found {
         pull.consumed.got.add(found.count, found.bytes);
+        pull.consumed.pulled_to(pull.queue_id, found.next_offset);
         broker.stats.got(found.count, found.bytes);
+    } else {
+        broker.stats.missed();
     }
     let header = PullMessageResponse {
         suggest_which_broker_id: pull.suggest[usize::from(found.lagging)],

@@ -159,7 +159,8 @@ fn append(broker: &Broker, origin: &RecordView<'_>, copy: &Copy) -> Result<i64, 
         record.properties = &delayed.properties;
     }
     let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
-    broker.topics.count_put(record.topic, 1, record.body.len());
-    broker.stats.put(1, record.body.len());
+    let bytes = (appended.end - appended.physical_offset) as usize;
+    broker.topics.count_put(record.topic, 1, bytes);
+    broker.stats.put(1, bytes);
     Ok(appended.end)
 }

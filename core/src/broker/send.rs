@@ -247,12 +247,13 @@ fn store_one(
         record.properties = &delayed.properties;
     }
     let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
+    let bytes = (appended.end - appended.physical_offset) as usize;
     match record.topic == target.topic {
-        true => target.puts.add(1, request.body.len()),
+        true => target.puts.add(1, bytes),
         // It counts for its topic when it gets there.
-        false => broker.topics.count_put(record.topic, 1, request.body.len()),
+        false => broker.topics.count_put(record.topic, 1, bytes),
     }
-    broker.stats.put(1, request.body.len());
+    broker.stats.put(1, bytes);
     let msg_id = MessageIds::One(offset_id(broker, appended.physical_offset));
     let header = header(broker, target.queue_id, &appended, msg_id, unique_id);
     Ok(Stored { end: appended.end, wait: seen.wait, header })
@@ -275,8 +276,9 @@ fn store_batch(
     let records: Vec<_> = batch.records(broker, caller, request, target);
     let appended = broker.store.append_batch(&records).map_err(|error| put::refusal(broker, &error))?;
     let (first, offsets) = appended;
-    target.puts.add(records.len(), request.body.len());
-    broker.stats.put(records.len(), request.body.len());
+    let bytes = (first.end - first.physical_offset) as usize;
+    target.puts.add(records.len(), bytes);
+    broker.stats.put(records.len(), bytes);
     let ids = MessageIds::Many(offsets.iter().map(|&offset| offset_id(broker, offset)).collect());
     let unique_id = message::property(envelope, property::UNIQ_KEY).map(str::to_owned);
     let header = header(broker, target.queue_id, &first, ids, unique_id);

@@ -166,8 +166,8 @@ fn note(points: &mut VecDeque<Point>, window: &Window, now: Point) {
 fn item(then: &Point, now: &Point, measure: Measure) -> BrokerStatsItem {
     let sum = now.of(measure).saturating_sub(then.of(measure));
     let calls = now.calls.saturating_sub(then.calls);
-    // What began just now has no rate yet that means anything: it counts as a second old.
-    let elapsed = (now.at_ms - then.at_ms).max(1_000);
+    // Before the first point nothing happened: a rate is over a minute at least.
+    let elapsed = (now.at_ms - then.at_ms).max(60_000);
     BrokerStatsItem {
         sum: i64::try_from(sum).unwrap_or(i64::MAX),
         tps: sum as f64 * 1000.0 / elapsed as f64,
@@ -181,12 +181,30 @@ pub(crate) struct Consumption {
     pub got: Counter,
     /// Messages sent back for another try.
     pub sent_back: Counter,
+    /// By queue the offset that a pull was told to go on at.
+    pulled: Mutex<Vec<i64>>,
 }
 
 impl Consumption {
     /// Counters made at this time.
     pub fn new(now_ms: i64) -> Self {
-        Consumption { got: Counter::new(now_ms), sent_back: Counter::new(now_ms) }
+        Consumption { got: Counter::new(now_ms), sent_back: Counter::new(now_ms), pulled: Mutex::default() }
+    }
+
+    /// A pull of a queue, whose id was checked, took what stands before `next`.
+    pub fn pulled_to(&self, queue_id: i32, next: i64) {
+        let mut pulled = self.pulled.lock();
+        let at = queue_id.max(0) as usize;
+        if pulled.len() <= at {
+            pulled.resize(at + 1, 0);
+        }
+        pulled[at] = next;
+    }
+
+    /// The offset that the last pull of a queue was told to go on at; 0 if there was none.
+    pub fn pulled(&self, queue_id: i32) -> i64 {
+        let at = usize::try_from(queue_id).unwrap_or(usize::MAX);
+        self.pulled.lock().get(at).copied().unwrap_or(0)
     }
 
     /// Notes the counts. Run every 10 s.
@@ -204,6 +222,8 @@ pub(crate) struct Stats {
     gets: Counter,
     /// What consumers sent back.
     returns: Counter,
+    /// Pulls that found nothing.
+    misses: AtomicU64,
     put_failures: AtomicU64,
     samples: Mutex<VecDeque<Sample>>,
     mornings: Mutex<Mornings>,
@@ -214,7 +234,8 @@ struct Sample {
     at_ms: i64,
     put: u64,
     got: u64,
-    calls: u64,
+    found: u64,
+    missed: u64,
 }
 
 /// Messages put and got before midnight, today's and yesterday's.
@@ -240,7 +261,10 @@ pub(crate) struct Totals {
 pub(crate) struct Rates {
     pub put: String,
     pub got: String,
-    pub got_calls: String,
+    /// Pulls that found something, nothing, and all of them.
+    pub found: String,
+    pub missed: String,
+    pub pulls: String,
 }
 
 impl Stats {
@@ -251,6 +275,7 @@ impl Stats {
             puts: Counter::new(now_ms),
             gets: Counter::new(now_ms),
             returns: Counter::new(now_ms),
+            misses: AtomicU64::new(0),
             put_failures: AtomicU64::new(0),
             samples: Mutex::default(),
             mornings: Mutex::new(mornings),
@@ -265,6 +290,11 @@ impl Stats {
     /// Messages were handed to a group by one call.
     pub fn got(&self, messages: usize, bytes: usize) {
         self.gets.add(messages, bytes);
+    }
+
+    /// A pull found nothing.
+    pub fn missed(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A consumer sent a message back.
@@ -321,8 +351,13 @@ impl Stats {
     }
 
     fn now(&self, now_ms: i64) -> Sample {
-        let calls = self.gets.calls.load(Ordering::Relaxed);
-        Sample { at_ms: now_ms, put: self.puts.messages(), got: self.gets.messages(), calls }
+        Sample {
+            at_ms: now_ms,
+            put: self.puts.messages(),
+            got: self.gets.messages(),
+            found: self.gets.calls.load(Ordering::Relaxed),
+            missed: self.misses.load(Ordering::Relaxed),
+        }
     }
 
     /// The rates up to now.
@@ -343,7 +378,13 @@ impl Stats {
             };
             format!("{:.3} {:.3} {:.3}", over(1), over(6), over(60))
         };
-        Rates { put: text(|s| s.put), got: text(|s| s.got), got_calls: text(|s| s.calls) }
+        Rates {
+            put: text(|s| s.put),
+            got: text(|s| s.got),
+            found: text(|s| s.found),
+            missed: text(|s| s.missed),
+            pulls: text(|s| s.found + s.missed),
+        }
     }
 }
 

@@ -43,6 +43,11 @@ impl Core {
         *self.retention.write() = retention;
     }
 
+    /// Bytes of the commit log's disk, and of them the free ones.
+    pub fn disk_space(&self) -> Option<[u64; 2]> {
+        self.options.storage.space(&self.log.dir).ok().map(|space| [space.total, space.free])
+    }
+
     /// Percent in use of the disks of the commit log and of the queues.
     pub fn disk_use_percent(&self) -> [f64; 2] {
         let storage = &*self.options.storage;

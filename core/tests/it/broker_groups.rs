@@ -147,6 +147,7 @@ fn offsets_are_kept_over_a_restart_and_a_new_group_starts_at_zero() {
     assert_eq!(client.call(&ask_offset("New", "T", None)).ok().field("offset"), "0");
     assert_eq!(client.call(&ask_offset("New", "Empty", None)).ok().field("offset"), "0");
     assert_eq!(client.call(&ask_offset("New", "T", Some(false))).code(), ResponseCode::QUERY_NOT_FOUND);
+    client.pull("T", 0, 0);
     client.oneway(&commit("G", "T", 41));
     client.call(&commit("G", "T", 42)).ok();
     assert_eq!(client.call(&commit("G", "NoTopic", 1)).code(), ResponseCode::TOPIC_NOT_EXIST);
@@ -166,6 +167,7 @@ fn a_deleted_topic_is_gone_and_a_new_one_of_its_name_is_empty() {
     let mut client = server.broker();
     client.create_topic("Gone", 1);
     client.produce("Gone", 0, b"old", "").ok();
+    client.pull("Gone", 0, 0);
     client.call(&commit("G", "Gone", 1)).ok();
     let delete = Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "Gone".into() });
     client.call(&delete).ok();

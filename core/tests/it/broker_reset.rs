@@ -9,7 +9,7 @@ use ferromq::wire::body::{
 };
 use ferromq::wire::*;
 
-use crate::broker_admin::{beat_as, commit, consumer, offset_of, Beat};
+use crate::broker_admin::{beat_as, commit, consumer, make_group, offset_of, Beat};
 use crate::support::{pull, start_server, Answer, RawClient, TestServer};
 
 fn reset(group: &str, topic: &str, timestamp: i64) -> InvokeBrokerToResetOffset<'static> {
@@ -40,6 +40,7 @@ fn half_consumed(server: &TestServer) -> RawClient {
     for number in 0..20u8 {
         client.produce("T", i32::from(number % 2), &[number], "").ok();
     }
+    make_group(&mut client, "G");
     for queue_id in 0..2 {
         client.call(&commit("G", "T", queue_id, 5)).ok();
     }
@@ -323,6 +324,7 @@ fn producers_are_listed_with_where_they_are() {
     let answer = operator.call(&Request::GetProducerConnectionList(ask)).ok();
     let one: ProducerConnection = json::from_slice(answer.frame().body).unwrap();
     let connection = &one.connection_set[0];
+    assert!(all.data["PG"][0].remote_ip.starts_with("/127.0.0.1:"));
     assert_eq!((connection.language.as_str(), connection.version), ("JAVA", 401));
     assert!(connection.client_addr.starts_with("127.0.0.1:"), "{}", connection.client_addr);
 }
