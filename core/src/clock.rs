@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -67,6 +67,17 @@ impl Clock {
         *self.shared.wakes.lock() += 1;
         self.shared.woken.notify_all();
     }
+}
+
+/// The time in `wait` from now: a time limit of the system's time, whatever clock there is.
+pub(crate) fn deadline_in(wait: Duration) -> Instant {
+    deadline_after(Instant::now(), wait)
+}
+
+/// The time in `wait` from `now`.
+pub(crate) fn deadline_after(now: Instant, wait: Duration) -> Instant {
+    // A wait that is too long to be told means no limit in practice: a century.
+    now.checked_add(wait).unwrap_or(now + Duration::from_secs(3_155_760_000))
 }
 
 fn system_ms() -> i64 {

@@ -48,7 +48,8 @@ pub enum ErrorKind {
 pub struct FailedSend {
     /// The message's topic.
     pub topic: String,
-    /// The message's unique id, under which it can be looked up; of a batch that of its first message.
+    /// The message's unique id, under which it can be looked up; of a batch those of all, joined by
+    /// commas.
     pub message_id: String,
     /// Name of the broker that was tried last, if one was.
     pub broker: Option<String>,

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use super::callbacks::deadline_in;
 use super::cluster::{succeeded, Cluster};
 use super::stored::stored_message;
 use super::topics::NewTopic;
+use crate::clock::deadline_in;
 use crate::message::{property, OffsetId, StoredMessage};
 use crate::record::records;
 use crate::wire::body::{ClusterInfo, MessageQueue};
@@ -27,6 +27,7 @@ impl Cluster {
     /// Makes a topic with this many queues on every master that takes new topics, or changes the number of one that is
     /// there.
     pub(crate) fn create_topic(&self, topic: &str, queues: i32) -> Result<()> {
+        self.check_process()?;
         if queues <= 0 {
             let context = format!("topic {topic:?} with {queues} queues; it needs at least one");
             return Err(Error::new(ErrorKind::InvalidArgument, "create topic", context));

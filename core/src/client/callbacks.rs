@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -204,23 +204,14 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
-/// The time in `wait` from now, as far as the clock can tell.
-pub(super) fn deadline_in(wait: Duration) -> Instant {
-    deadline_after(Instant::now(), wait)
-}
-
-/// The time in `wait` from `now`, as far as the clock can tell.
-pub(super) fn deadline_after(now: Instant, wait: Duration) -> Instant {
-    // A wait that is too long to be told means no limit in practice: a century.
-    now.checked_add(wait).unwrap_or(now + Duration::from_secs(3_155_760_000))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
+    use crate::clock::deadline_in;
 
     const LONG: Duration = Duration::from_secs(60);
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::{consumer, producer, Cluster};
+use crate::clock::deadline_in;
 use crate::net::Service;
 use crate::{Error, ErrorKind, Result};
 
@@ -19,6 +20,8 @@ pub(crate) type CloseHome = Box<dyn FnOnce() -> Result<()> + Send>;
 pub(crate) struct Home {
     /// What answers at which address.
     pub services: Vec<(String, Arc<dyn Service>)>,
+    /// Whether others can be part of its cluster; else nothing outside of this process is called.
+    pub listens: bool,
     /// Where broadcasting consumers keep how far they have come, unless they are told: beside the messages, as it means
     /// nothing for those of another store.
     pub offsets: PathBuf,
@@ -73,16 +76,10 @@ impl Closing {
     }
 
     /// Waits for the end of the closing; `None` if callbacks still run and there is time left to wait for them.
-    fn wait(&self, until: Option<Instant>, within: Duration) -> Option<Result<()>> {
+    fn wait(&self, until: Instant, within: Duration) -> Option<Result<()>> {
         let mut state = self.state.lock();
         while matches!(*state, State::Closing) {
-            let timed_out = match until {
-                Some(until) => self.ended.wait_until(&mut state, until).timed_out(),
-                None => {
-                    self.ended.wait(&mut state);
-                    false
-                }
-            };
+            let timed_out = self.ended.wait_until(&mut state, until).timed_out();
             if timed_out && matches!(*state, State::Closing) {
                 let context =
                     format!("not ended within {} ms; it ends in the background", within.as_millis());
@@ -90,7 +87,7 @@ impl Closing {
             }
         }
         let failed = match &mut *state {
-            State::Late(_) if until.is_none_or(|until| until > Instant::now()) => return None,
+            State::Late(_) if until > Instant::now() => return None,
             State::Late(failed) | State::Closed(failed) => failed.take(),
             State::Open | State::Closing => None,
         };
@@ -109,8 +106,8 @@ impl Closing {
     }
 }
 
-fn left(until: Option<Instant>, within: Duration) -> Duration {
-    until.map_or(within, |until| until.saturating_duration_since(Instant::now()))
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 /// Whether this is a thread of the library, where users' callbacks run: it cannot wait for its own end.
@@ -126,10 +123,10 @@ impl Cluster {
     /// in the background. What went wrong at the server's end. A second call waits again for what still runs.
     pub(crate) fn end_within(self: &Arc<Self>, within: Duration) -> Result<()> {
         self.check_process()?;
-        let until = Instant::now().checked_add(within);
+        let until = deadline_in(within);
         loop {
             if self.closing.begin() {
-                let (cluster, left) = (self.clone(), left(until, within));
+                let (cluster, left) = (self.clone(), left(until));
                 // Not on this thread: what hangs there must not hang here.
                 let spawned =
                     std::thread::Builder::new().name("fmq-close".into()).spawn(move || cluster.end(left));
@@ -148,7 +145,7 @@ impl Cluster {
     }
 
     fn end(&self, within: Duration) {
-        let until = Instant::now().checked_add(within);
+        let until = deadline_in(within);
         let mut failed = None;
         // Says whether it was too late for something.
         let mut note = |ended: Result<()>| {
@@ -162,11 +159,11 @@ impl Cluster {
         consumers.extend(self.consumers());
         producers.extend(self.producers.all());
         // Listeners may send, so consumers end first.
-        consumers.retain(|consumer| note(consumer.close_within(left(until, within))));
-        producers.retain(|producer| note(producer.close_within(left(until, within))));
+        consumers.retain(|consumer| note(consumer.close_within(left(until))));
+        producers.retain(|producer| note(producer.close_within(left(until))));
         let mut is_late = !consumers.is_empty() || !producers.is_empty();
         *self.closing.late.lock() = Late { consumers, producers };
-        is_late |= note(self.close_within(left(until, within)));
+        is_late |= note(self.close_within(left(until)));
         if let Err(error) = self.closing.close_home() {
             tracing::error!("the server did not close in order: {error}");
             *self.closing.home_failed.lock() = Some(error);
@@ -195,7 +192,7 @@ impl Cluster {
             return Ok(());
         }
         let context = format!(
-            "this process was forked from {pid}, which made the client; make one of its own here, or fork before the first"
+            "this process was forked from {pid}, which made the client; fork before the first is made, or let the child exec"
         );
         Err(Error::new(ErrorKind::Forked, "use the client", context))
     }
@@ -235,9 +232,11 @@ mod tests {
             Ok(())
         });
         let options = crate::config::ClientOptions::new("127.0.0.1:9");
-        let cluster =
-            Cluster::at_home(options, Some(Home { services: Vec::new(), offsets: PathBuf::new(), close }))
-                .unwrap();
+        let cluster = Cluster::at_home(
+            options,
+            Some(Home { services: Vec::new(), listens: true, offsets: PathBuf::new(), close }),
+        )
+        .unwrap();
         // As it looks to a child of fork().
         cluster.pid.store(std::process::id() + 1, Ordering::Relaxed);
         let failures = [
@@ -259,9 +258,11 @@ mod tests {
     fn what_went_wrong_at_the_servers_end_is_told_once_though_callbacks_are_late() {
         let close = Box::new(|| Err(Error::new(ErrorKind::NotWritable, "test", "")));
         let options = crate::config::ClientOptions::new("127.0.0.1:9");
-        let cluster =
-            Cluster::at_home(options, Some(Home { services: Vec::new(), offsets: PathBuf::new(), close }))
-                .unwrap();
+        let cluster = Cluster::at_home(
+            options,
+            Some(Home { services: Vec::new(), listens: true, offsets: PathBuf::new(), close }),
+        )
+        .unwrap();
         let (release, held) = std::sync::mpsc::channel::<()>();
         cluster.callbacks.run(move || held.recv().unwrap_or_default());
         let first = cluster.end_within(Duration::from_millis(50));
@@ -280,7 +281,7 @@ mod tests {
         let home = |told: std::sync::mpsc::Sender<()>| {
             let close =
                 Box::new(move || told.send(()).map_err(|_| Error::new(ErrorKind::Internal, "test", "")));
-            Some(Home { services: Vec::new(), offsets: PathBuf::new(), close })
+            Some(Home { services: Vec::new(), listens: true, offsets: PathBuf::new(), close })
         };
         let options = crate::config::ClientOptions::new("127.0.0.1:9");
         let cluster = Cluster::at_home(options.clone(), home(told.clone())).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::access_point::AccessPoint;
-use super::callbacks::{deadline_in, Pool};
+use super::callbacks::Pool;
 use super::client_id::Identity;
 use super::closing::{Closing, Home};
 use super::consumer;
@@ -20,6 +20,7 @@ use super::pushes::Pushes;
 use super::route::BrokerSet;
 use super::topics::Topics;
 use super::worker::{Signal, Worker};
+use crate::clock::deadline_in;
 use crate::config::{ClientOptions, ConsumerOptions, SerializeType};
 use crate::net::{self, Client, Limits, Loops, Reply};
 use crate::wire::{Encoding, Request, ResponseCode};
@@ -98,6 +99,9 @@ impl Cluster {
             let net = Client::new(&loops, connections, Arc::new(pushes));
             let closing = home.map(|home| {
                 home.services.into_iter().for_each(|(address, service)| net.attach(&address, service));
+                if !home.listens {
+                    net.stay_in_process();
+                }
                 Closing::with_home(home.close)
             });
             Cluster {

@@ -15,6 +15,7 @@ mod client_id;
 mod closing;
 mod cluster;
 mod consumer;
+mod group;
 mod heartbeat;
 mod local_offsets;
 mod name_servers;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::cluster::{succeeded, Cluster};
 use super::route::{BrokerSet, Route};
+use crate::clock::deadline_in;
 use crate::wire::body::TopicRouteData;
 use crate::wire::{json, GetRouteinfoByTopic, ResponseCode};
 use crate::{Error, ErrorKind, Result};
@@ -56,7 +57,7 @@ impl Cluster {
         self.check_process()?;
         match self.known_route(topic) {
             Some(route) if !route.subscribe.is_empty() => Ok(route),
-            _ => self.find_route(topic, None, deadline(self.options().mq_client_api_timeout)),
+            _ => self.find_route(topic, None, deadline_in(self.options().mq_client_api_timeout)),
         }
     }
 
@@ -73,7 +74,7 @@ impl Cluster {
         like: &NewTopic,
         within: Duration,
     ) -> Result<Arc<Route>> {
-        self.find_route(topic, Some(like), deadline(within))
+        self.find_route(topic, Some(like), deadline_in(within))
     }
 
     fn known_route(&self, topic: &str) -> Option<Arc<Route>> {
@@ -137,7 +138,7 @@ impl Cluster {
             all.map(|(name, topic)| (name.clone(), topic.like.clone(), topic.used_ms == 0)).collect()
         };
         for (name, like, only_kept) in in_use {
-            let until = deadline(self.options().mq_client_api_timeout);
+            let until = deadline_in(self.options().mq_client_api_timeout);
             match self.ask_for_route(&name, like.as_ref(), until) {
                 Ok(route) => {
                     if let Some(topic) = self.topics.lock().by_name.get_mut(&name) {
@@ -204,8 +205,4 @@ impl Cluster {
         })?;
         Ok(Some(data))
     }
-}
-
-fn deadline(within: Duration) -> Instant {
-    super::callbacks::deadline_in(within)
 }

@@ -127,8 +127,15 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     namesrv.config_store_path = data.join("namesrv/namesrv.properties");
     let listens = listen.is_some();
     let Listen { host, namesrv_port, broker_port } = listen.unwrap_or_default();
-    let server =
-        ServerOptions { data, host, namesrv_port, broker_port, broker, namesrv, clock: clock.clone() };
+    let server = ServerOptions {
+        host,
+        namesrv_port,
+        broker_port,
+        broker,
+        namesrv,
+        clock: clock.clone(),
+        ..ServerOptions::new(data)
+    };
     // Only the listeners use it: an embedded server without them has no event loop.
     let server = Server::start_on(&Loops::new(event_loops()), server, listens)?;
     if let Some(changes) = named {
@@ -143,6 +150,7 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     client.clock = clock;
     let home = Home {
         services: server.services(),
+        listens,
         offsets,
         close: Box::new(move || {
             let stopped = server.stop();

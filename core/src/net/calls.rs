@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Reply;
+use crate::clock::deadline_after;
 use crate::wire::RequestCode;
 use crate::{Error, ErrorKind, Result};
 
@@ -36,8 +37,7 @@ pub(super) struct Waiting {
 impl Waiting {
     pub fn new(code: RequestCode, timeout: Duration, done: Done) -> Waiting {
         let now = Instant::now();
-        // A timeout beyond what the clock can add means no timeout in practice: a century.
-        let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3_155_760_000));
+        let deadline = deadline_after(now, timeout);
         Waiting { code, timeout, deadline, done }
     }
 

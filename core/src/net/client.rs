@@ -123,6 +123,11 @@ impl Client {
         self.locals.attach(address, service);
     }
 
+    /// Has calls to addresses that nothing was attached to fail from now on: no socket is opened.
+    pub fn stay_in_process(&self) {
+        self.locals.stay_alone();
+    }
+
     /// Sends a request to `address` (`host:port`) and waits for the response, whatever its code.
     ///
     /// Errors: [`ErrorKind::Timeout`] when none came within `timeout`, [`ErrorKind::Connection`] as soon as the
@@ -265,6 +270,8 @@ impl Client {
             .retain(|_, peer| peer.connection.ending().is_none_or(|end| end.at.elapsed() < FORGET_AFTER));
         table.by_address.insert(address.into(), Peer { connection: connection.clone(), failures });
         table.tasks += 1;
+        // A runtime that has ended drops the task at once, and the task looks into the table at its end.
+        drop(table);
         let (peers, loops) = (self.peers.clone(), self.loops.clone());
         let task = Task { peers, connection: connection.clone(), _loops: loops };
         handle.spawn(task.run(self.dial.clone(), address.to_string()));

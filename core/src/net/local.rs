@@ -49,6 +49,8 @@ pub(super) struct Locals {
 #[derive(Default)]
 struct Places {
     closed: bool,
+    /// There is nothing else to call.
+    alone: bool,
     /// A name server and a broker: so few that looking through them is the fastest way.
     list: Vec<Place>,
 }
@@ -57,6 +59,19 @@ struct Place {
     address: String,
     service: Arc<dyn Service>,
     near: Option<Arc<Connection>>,
+}
+
+impl Places {
+    /// What a call to an address that is none of these comes to.
+    fn elsewhere(&self, address: &str) -> Result<Option<Arc<Connection>>> {
+        if !self.alone {
+            return Ok(None);
+        }
+        let context = format!(
+            "{address} is no address of the server in this process, and without a listener no other is called"
+        );
+        Err(Error::new(ErrorKind::Connection, "call", context))
+    }
 }
 
 impl Locals {
@@ -70,7 +85,12 @@ impl Locals {
         places.list.push(Place { address: address.into(), service, near: None });
     }
 
-    /// The connection to the service that was attached to `address`; `None` if none was.
+    /// Has calls to other addresses fail.
+    pub fn stay_alone(&self) {
+        self.places.write().alone = true;
+    }
+
+    /// The connection to the service that was attached to `address`; `None` if none was, and it may be elsewhere.
     pub fn connection(&self, address: &str) -> Result<Option<Arc<Connection>>> {
         {
             let places = self.places.read();
@@ -78,7 +98,7 @@ impl Locals {
                 return Err(closed(address));
             }
             let Some(place) = places.list.iter().find(|place| place.address == address) else {
-                return Ok(None);
+                return places.elsewhere(address);
             };
             if let Some(near) = place.near.as_ref().filter(|near| near.is_entered_freely()) {
                 return Ok(Some(near.clone()));

@@ -585,9 +585,16 @@ fn brokers_know_a_producer_before_it_sends() {
 fn names_that_brokers_do_not_take_are_refused() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect();
-    for group in ["", "a b", &"x".repeat(256)] {
-        let error = Producer::new(&client, ProducerOptions::new(group)).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    for group in ["", "a b", "10.0.0.1@7", &"x".repeat(256)] {
+        let options = || ferromq::ConsumerOptions::new(group);
+        let errors = [
+            Producer::new(&client, ProducerOptions::new(group)).err(),
+            ferromq::PushConsumer::new(&client, options()).err(),
+            ferromq::Consumer::new(&client, options()).err(),
+        ];
+        for error in errors {
+            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::InvalidArgument), "{group}");
+        }
     }
     let producer = with_client(&client, |_| {});
     for topic in ["a b", "ü", &"x".repeat(128), "SCHEDULE_TOPIC_XXXX", "RMQ_SYS_TRANS_HALF_TOPIC"] {

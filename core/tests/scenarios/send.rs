@@ -95,7 +95,11 @@ pub fn batch(stage: &Stage) {
     }
     let ids: BTreeSet<_> = all.iter().map(|message| message.message_id().to_owned()).collect();
     assert_eq!(ids.len(), 50);
-    assert_eq!(sent.offset_id.split(',').count(), 50);
+    let by_number: BTreeMap<_, _> = all.iter().map(|message| (number(message), message)).collect();
+    let told: Vec<_> = sent.message_ids().zip(sent.offset_ids()).collect();
+    let stored: Vec<_> =
+        by_number.values().map(|message| (message.message_id(), message.offset_id.as_str())).collect();
+    assert_eq!(told, stored);
     let refused = |messages: &[Message]| {
         assert_eq!(producer.send_batch(messages).unwrap_err().kind(), ErrorKind::InvalidArgument);
     };

@@ -43,6 +43,7 @@ use self::push::Push;
 use self::state::State;
 use self::stats::Stats;
 use super::allocate::Strategy;
+use super::group::check_group;
 use super::tracer::Tracer;
 use super::Cluster;
 use crate::config::{ConsumerOptions, MessageModel};
@@ -109,7 +110,7 @@ impl Shared {
         let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, "join group", what));
         let broadcasting = options.message_model == MessageModel::Broadcasting;
         match options.consumer_group.as_deref() {
-            Some("") => return wrong("the group's name is empty"),
+            Some(group) => check_group("join group", group)?,
             None if push.is_some() => return wrong("a push consumer needs a group: set consumerGroup"),
             None if broadcasting => return wrong("broadcasting needs a group: set consumerGroup"),
             _ => {}

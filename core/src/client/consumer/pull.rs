@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll as Ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use super::state::State;
 use super::{Shared, Subscription};
 use crate::client::allocate::Strategy;
 use crate::client::Cluster;
+use crate::clock::deadline_in;
 use crate::config::ConsumerOptions;
 use crate::message::StoredMessage;
 use crate::wire::body::MessageQueue;
@@ -42,7 +43,7 @@ impl Consumer {
     /// A consumer that does nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for an empty group, or broadcasting without group.
+    /// [`ErrorKind::InvalidArgument`] for a group's name that brokers do not take, or broadcasting without group.
     pub fn new(cluster: &Arc<Cluster>, options: ConsumerOptions) -> Result<Consumer> {
         Ok(Consumer { handle: Arc::new(Handle { shared: Shared::new(cluster, options, None)? }) })
     }
@@ -145,20 +146,13 @@ impl Consumer {
     pub fn poll_at_most(&self, count: usize, timeout: Duration) -> Result<Vec<StoredMessage>> {
         let shared = self.shared();
         self.before_poll()?;
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = deadline_in(timeout);
         let mut state = shared.state.lock();
         let taken = loop {
             if let Some(taken) = shared.take(&mut state, count) {
                 break taken?;
             }
-            let timed_out = match deadline {
-                Some(deadline) => shared.arrived.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    shared.arrived.wait(&mut state);
-                    false
-                }
-            };
-            if timed_out {
+            if shared.arrived.wait_until(&mut state, deadline).timed_out() {
                 return Ok(Vec::new());
             }
         };
@@ -355,8 +349,9 @@ impl Future for Poll {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Ready<Self::Output> {
         let begun = self.number;
-        if begun.is_none() {
-            self.consumer.before_poll()?;
+        match begun {
+            None => self.consumer.before_poll()?,
+            Some(_) => self.consumer.shared().cluster.check_process()?,
         }
         let shared = self.consumer.shared().clone();
         let waker = context.waker().clone();

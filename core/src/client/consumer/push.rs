@@ -93,7 +93,7 @@ impl PushConsumer {
     /// A consumer of the group that `options` name, which does nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] without a group.
+    /// [`ErrorKind::InvalidArgument`] without a group, or for a name of one that brokers do not take.
     pub fn new(cluster: &Arc<Cluster>, options: ConsumerOptions) -> Result<PushConsumer> {
         let shared = Shared::new(cluster, options, Some(Push::default()))?;
         Ok(PushConsumer { handle: Arc::new(Handle { shared }) })
@@ -172,6 +172,7 @@ impl PushConsumer {
     }
 
     fn set_listener(&self, listener: Listener, single: bool) -> Result<()> {
+        self.shared().cluster.check_process()?;
         if self.shared().push.as_ref().is_some_and(|push| push.set_listener(listener, single)) {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::clock::deadline_in;
 use crate::net::Loops;
 use crate::{Error, ErrorKind, Result};
 
@@ -27,16 +28,14 @@ impl Shared {
     }
 
     fn end_within(self: &Arc<Self>, limit: Duration) -> Result<()> {
-        let deadline = Instant::now().checked_add(limit);
+        let deadline = deadline_in(limit);
         self.stop();
         if self.is_own_thread() {
             return Ok(());
         }
         let ended = self.wait_for_calls(deadline);
-        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        let call_limit = self.cluster.options().mq_client_api_timeout;
-        let stored =
-            self.leave_in_time(deadline.map_or(call_limit, |deadline| left(deadline).min(call_limit)));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stored = self.leave_in_time(left.min(self.cluster.options().mq_client_api_timeout));
         if !ended {
             let context = format!(
                 "a listener of group {} has not returned within {} ms; it goes on by itself",
@@ -55,17 +54,10 @@ impl Shared {
     }
 
     /// Waits until no listener runs and no thread is left; false if that took too long.
-    fn wait_for_calls(&self, deadline: Option<Instant>) -> bool {
+    fn wait_for_calls(&self, deadline: Instant) -> bool {
         let mut state = self.state.lock();
         while state.threads.running > 0 || state.threads.calls > 0 {
-            let timed_out = match deadline {
-                Some(deadline) => self.ended.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.ended.wait(&mut state);
-                    false
-                }
-            };
-            if timed_out {
+            if self.ended.wait_until(&mut state, deadline).timed_out() {
                 return state.threads.running == 0 && state.threads.calls == 0;
             }
         }

@@ -10,7 +10,7 @@ use super::room::{Place, Unfinished};
 use super::sending::{Landed, Sending, Step};
 use super::slot::{Filled, Slot};
 use super::{Sent, Shared};
-use crate::client::callbacks::deadline_in;
+use crate::clock::deadline_in;
 use crate::net::Reply;
 use crate::{Error, ErrorKind, Result};
 

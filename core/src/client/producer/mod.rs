@@ -197,6 +197,9 @@ impl Producer {
 
     /// Asynchronous sends under way, running callbacks included.
     pub fn sends_in_flight(&self) -> usize {
+        if self.shared.cluster.check_process().is_err() {
+            return 0;
+        }
         self.shared.room.in_flight()
     }
 

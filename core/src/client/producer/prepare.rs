@@ -33,6 +33,7 @@ const FORBIDDEN: [&str; 6] = [
 pub(super) struct Prepared {
     /// As on the wire.
     pub topic: String,
+    /// Of a batch all, joined by commas, as Apache's clients tell them.
     pub message_id: String,
     pub properties: String,
     pub body: Bytes,
@@ -113,17 +114,17 @@ impl Prepared {
     pub fn batch(producer: &Shared, messages: &[Message]) -> Result<Prepared> {
         let first = check_batch(messages)?;
         let topic = wire_topic(producer, &first.topic)?;
-        let (mut body, mut first_id) = (Vec::new(), None);
+        let (mut body, mut ids) = (Vec::new(), Vec::with_capacity(messages.len()));
         for message in messages {
             let id = producer.message_id(message);
             let properties = properties_with_id(message, &id)?;
             let item =
                 batch::Item { flag: message.flag, body: &message.body, properties: properties.as_bytes() };
             batch::encode_item(&mut body, &item)?;
-            first_id.get_or_insert(id);
+            ids.push(id);
         }
         check_size(producer, body.len())?;
-        let message_id = first_id.unwrap_or_default();
+        let message_id = ids.join(",");
         let mut properties = String::new();
         // No id of its own: Apache's 5.x broker puts these properties behind those of each item, and one would stand for all.
         if !first.waits_for_store() {

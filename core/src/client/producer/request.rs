@@ -17,9 +17,10 @@ use super::prepare::{Prepared, Purpose};
 use super::room::Unfinished;
 use super::slot::{Filled, Slot};
 use super::{Producer, SendOptions, Sent, Shared, REPLY};
-use crate::client::callbacks::{deadline_in, Appointment};
+use crate::client::callbacks::Appointment;
 use crate::client::cluster::Cluster;
 use crate::client::stored::unpack;
+use crate::clock::deadline_in;
 use crate::message::{property, sys_flag, Message, Properties, StoredMessage};
 use crate::wire::PushReplyMessageToClient;
 use crate::{Error, ErrorKind, Result};
@@ -65,6 +66,10 @@ impl Producer {
         timeout: Duration,
         callback: impl FnOnce(Result<StoredMessage>) + Send + 'static,
     ) {
+        if let Err(error) = self.shared.cluster.check_process() {
+            // A forked process has no callback threads.
+            return callback(Err(error));
+        }
         let unfinished = self.shared.room.unfinished(&self.shared);
         let tell = called_back(self.shared.clone(), unfinished, callback);
         self.shared.request(message, timeout, tell, false);

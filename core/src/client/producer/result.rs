@@ -114,16 +114,28 @@ impl SendStatus {
 pub struct Sent {
     /// How safe it is.
     pub status: SendStatus,
-    /// Its id, the same in every delivery; of a batch that of the first message.
+    /// Its id, the same in every delivery; of a batch the ids of all, joined by commas, see [`Sent::message_ids`].
     #[doc(alias = "msgId")]
     pub message_id: String,
-    /// The id of its place at the broker; of a batch all, joined by commas.
+    /// The id of its place at the broker; of a batch those of all, joined by commas, see [`Sent::offset_ids`].
     #[doc(alias = "offsetMsgId")]
     pub offset_id: String,
     /// Its queue.
     pub queue: MessageQueue,
     /// Its place in the queue; of a batch that of the first message.
     pub queue_offset: i64,
+}
+
+impl Sent {
+    /// The id of each message that was sent, in their order: one, or those of a batch.
+    pub fn message_ids(&self) -> impl Iterator<Item = &str> {
+        self.message_id.split(',')
+    }
+
+    /// The id of the place of each message that was sent, in their order.
+    pub fn offset_ids(&self) -> impl Iterator<Item = &str> {
+        self.offset_id.split(',')
+    }
 }
 
 impl fmt::Display for Sent {

@@ -14,17 +14,16 @@ use super::sending::{no_queue, Aim, Landed, Sending, Step};
 use super::traced::Traced;
 use super::transaction::Checks;
 use super::{CommunicationMode, SendOptions, SendTo};
-use crate::client::callbacks::{deadline_in, Pool};
+use crate::client::callbacks::Pool;
 use crate::client::cluster::Cluster;
+use crate::client::group::check_group;
 use crate::client::route::Route;
 use crate::client::topics::NewTopic;
+use crate::clock::deadline_in;
 use crate::config::ProducerOptions;
 use crate::message::{property, unique_id, unique_id_in, Message};
 use crate::wire::body::MessageQueue;
 use crate::{Error, ErrorKind, Result};
-
-/// Longest name of a group, in bytes.
-const MAX_GROUP: usize = 255;
 
 /// A producer as its sends see it.
 pub(in crate::client) struct Shared {
@@ -53,7 +52,7 @@ impl Shared {
         options: ProducerOptions,
         checks: Option<Arc<Checks>>,
     ) -> Result<Arc<Shared>> {
-        check_group(&options.producer_group)?;
+        check_group("make producer", &options.producer_group)?;
         let host = cluster.client_id().split('@').find_map(|part| part.parse().ok());
         let like =
             NewTopic { template: options.create_topic_key.clone(), queues: options.default_topic_queue_nums };
@@ -395,6 +394,10 @@ impl Shared {
                     false => flight.no_room(),
                 }
             }
+            // A forked process has no callback threads.
+            Err((error, Told::Callback(callback))) if error.kind() == ErrorKind::Forked => {
+                callback(Err(error))
+            }
             Err((error, Told::Callback(callback))) => {
                 let unfinished = self.room.unfinished(self);
                 let producer = self.clone();
@@ -422,20 +425,4 @@ impl Shared {
             tracing::error!(topic, message_id, keys, "a message was not sent: {error}");
         }
     }
-}
-
-/// A group's name: what brokers take.
-fn check_group(group: &str) -> Result<()> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"%|_-".contains(&byte);
-    let what = match group.len() {
-        0 => "the group's name is empty".to_string(),
-        length if length > MAX_GROUP => {
-            format!("the group's name has {length} bytes, the limit is {MAX_GROUP}")
-        }
-        _ if !group.bytes().all(allowed) => {
-            format!("group {group:?} has other characters than letters, digits and % | _ -")
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::new(ErrorKind::InvalidArgument, "make producer", what))
 }
