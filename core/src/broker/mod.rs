@@ -44,7 +44,8 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::message::property;
 use crate::net::Client;
-use crate::store::{Arrival, Store};
+use crate::store::storage::{Files, Storage};
+use crate::store::{Arrival, Store, StoreOptions};
 use crate::{Error, ErrorKind, Result};
 
 /// A broker on its data directory. It serves as a [`crate::net::Service`] behind a listener, from any number of threads.
@@ -90,12 +91,18 @@ impl Broker {
     /// When brokerIP1 is no address, or the directory is in use, not writable or holds files of other sizes than
     /// configured.
     pub fn open(config: BrokerConfig, clock: Clock) -> Result<Arc<Self>> {
+        Self::open_on(Arc::new(Files), config, clock)
+    }
+
+    /// As [`Broker::open`], with the store's files elsewhere than on the disk; the tables stay there.
+    pub fn open_on(storage: Arc<dyn Storage>, config: BrokerConfig, clock: Clock) -> Result<Arc<Self>> {
         let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
             let context = format!("brokerIP1 `{}` is not an IP address", config.broker_ip1);
             Error::new(ErrorKind::InvalidArgument, "open broker", context)
         })?;
         let root = config.store_path_root_dir.clone();
-        let store = Store::open(store_options::from_config(&config)?, clock.clone())?;
+        let options = StoreOptions { storage, ..store_options::from_config(&config)? };
+        let store = Store::open(options, clock.clone())?;
         let now = clock.now_ms();
         let topics = state::Topics::open(&root, &config, now)?;
         let groups = state::Groups::open(&root, now)?;

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, NamesrvConfig};
 use crate::namesrv::Namesrv;
 use crate::net::{self, Loops};
+use crate::store::storage::{Files, Storage};
 use crate::wire::{Response, ResponseCode};
 use crate::Result;
 
@@ -32,6 +33,8 @@ pub struct ServerOptions {
     pub namesrv: NamesrvConfig,
     /// The clock of both; tests give one that they move.
     pub clock: Clock,
+    /// Where the messages are: files, unless tests give a disk that is slow or fails.
+    pub storage: Arc<dyn Storage>,
 }
 
 impl ServerOptions {
@@ -45,6 +48,7 @@ impl ServerOptions {
             broker: BrokerConfig::default(),
             namesrv: NamesrvConfig::default(),
             clock: Clock::new(),
+            storage: Arc::new(Files),
         }
     }
 }
@@ -68,7 +72,8 @@ impl Server {
 
     /// As [`Server::start`]; without `listen` nothing is listened on, and only this process reaches the server.
     pub(super) fn start_on(loops: &Arc<Loops>, options: ServerOptions, listen: bool) -> Result<Server> {
-        let ServerOptions { data, host, namesrv_port, broker_port, mut broker, mut namesrv, clock } = options;
+        let ServerOptions { data, host, namesrv_port, broker_port, .. } = options;
+        let ServerOptions { mut broker, mut namesrv, clock, storage, .. } = options;
         let loops = listen.then_some(loops);
         namesrv.listen_port = namesrv_port;
         namesrv.bind_address.clone_from(&host);
@@ -86,7 +91,7 @@ impl Server {
         let name_servers = format!("{own}:{}", namesrv.port());
         broker.namesrv_addr = Some(name_servers.clone());
         let beside = Some((name_servers.as_str(), &namesrv));
-        let broker = BrokerProcess::start_on(loops, broker, clock, beside)?;
+        let broker = BrokerProcess::start_on(loops, broker, clock, storage, beside)?;
         namesrv.wait_for_broker();
         Ok(Server { broker, namesrv, name_servers })
     }
@@ -225,7 +230,7 @@ impl BrokerProcess {
     /// # Errors
     /// When the port is in use, or the data directory is in use or not usable.
     pub fn start(config: BrokerConfig) -> Result<BrokerProcess> {
-        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new(), None)
+        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new(), Arc::new(Files), None)
     }
 
     /// `beside` is a name server of this process and the address under which it is registered with.
@@ -233,6 +238,7 @@ impl BrokerProcess {
         loops: Option<&Arc<Loops>>,
         config: BrokerConfig,
         clock: Clock,
+        storage: Arc<dyn Storage>,
         beside: Option<(&str, &NamesrvProcess)>,
     ) -> Result<BrokerProcess> {
         let tls = match loops {
@@ -262,7 +268,7 @@ impl BrokerProcess {
             },
         };
         let port = options.port;
-        let broker = Broker::open(config, clock)?;
+        let broker = Broker::open_on(storage, config, clock)?;
         let bind = |loops| listen(loops, options, broker.clone());
         // The store was opened cleanly; it is left so.
         let listener = match loops.map(bind).transpose() {

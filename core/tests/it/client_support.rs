@@ -9,8 +9,8 @@ use ferromq::message::{self, batch, OffsetId, Properties};
 use ferromq::net::{Call, Connection, Loops, Reply, Server, ServerOptions, Service, Ticket};
 use ferromq::record::NewRecord;
 use ferromq::wire::body::{
-    BrokerData, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody, LockBatchResponseBody,
-    MessageQueue, QueueData, TopicRouteData,
+    BrokerData, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody, LockBatchRequestBody,
+    LockBatchResponseBody, MessageQueue, QueueData, TopicRouteData,
 };
 use ferromq::wire::*;
 use parking_lot::Mutex;
@@ -69,6 +69,8 @@ pub struct BrokerState {
     pub sent_back: Vec<(i64, String, i32, Option<i32>)>,
     /// Broker of the set that pulls are told to ask next.
     pub suggest: i64,
+    /// Kinds of requests that are answered SYSTEM_BUSY, and how often each was.
+    pub busy: BTreeMap<i32, usize>,
     /// Requests that came, of whatever kind.
     pub requests: usize,
     /// Code that sending back is answered with instead, if set.
@@ -82,12 +84,21 @@ pub struct BrokerState {
     pub hold: i64,
     parked: Vec<(Ticket, String, i32, i64, i32)>,
     silent: Vec<(Ticket, Response)>,
+    /// Kind of requests that wait for [`FakeBroker::let_go`] before they are looked at: locks or offsets.
+    holds: Option<RequestCode>,
+    held: Vec<(Ticket, Held)>,
     /// Whether nothing is answered until [`FakeBroker::thaw`].
     pub frozen: bool,
     pub seen: Vec<Seen>,
     pub ended: Vec<Ended>,
     /// Groups of producers, and the connections of their clients.
     pub producers: BTreeMap<String, BTreeMap<String, Arc<Connection>>>,
+}
+
+/// A request that waits.
+enum Held {
+    Lock(LockBatchRequestBody),
+    Offset { group: String, topic: String, queue: i32 },
 }
 
 /// A broker in memory.
@@ -286,6 +297,40 @@ impl FakeBroker {
         answers.into_iter().collect()
     }
 
+    /// Has requests of this kind, locks or offsets, wait.
+    pub fn hold(&self, code: RequestCode) {
+        self.state.lock().holds = Some(code);
+    }
+
+    /// Requests that wait.
+    pub fn held(&self) -> usize {
+        self.state.lock().held.len()
+    }
+
+    /// Looks at what waits, in its order, and from now on at once.
+    pub fn let_go(&self) {
+        let held = {
+            let mut state = self.state.lock();
+            state.holds = None;
+            std::mem::take(&mut state.held)
+        };
+        for (ticket, request) in held {
+            ticket.reply(match request {
+                Held::Lock(body) => self.lock_answer(body),
+                Held::Offset { group, topic, queue } => self.offset_answer(&group, &topic, queue),
+            });
+        }
+    }
+
+    fn holds(&self, code: RequestCode) -> bool {
+        self.state.lock().holds == Some(code)
+    }
+
+    fn lock_answer(&self, body: LockBatchRequestBody) -> Response {
+        let lock_ok_mq_set = self.lock(&body.consumer_group, &body.client_id, body.mq_set);
+        Response::ok().with_body(json::to_vec(&LockBatchResponseBody { lock_ok_mq_set }))
+    }
+
     /// Answers what was kept waiting, and from now on at once.
     pub fn thaw(&self) {
         let mut state = self.state.lock();
@@ -362,8 +407,8 @@ impl FakeBroker {
         state.topics.get(topic).map_or(0, |queues| queues[queue as usize].len() as i64)
     }
 
-    fn offset_answer(&self, request: &QueryConsumerOffset<'_>) -> Response {
-        match self.offset(&request.consumer_group, &request.topic, request.queue_id) {
+    fn offset_answer(&self, group: &str, topic: &str, queue: i32) -> Response {
+        match self.offset(group, topic, queue) {
             Some(offset) => Response::ok().with_header(QueryConsumerOffsetResponse { offset }),
             None => Response::error(ResponseCode::QUERY_NOT_FOUND, "none"),
         }
@@ -379,7 +424,14 @@ fn notify(group: &str, members: &BTreeMap<String, Arc<Connection>>) {
 
 impl Service for FakeBroker {
     fn handle(&self, call: Call<'_>) {
-        self.state.lock().requests += 1;
+        {
+            let mut state = self.state.lock();
+            state.requests += 1;
+            if let Some(count) = state.busy.get_mut(&call.code().0) {
+                *count += 1;
+                return call.reply(Response::error(ResponseCode::SYSTEM_BUSY, "the test says so"));
+            }
+        }
         match call.request().unwrap() {
             Request::CheckClientConfig(request) => {
                 let kind = request.body.subscription_data.expression_type;
@@ -429,7 +481,14 @@ impl Service for FakeBroker {
                 let body = GetConsumerListByGroupResponseBody { consumer_id_list };
                 call.reply(Response::ok().with_body(json::to_vec(&body)));
             }
-            Request::QueryConsumerOffset(request) => call.reply(self.offset_answer(&request)),
+            Request::QueryConsumerOffset(request) if self.holds(call.code()) => {
+                let (group, topic) = (request.consumer_group.to_string(), request.topic.to_string());
+                let held = Held::Offset { group, topic, queue: request.queue_id };
+                self.state.lock().held.push((call.park(), held));
+            }
+            Request::QueryConsumerOffset(request) => {
+                call.reply(self.offset_answer(&request.consumer_group, &request.topic, request.queue_id));
+            }
             Request::UpdateConsumerOffset(request) => {
                 let key = (request.consumer_group.to_string(), request.topic.to_string(), request.queue_id);
                 self.state.lock().offsets.insert(key, request.commit_offset);
@@ -447,10 +506,12 @@ impl Service for FakeBroker {
                 let offset = (request.timestamp - 1_700_000_000_000).max(0);
                 call.reply(Response::ok().with_header(SearchOffsetByTimestampResponse { offset }));
             }
+            Request::LockBatchMq(LockBatchMq { body }) if self.holds(call.code()) => {
+                self.state.lock().held.push((call.park(), Held::Lock(body)));
+            }
             Request::LockBatchMq(LockBatchMq { body }) => {
-                let lock_ok_mq_set = self.lock(&body.consumer_group, &body.client_id, body.mq_set);
-                let answer = LockBatchResponseBody { lock_ok_mq_set };
-                call.reply(Response::ok().with_body(json::to_vec(&answer)));
+                let answer = self.lock_answer(body);
+                call.reply(answer);
             }
             Request::UnlockBatchMq(UnlockBatchMq { body }) => {
                 for queue in body.mq_set {
@@ -494,6 +555,8 @@ pub struct FakeNames {
     brokers: Mutex<Vec<(String, String, i32)>>,
     /// Slaves by their broker's name.
     slaves: Mutex<BTreeMap<String, String>>,
+    /// Questions that wait for [`FakeNames::let_go`], if they do.
+    held: Mutex<Option<Vec<(Ticket, String)>>>,
     /// Whether masters are left out, as when they are gone for longer.
     pub without_masters: std::sync::atomic::AtomicBool,
 }
@@ -503,8 +566,36 @@ impl Service for FakeNames {
         let Request::GetRouteinfoByTopic(request) = call.request().unwrap() else {
             panic!("the client should not ask this");
         };
-        if !self.topics.lock().contains(request.topic.as_ref()) {
-            return call.reply(Response::error(ResponseCode::TOPIC_NOT_EXIST, "no such topic"));
+        if let Some(held) = &mut *self.held.lock() {
+            let topic = request.topic.to_string();
+            return held.push((call.park(), topic));
+        }
+        let answer = self.route(&request.topic);
+        call.reply(answer);
+    }
+}
+
+impl FakeNames {
+    /// Has questions wait.
+    pub fn hold(&self) {
+        *self.held.lock() = Some(Vec::new());
+    }
+
+    /// Questions that wait.
+    pub fn held(&self) -> usize {
+        self.held.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Answers what waits, and from now on at once.
+    pub fn let_go(&self) {
+        for (ticket, topic) in self.held.lock().take().into_iter().flatten() {
+            ticket.reply(self.route(&topic));
+        }
+    }
+
+    fn route(&self, topic: &str) -> Response {
+        if !self.topics.lock().contains(topic) {
+            return Response::error(ResponseCode::TOPIC_NOT_EXIST, "no such topic");
         }
         let mut route = TopicRouteData::default();
         for (name, address, queues) in self.brokers.lock().iter() {
@@ -521,11 +612,9 @@ impl Service for FakeNames {
                 ..BrokerData::default()
             });
         }
-        call.reply(Response::ok().with_body(json::to_vec(&route)));
+        Response::ok().with_body(json::to_vec(&route))
     }
-}
 
-impl FakeNames {
     fn addresses(&self, name: &str, master: &str) -> BTreeMap<i64, String> {
         let mut all = BTreeMap::new();
         if !self.without_masters.load(std::sync::atomic::Ordering::SeqCst) {
@@ -555,6 +644,7 @@ impl FakeCluster {
             topics: Mutex::new(["T".into()].into()),
             brokers: Mutex::default(),
             slaves: Mutex::default(),
+            held: Mutex::default(),
             without_masters: false.into(),
         });
         let name_server = Server::bind(&loops, options(), names.clone()).unwrap();

@@ -226,3 +226,14 @@ fn a_group_of_transactions_and_of_other_messages_is_warned_of() -> Result<()> {
     );
     result
 }
+
+#[test]
+fn the_time_before_the_first_question_travels_with_the_half() {
+    let cluster = FakeCluster::start(1, 1);
+    let (producer, _) = start(&cluster.connect(), |_| {});
+    let message = Message::new("T", "later").with_property("CHECK_IMMUNITY_TIME_IN_SECONDS", "20").unwrap();
+    producer.send(&message).unwrap();
+    let seen = cluster.brokers[0].state.lock().seen.pop().unwrap();
+    assert_eq!(seen.properties.get("CHECK_IMMUNITY_TIME_IN_SECONDS"), Some("20"));
+    assert_eq!(seen.properties.get("TRAN_MSG"), Some("true"));
+}

@@ -184,3 +184,84 @@ fn the_second_port_is_not_asked_for_what_is_in_the_process() {
     send(&instance, Message::new("T", "x"));
     instance.close().unwrap();
 }
+
+#[test]
+fn without_a_listener_nobody_else_is_called() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let instance = open_with(OpenOptions::memory()).unwrap();
+    let sent = send(&instance, Message::new("T", "x"));
+    // The id of a place at another server.
+    let elsewhere = format!("7F000001{:08X}{}", u32::from(port), &sent.offset_id[16..]);
+    let error = instance.message_by_id(&elsewhere).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(error.context().contains(&port.to_string()), "{error}");
+    other.set_nonblocking(true).unwrap();
+    assert!(other.accept().is_err(), "somebody called");
+    assert_eq!(&instance.message_by_id(&sent.offset_id).unwrap().body[..], b"x");
+    instance.close().unwrap();
+}
+
+/// What a consumer of the instance gets first.
+fn first(instance: &Instance, group: &str) -> StoredMessage {
+    let options = ferromq::ConsumerOptions {
+        consume_from_where: ferromq::StartFrom::First,
+        ..ferromq::ConsumerOptions::new(group)
+    };
+    let consumer = instance.consumer_with(options).unwrap();
+    consumer.subscribe("Fields", "*").unwrap();
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < HANG);
+        if let Some(message) = consumer.poll(Duration::from_millis(100)).unwrap().pop() {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn every_field_of_a_message_can_be_read() {
+    let Both { server, remote, _dir } = both_with(|_| {});
+    server.create_topic("Fields", 1).unwrap();
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let before = now();
+    let message = Message::new("Fields", "a body")
+        .with_tag("Tag")
+        .and_then(|message| message.with_key("one"))
+        .and_then(|message| message.with_key("two"))
+        .and_then(|message| message.with_property("colour", "red"))
+        .unwrap()
+        .with_flag(5);
+    let sent = server.producer("P").unwrap().send(&message).unwrap();
+    let after = now();
+    let got = first(&server, "near");
+    assert_eq!((got.topic.as_str(), &got.body[..], got.flag), ("Fields", b"a body".as_slice(), 5));
+    assert_eq!((got.tag(), got.keys().collect::<Vec<_>>()), (Some("Tag"), vec!["one", "two"]));
+    assert_eq!(got.user_properties().collect::<Vec<_>>(), [("colour", "red")]);
+    assert_eq!(got.properties.get("WAIT"), None);
+    assert_eq!(
+        (got.message_id(), got.offset_id.as_str()),
+        (sent.message_id.as_str(), sent.offset_id.as_str())
+    );
+    let place: ferromq::OffsetId = got.offset_id.parse().unwrap();
+    assert_eq!(
+        (place.physical_offset, place.host.port()),
+        (got.physical_offset, server.listening().unwrap().1)
+    );
+    assert_eq!((&got.broker_name, got.queue_id), (&sent.queue.broker_name, sent.queue.queue_id));
+    assert_eq!((got.queue_offset, got.reconsume_times, got.sys_flag), (sent.queue_offset, 0, 0));
+    assert!((before..=after).contains(&got.born_timestamp), "{}", got.born_timestamp);
+    assert!((before..=after).contains(&got.store_timestamp), "{}", got.store_timestamp);
+    assert!(got.born_host.ip().is_loopback(), "{}", got.born_host);
+    // All of it is the same over TCP, and when it is looked up.
+    assert_eq!(first(&remote, "far").born_host, got.born_host);
+    for looked_up in [server.message_by_id(&got.offset_id), remote.message_by_id(&got.offset_id)] {
+        let mut looked_up = looked_up.unwrap();
+        // A pull adds what it knows of the queue.
+        looked_up.properties = got.properties.clone();
+        assert_eq!(looked_up, got);
+    }
+    remote.close().unwrap();
+    server.close().unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod broker_admin;
 mod broker_adopts;
+mod broker_congested;
 mod broker_errors;
 mod broker_filter;
 mod broker_flow;
@@ -13,13 +14,18 @@ mod broker_reset;
 mod broker_retry;
 mod broker_transactions;
 mod client_broadcast;
+mod client_busy;
 mod client_consumer;
 mod client_consumer_admin;
+mod client_disk;
+mod client_frames;
 mod client_groups;
+mod client_order;
 mod client_producer;
 mod client_pull;
 mod client_push;
 mod client_push_limits;
+mod client_races;
 mod client_request;
 mod client_send;
 mod client_support;

@@ -27,11 +27,20 @@ pub struct TestServer {
 
 /// Starts a server; `settings` are lines of broker.conf.
 pub fn start_server(settings: &str) -> TestServer {
-    start_with(BrokerConfig::from_text(settings, "test").expect("good settings"))
+    start_server_with(settings, |_| {})
+}
+
+/// As [`start_server`], with further options.
+pub fn start_server_with(settings: &str, change: impl FnOnce(&mut ServerOptions)) -> TestServer {
+    start(BrokerConfig::from_text(settings, "test").expect("good settings"), change)
 }
 
 /// Starts a server with these settings, which may come from a file.
 pub fn start_with(broker: BrokerConfig) -> TestServer {
+    start(broker, |_| {})
+}
+
+fn start(broker: BrokerConfig, change: impl FnOnce(&mut ServerOptions)) -> TestServer {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut options = ServerOptions::new(dir.path().join("data"));
     options.namesrv_port = 0;
@@ -40,6 +49,7 @@ pub fn start_with(broker: BrokerConfig) -> TestServer {
     options.broker.mapped_file_size_commit_log = options.broker.mapped_file_size_commit_log.min(16 << 20);
     options.broker.max_hash_slot_num = 1000;
     options.broker.max_index_num = 4000;
+    change(&mut options);
     let server = Server::start(options.clone()).expect("the server starts");
     TestServer { server: Some(server), clock: options.clock.clone(), options, _dir: dir }
 }
