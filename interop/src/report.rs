@@ -16,6 +16,7 @@ struct Inner {
     passed: usize,
     failed: Vec<(String, String)>,
     skipped: usize,
+    ignored: usize,
 }
 
 impl Report {
@@ -63,6 +64,12 @@ impl Report {
         }
     }
 
+    /// Reports a case that is not run, and why.
+    pub fn ignored(&self, name: &str, why: &str) {
+        println!("test {name} ... ignored, {why}");
+        self.inner.lock().expect("report").ignored += 1;
+    }
+
     /// A remark about the progress.
     pub fn note(&self, text: &str) {
         println!("[{:6.1} s] {text}", self.start.elapsed().as_secs_f64());
@@ -79,10 +86,11 @@ impl Report {
         }
         let ok = inner.failed.is_empty() && inner.passed > 0;
         println!(
-            "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+            "\ntest result: {}. {} passed; {} failed; {} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
             if ok { "ok" } else { "FAILED" },
             inner.passed,
             inner.failed.len(),
+            inner.ignored,
             inner.skipped,
             self.start.elapsed().as_secs_f64()
         );

@@ -82,7 +82,7 @@ fn with_a_server(name: &str, scenario: fn(&list::Stage), tls: TlsMode) {
 fn in_process(name: &str, scenario: fn(&list::Stage)) {
     let dir = tempfile::tempdir().unwrap();
     // In memory nothing survives a restart.
-    let in_memory = name != "flow-restart";
+    let in_memory = !name.starts_with("flow-restart");
     let open = move |dir: &Path, ports: (u16, u16)| {
         let mut options = match in_memory {
             true => OpenOptions::memory(),

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ferromq::{ConsumeContext, ConsumeStatus, PushConsumer, StoredMessage};
+use ferromq::{ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus, PushConsumer, StoredMessage};
 
-use super::world::{eventually, numbered, numbers, spread, Inbox, Stage, SILENCE};
+use super::world::{eventually, number, numbered, numbers, spread, Inbox, Stage, SILENCE};
 
 pub fn suspend(stage: &Stage) {
     let topic = stage.topic(2);
@@ -105,7 +105,7 @@ pub fn close_twice(stage: &Stage) {
 
 /// Clients stay while the servers go and come: nothing acknowledged is lost, and everybody goes on.
 pub fn restart(stage: &Stage) {
-    let Some(restart) = &stage.world.restart else { return };
+    let restart = stage.world.restart.as_ref().expect("a cluster that can be restarted");
     let topic = stage.topic(4);
     let client = stage.another();
     let options = super::world::producer_options(&stage.name("P"), &[]);
@@ -123,5 +123,47 @@ pub fn restart(stage: &Stage) {
         eventually("a send after the second restart", || producer.send(&message).is_ok());
     }
     eventually("all messages", || numbers(&inbox.all()) == (0..60).collect());
+    client.close().unwrap();
+}
+
+/// Strict order needs one queue and one producer, and survives that the servers go and come: what came once comes again at
+/// most behind it.
+pub fn restart_in_order(stage: &Stage) {
+    let restart = stage.world.restart.as_ref().expect("a cluster that can be restarted");
+    let topic = stage.topic(1);
+    let client = stage.another();
+    let producer = client.producer_with(super::world::producer_options(&stage.name("P"), &[])).unwrap();
+    let settings = [("suspendCurrentQueueTimeMillis", "100")];
+    let (consumer, inbox) = (stage.push_at(&client, "G", &settings), Inbox::default());
+    consumer.subscribe(&topic, "*").unwrap();
+    let (into, fails) = (inbox.clone(), Arc::new(AtomicBool::new(true)));
+    consumer
+        .listen_orderly(move |messages: &[StoredMessage], _: &OrderlyContext| {
+            // One in the middle is not consumed at first.
+            if number(&messages[0]) == 35 && fails.swap(false, Ordering::SeqCst) {
+                return OrderlyStatus::SuspendCurrentQueue;
+            }
+            into.add(messages);
+            OrderlyStatus::Success
+        })
+        .unwrap();
+    consumer.start().unwrap();
+    for (round, range) in [0..20, 20..40, 40..60].into_iter().enumerate() {
+        for message in numbered(&topic, range.clone()) {
+            eventually("a send", || producer.send(&message).is_ok());
+        }
+        if round < 2 {
+            restart();
+        }
+        let end = range.end;
+        eventually("all messages", || numbers(&inbox.all()).len() >= end);
+    }
+    let mut next = 0;
+    for message in inbox.all() {
+        // Sent or delivered again it may be, but nothing comes before what was sent before it.
+        assert!(number(&message) <= next, "{} came before {next}", number(&message));
+        next = next.max(number(&message) + 1);
+    }
+    assert_eq!(next, 60);
     client.close().unwrap();
 }

@@ -65,6 +65,7 @@ macro_rules! all_scenarios {
             flow::close_in_listener,
             flow::close_twice,
             flow::restart,
+            flow::restart_in_order,
             special::delay_levels,
             special::transactions,
             special::request_reply,

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[path = "../../../core/tests/scenarios/mod.rs"]
 mod list;
 
+/// Those that need servers of their own, as they stop them.
+const NOT_HERE: &str = "flow-restart";
+
 /// Scenarios that run at the same time.
 const AT_ONCE: usize = 8;
 
@@ -26,11 +29,14 @@ pub fn wanted(run: &Run, site: &str) -> bool {
 
 /// All of them against the cluster at `ns`.
 pub fn run(run: &Run, site: &str, ns: &str, recent: bool) {
-    let named: Vec<(String, &Scenario)> = list::ALL
+    let (elsewhere, named): (Vec<_>, Vec<(String, &Scenario)>) = list::ALL
         .iter()
         .map(|scenario| (format!("{site}/scenarios/{}", scenario.0), scenario))
         .filter(|(name, _)| run.report.wants(name))
-        .collect();
+        .partition(|(_, scenario)| scenario.0.starts_with(NOT_HERE));
+    for (name, _) in elsewhere {
+        run.report.ignored(&name, "it restarts the servers, which others use here");
+    }
     if named.is_empty() {
         return;
     }
