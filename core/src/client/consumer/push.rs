@@ -397,8 +397,12 @@ impl Shared {
             let mut state = self.state.lock();
             if state.closed {
                 // Meanwhile; who closed it found nothing to leave.
-                drop(state);
+                drop((state, once));
                 self.cluster.remove_consumer(self);
+                if let Some(group) = self.group() {
+                    // A heartbeat may have told of it already.
+                    self.cluster.leave_group(None, Some(group));
+                }
                 return Err(Error::new(ErrorKind::Closed, "start consumer", "the consumer was closed"));
             }
             state.started = true;
