@@ -103,6 +103,7 @@ const ADMIN: &[&str] = &[
     "consumerStatus",
     "brokerConsumeStats",
     "cloneGroupOffset",
+    "cloneGroupOffset-nobody",
     "resetOffsetByTime",
     "resetOffsetByTime-live",
     "resetOffsetByTime-queue",
@@ -132,6 +133,8 @@ const NOT_YET: &[&str] = &[
     "transaction.decided",
     "transaction.checked",
     "request",
+    "producer",
+    "cloneGroupOffset-nobody",
 ];
 
 fn answered(run: &Run, case: &str) -> bool {

@@ -58,11 +58,11 @@ final class AdminMessages {
     }
 
     /** One message, consumed by one group and not by another; with what the broker answered. */
-    private static SendResult consumedBy(Env env, Message m, String consumed, String other) throws Exception {
+    private static SendResult consumedBy(Env env, DefaultMQAdminExt admin, Message m, String consumed, String other) throws Exception {
         SendResult sent = env.send(List.of(m)).get(0);
         Env.Inbox box = env.inbox(consumed, m.getTopic(), "*");
         Check.eventually("consumed", () -> box.count() == 1);
-        Check.eventually("committed", () -> env.committed(consumed, m.getTopic()).containsValue(1L));
+        Check.eventually("committed", () -> AdminGroups.committed(admin, consumed, m.getTopic()).containsValue(1L));
         Env.Inbox filtering = env.inbox(other, m.getTopic(), "no-such-tag");
         filtering.awaitQueues(m.getTopic(), 1);
         return sent;
@@ -71,7 +71,7 @@ final class AdminMessages {
     private static void queryMsgById(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
         String topic = env.createTopic("qid", 1);
         Message m = env.messages(topic, "id", 1).get(0);
-        SendResult sent = consumedBy(env, m, env.group("qid"), env.group("qid-other"));
+        SendResult sent = consumedBy(env, admin, m, env.group("qid"), env.group("qid-other"));
         String tracks = "MessageTrack [consumerGroup=";
         Check.eventually("both groups", () -> mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId()).contains(env.group("qid-other")));
         String text = mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId());
@@ -130,7 +130,7 @@ final class AdminMessages {
     private static void queryMsgByUniqueKey(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
         String topic = env.createTopic("quniq", 1);
         Message m = env.messages(topic, "u", 1).get(0);
-        SendResult sent = consumedBy(env, m, env.group("quniq"), env.group("quniq-other"));
+        SendResult sent = consumedBy(env, admin, m, env.group("quniq"), env.group("quniq-other"));
         Check.eventually("it is indexed", () -> mqadmin(env, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId()).contains("Keys:"));
         String text = mqadmin(env, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId());
         shows("queryMsgByUniqueKey", text, sent, m, 0);
