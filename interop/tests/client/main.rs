@@ -161,9 +161,9 @@ fn on_site(run: &Run, name: &str, maker: Maker) {
     owners::run(run, name, &ns);
     if maker != Maker::Ours {
         scenarios::run(run, name, &ns, true);
-        orphans::run(run, name, &ns);
-        tools::run(run, name, &ns);
     }
+    orphans::run(run, name, &ns);
+    tools::run(run, name, &ns);
 }
 
 /// The scenarios on Apache's broker 4.9.4.

@@ -6,7 +6,7 @@ use ferromq_interop::member::{hex, Kind};
 use ferromq_interop::Outcome;
 use std::time::Duration;
 
-/// On Apache's broker. All pairs at the same time, each with a group and a topic of its own.
+/// All pairs at the same time, each with a group and a topic of its own.
 pub fn run(run: &Run, site: &str, ns: &str) {
     let ours = *run.kinds.last().expect("there are kinds");
     let java = Kind::Java(Line::V53);

@@ -1,4 +1,4 @@
-//! Apache's mqadmin on Apache's broker, about members of a group that are ours: what it asks them, they answer.
+//! Apache's mqadmin on brokers of both makers, about members of a group that are ours: what it asks them, they answer.
 
 use crate::{eventually, same, seldom, Run, PATIENCE};
 use ferromq_interop::java::Line;

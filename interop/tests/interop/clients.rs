@@ -129,13 +129,7 @@ const ADMIN: &[&str] = &[
 ];
 
 /// Those of all that our broker does not answer yet.
-const NOT_YET: &[&str] = &[
-    "transaction.decided",
-    "transaction.checked",
-    "request",
-    "producer",
-    "cloneGroupOffset-nobody",
-];
+const NOT_YET: &[&str] = &["producer", "cloneGroupOffset-nobody"];
 
 fn answered(run: &Run, case: &str) -> bool {
     run.maker != Maker::Ours || !NOT_YET.contains(&case)

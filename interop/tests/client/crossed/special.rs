@@ -73,32 +73,12 @@ pub fn sql(cast: &Cast<'_>) -> Outcome {
     all_arrive(cast, "sql", &wanted)
 }
 
-/// Our broker says no, in words.
-fn refused(cast: &Cast<'_>, what: &str, act: impl Fn(&Member) -> Outcome) -> Outcome {
-    for member in cast.members {
-        match act(member) {
-            Ok(()) => {
-                return Err(format!("{}: {what} is not refused any more: show that it works", member.kind))
-            }
-            Err(why) if ["support", "enable", "forbidden"].iter().any(|word| why.contains(word)) => {}
-            Err(why) => return Err(format!("{}: {what} is refused without a reason: {why}", member.kind)),
-        }
-    }
-    Ok(())
-}
-
 pub fn transaction(cast: &Cast<'_>) -> Outcome {
     let topic = cast.topic("transaction", "4")?;
     let decisions =
         [("commit", "unknown"), ("rollback", "unknown"), ("unknown", "commit"), ("unknown", "rollback")];
     for (i, (now, later)) in decisions.iter().enumerate() {
         cast.producers(&format!("tx-{i}"), &[("transaction", now), ("check", later)])?;
-    }
-    if cast.maker == Maker::Ours {
-        return refused(cast, "a half message", |member| {
-            let fields = [("name", "tx-0"), ("topic", topic.as_str()), ("hex", "00")];
-            member.ask("transact", &fields).map(|_| ())
-        });
     }
     cast.consumers("transaction", &topic, &[])?;
     let mut wanted = Vec::new();
@@ -127,28 +107,8 @@ pub fn transaction(cast: &Cast<'_>) -> Outcome {
     Ok(())
 }
 
-/// Our broker refuses replies for now: nobody's request is answered. The moment one is, this case must say more.
-fn request_unanswered(cast: &Cast<'_>) -> Outcome {
-    let topic = cast.topic("request", "2")?;
-    cast.consumers("request", &topic, &[("answer", "yes ")])?;
-    for member in cast.members {
-        let to = [("name", "plain"), ("topic", topic.as_str()), ("hex", "00"), ("timeout", "1000")];
-        match member.ask("request", &to) {
-            Ok(_) => return Err("requests are answered: show that all are".to_owned()),
-            Err(why) if ["timeout", "timed out", "Timeout", "TimedOut"].iter().any(|w| why.contains(w)) => {}
-            Err(why) => {
-                return Err(format!("{} fails without saying that no reply came: {why}", member.kind))
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Everybody asks everybody.
 pub fn request(cast: &Cast<'_>) -> Outcome {
-    if cast.maker == Maker::Ours {
-        return request_unanswered(cast);
-    }
     for answering in cast.members {
         let topic = cast.topic(&format!("request-{}", answering.kind), "2")?;
         let group = format!("G-{topic}");
