@@ -2,7 +2,6 @@
 
 use crate::Run;
 use ferromq_interop::java::{Driver, Headers, Line};
-use ferromq_interop::server::Maker;
 use ferromq_interop::Outcome;
 use std::time::Duration;
 
@@ -128,18 +127,10 @@ const ADMIN: &[&str] = &[
     "brokerStatus-counts",
 ];
 
-/// Those of all that our broker does not answer yet.
-const NOT_YET: &[&str] = &["producer", "cloneGroupOffset-nobody"];
-
-fn answered(run: &Run, case: &str) -> bool {
-    run.maker != Maker::Ours || !NOT_YET.contains(&case)
-}
-
 /// Begins all of `cases` that were asked for, then reports each as it ends.
 pub fn all_at_once(run: &Run, driver: &Driver, prefix: &str, cases: &[&str], ns: &str) {
     let begun: Vec<(String, u64)> = cases
         .iter()
-        .filter(|case| answered(run, case))
         .map(|case| (format!("{prefix}{}/{case}", driver.name), case))
         .filter(|(name, _)| run.report.wants(name))
         .map(|(name, case)| (name, driver.begin(case, ns, &[])))
@@ -194,7 +185,7 @@ pub fn tools(run: &Run, ns: &str) {
     let drivers: Vec<&Driver> = run.drivers.iter().filter(|d| d.line == Line::V53).collect();
     let one = |driver: &Driver, tool: &str| {
         let name = format!("{}/tools.{tool}", driver.name);
-        if answered(run, tool) && run.report.wants(&name) {
+        if run.report.wants(&name) {
             run.report.case(&name, || driver.run(&format!("tools.{tool}"), ns, &[]).map(|_| ()));
         }
     };
