@@ -149,6 +149,17 @@ pub struct Driver {
 impl Driver {
     /// Starts a JVM. `extra` tells several with the same client apart.
     pub fn start(place: &Arc<Workplace>, line: Line, headers: Headers, extra: &str) -> Outcome<Driver> {
+        Driver::start_with(place, line, headers, extra, &[])
+    }
+
+    /// As [`Driver::start`], with further system properties.
+    pub fn start_with(
+        place: &Arc<Workplace>,
+        line: Line,
+        headers: Headers,
+        extra: &str,
+        properties: &[(String, String)],
+    ) -> Outcome<Driver> {
         let version = if line == Line::V53 { "5.3.3" } else { "4.9.8" };
         let encoding = if headers == Headers::Json { "json" } else { "binary" };
         let name = format!("java-{version}-{encoding}{extra}");
@@ -169,6 +180,7 @@ impl Driver {
             "-Dinterop.apache={}",
             std::env::var("FERROMQ_INTEROP_SERVER").is_ok_and(|s| s == "apache")
         ))
+        .args(properties.iter().map(|(key, value)| format!("-D{key}={value}")))
         .arg("interop.Driver");
         let mut process = Process::spawn(place, &name, java, true)?;
         let (stdin, stdout) = process.pipes();

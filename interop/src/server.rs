@@ -122,18 +122,35 @@ fn await_port(process: &mut Process, port: u16) -> Outcome {
     Ok(())
 }
 
+/// The settings of TLS, which Apache's processes take as system properties.
+fn tls(settings: &Settings) -> impl Iterator<Item = &(String, String)> {
+    settings.iter().filter(|(key, _)| key.starts_with("tls."))
+}
+
 /// Starts a name server on `port` and waits until it listens.
 pub fn start_namesrv(place: &Arc<Workplace>, maker: Maker, name: &str, port: u16) -> Outcome<Process> {
+    start_namesrv_with(place, maker, name, port, &Settings::new())
+}
+
+/// As [`start_namesrv`], with those of the settings that are about TLS.
+pub fn start_namesrv_with(
+    place: &Arc<Workplace>,
+    maker: Maker,
+    name: &str,
+    port: u16,
+    settings: &Settings,
+) -> Outcome<Process> {
     let home = java::home(place, &format!("{name}-ns"))?;
     let conf = home.join("namesrv.properties");
     let kv = home.join("namesrv").join("kvConfig.json");
-    write_settings(
-        &conf,
-        &vec![
-            ("listenPort".to_owned(), port.to_string()),
-            ("kvConfigPath".to_owned(), kv.display().to_string()),
-        ],
-    )?;
+    let mut all = vec![
+        ("listenPort".to_owned(), port.to_string()),
+        ("kvConfigPath".to_owned(), kv.display().to_string()),
+    ];
+    if maker == Maker::Ours {
+        all.extend(tls(settings).filter(|(key, _)| key.starts_with("tls.server.")).cloned());
+    }
+    write_settings(&conf, &all)?;
     let command = match maker {
         Maker::Ours => {
             let mut ours = Command::new(our_binary()?);
@@ -147,6 +164,7 @@ pub fn start_namesrv(place: &Arc<Workplace>, maker: Maker, name: &str, port: u16
         }
         Maker::Apache(line) => {
             let mut java = java::command(&java::server_class_path(line), 256, &home);
+            java.args(tls(settings).map(|(key, value)| format!("-D{key}={value}")));
             java.arg("org.apache.rocketmq.namesrv.NamesrvStartup").arg("-c").arg(&conf);
             java
         }
@@ -190,6 +208,7 @@ pub fn start_broker(
                 set(&mut all, key, "20000");
             }
             let mut java = java::command(&java::server_class_path(line), 512, &home);
+            java.args(tls(settings).map(|(key, value)| format!("-D{key}={value}")));
             java.arg("org.apache.rocketmq.broker.BrokerStartup").args(["-n", namesrv, "-c"]).arg(&conf);
             java
         }
@@ -300,7 +319,7 @@ impl Site {
         if self.broker_port == 0 {
             (self.namesrv_port, self.broker_port) = (free_port()?, free_port()?);
         }
-        let namesrv = start_namesrv(&self.place, self.maker, &self.name, self.namesrv_port)?;
+        let namesrv = start_namesrv_with(&self.place, self.maker, &self.name, self.namesrv_port, settings)?;
         self.processes.push(namesrv);
         let store = self.data.join("store");
         let address = self.namesrv();

@@ -215,6 +215,9 @@ fn clients_refuse_a_server_of_another_ca() {
     let other = Ca::new("other");
     let text = refusal(&server, client_settings(Some(&other.cert())));
     assert_says(&text, &[&server.address(), "unknown CA", "tls.client.trustCertPath"]);
+    let namesake = Ca::new("usual");
+    let text = refusal(&server, client_settings(Some(&namesake.cert())));
+    assert_says(&text, &["unknown CA", "made anew"]);
     eventually("the server's log says so", || logs::said(&["the client refuses", "does not trust"]) > 0);
 }
 

@@ -106,7 +106,9 @@ fn common(why: &CertificateError) -> String {
             format!("it is not valid before {wait} have passed; is the clock of this machine right?")
         }
         Bad::BadEncoding => "it cannot be read".into(),
-        Bad::BadSignature => "its signature is wrong".into(),
+        Bad::BadSignature => "a CA with the name of a trusted one, and another key, has signed it (unknown CA; was it made \
+                              anew?)"
+            .into(),
         Bad::Revoked => "it was revoked".into(),
         Bad::Other(other) if is_ca(why) => format!(
             "it is the certificate of a CA, which is not for use by servers or clients themselves ({other}); make it with \
