@@ -3,6 +3,7 @@
 mod clients;
 mod go;
 mod peers;
+mod pending;
 mod restart;
 
 use ferromq_interop::java::{self, Driver, Headers, Line};
@@ -86,6 +87,7 @@ fn main() {
     };
     run.first_site(|| restart::run(&run));
     peers::run(&run);
+    pending::run(&run);
     let code = run.report.finish();
     drop(run);
     std::process::exit(code);

@@ -45,6 +45,7 @@ public final class Driver {
         QueryCases.register();
         StepCases.register();
         SpecialCases.register();
+        PendingCases.register();
         Shim.register();
         ExecutorService pool = Executors.newFixedThreadPool(Integer.getInteger("interop.parallel", 12));
         say("HELLO " + CASES.size());
