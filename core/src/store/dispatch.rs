@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::keys::KeyHashes;
 use super::queue::{Pushed, Queue, Slot};
-use super::types::{Arrival, Listener};
+use super::types::{AppendError, Arrival, Listener};
 use super::Core;
 
 /// An appended record that queues and index do not know yet.
@@ -86,8 +86,11 @@ impl Core {
             let Some(mut work) = self.dispatcher.work.try_lock() else {
                 return;
             };
-            self.pass_on(&mut work);
+            let passed_on = self.pass_on(&mut work);
             drop(work);
+            if passed_on.is_err() {
+                return;
+            }
             // Pairs with the one in the appender's way to here: either it gets the lock, or this loop sees its record.
             fence(Ordering::SeqCst);
         }
@@ -100,8 +103,11 @@ impl Core {
         }
         if self.something_visible_waits() || self.dispatcher.busy.load(Ordering::Acquire) {
             let mut work = self.dispatcher.work.lock();
-            self.pass_on(&mut work);
+            let passed_on = self.pass_on(&mut work);
             drop(work);
+            if passed_on.is_err() {
+                return;
+            }
             // Others may have relied on this thread while it held the lock.
             fence(Ordering::SeqCst);
             self.dispatch();
@@ -131,10 +137,11 @@ impl Core {
         self.dispatcher.first_pending.load(Ordering::Acquire) <= self.log.visible()
     }
 
-    fn pass_on(&self, work: &mut Vec<Pending>) {
+    /// Fails when an append is stuck with the log's lock: who is behind it looks again, and a loop must not wait for it.
+    fn pass_on(&self, work: &mut Vec<Pending>) -> Result<(), AppendError> {
         PASSING_ON.set(std::ptr::from_ref(self) as usize);
         let _reset = ResetPassingOn;
-        while self.take_visible(work) {
+        while self.take_visible(work)? {
             for record in work.iter() {
                 self.pass_on_one(record);
             }
@@ -150,15 +157,16 @@ impl Core {
             }
             work.clear();
         }
+        Ok(())
     }
 
     /// Moves the records that are visible out of the log's list. Whether there were any.
-    fn take_visible(&self, work: &mut Vec<Pending>) -> bool {
-        let mut tail = self.log.tail.lock();
+    fn take_visible(&self, work: &mut Vec<Pending>) -> Result<bool, AppendError> {
+        let mut tail = self.log.claim()?;
         let visible = self.log.visible();
         let count = tail.pending.partition_point(|record| record.end() <= visible);
         if count == 0 {
-            return false;
+            return Ok(false);
         }
         self.dispatcher.busy.store(true, Ordering::Release);
         if count == tail.pending.len() {
@@ -168,7 +176,7 @@ impl Core {
         }
         let first = tail.pending.first().map_or(i64::MAX, Pending::end);
         self.dispatcher.first_pending.store(first, Ordering::Release);
-        true
+        Ok(true)
     }
 
     fn pass_on_one(&self, record: &Pending) {

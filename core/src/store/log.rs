@@ -47,6 +47,8 @@ pub(crate) struct Log {
     /// Since when appends wait for the tail in vain; none that got it since.
     stuck: Mutex<Option<Instant>>,
     is_stuck: AtomicBool,
+    /// Whether [`Tail::broken`] says something.
+    is_broken: AtomicBool,
     /// Raised by the appender when the preparing thread has something to do.
     pub preparation: Signal,
 }
@@ -145,6 +147,7 @@ impl Log {
             patience,
             stuck: Mutex::new(None),
             is_stuck: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
             preparation: Signal::default(),
         }
     }
@@ -195,6 +198,11 @@ impl Log {
             }
             None => Err(self.busy()),
         }
+    }
+
+    /// Whether nothing is written any more until the store is opened again.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
     }
 
     fn busy(&self) -> AppendError {
@@ -262,6 +270,7 @@ impl Log {
         if tail.broken.is_none() {
             tracing::error!(%reason, "the store turns read-only");
             tail.broken = Some(reason);
+            self.is_broken.store(true, Ordering::Release);
         }
         AppendError::ReadOnly(tail.broken.clone().unwrap_or_default())
     }
@@ -271,7 +280,11 @@ impl Log {
             let open = tail.open.as_mut().expect("a file is open");
             let end = open.at + need;
             match open.zeroing {
-                Some((from, to)) if from < end && open.at < to => self.zeroed.wait(tail),
+                Some((from, to)) if from < end && open.at < to => {
+                    if self.zeroed.wait_for(tail, self.patience).timed_out() {
+                        return Err(self.busy());
+                    }
+                }
                 _ => break,
             }
         }
