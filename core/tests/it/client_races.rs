@@ -87,15 +87,16 @@ fn a_lock_that_is_renewed_while_its_queue_is_given_up_is_given_back() {
 
 #[test]
 fn a_queue_whose_lock_ran_out_while_it_was_taken_over_is_locked_anew() {
-    let (cluster, clock, calls) = (FakeCluster::start(1, 1), Clock::new(), Calls::default());
+    let (cluster, clock, calls) = (FakeCluster::start(1, 2), Clock::new(), Calls::default());
     let broker = &cluster.brokers[0];
     send(&cluster, 2);
     let consumer = orderly(&client(&cluster, "1", &clock), "1", &calls);
     broker.hold(RequestCode::QUERY_CONSUMER_OFFSET);
     std::thread::scope(|scope| {
         let starting = scope.spawn(|| consumer.start());
-        eventually("it is locked, and asked where to begin", || broker.held() > 0);
-        // The broker has given the lock to somebody else by now.
+        // The queues are locked together and taken over one after the other.
+        eventually("they are locked, and it is asked where one begins", || broker.held() > 0);
+        // The broker has given the locks to somebody else by now.
         clock.advance(Duration::from_secs(61));
         broker.state.lock().locks.values_mut().for_each(|owner| *owner = "another".into());
         broker.let_go();

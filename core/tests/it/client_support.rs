@@ -514,9 +514,11 @@ impl Service for FakeBroker {
                 call.reply(answer);
             }
             Request::UnlockBatchMq(UnlockBatchMq { body }) => {
-                for queue in body.mq_set {
-                    self.state.lock().locks.remove(&(body.consumer_group.clone(), queue));
-                }
+                let mut state = self.state.lock();
+                state.locks.retain(|(group, queue), owner| {
+                    *group != body.consumer_group || *owner != body.client_id || !body.mq_set.contains(queue)
+                });
+                drop(state);
                 call.reply(Response::ok());
             }
             Request::ConsumerSendMsgBack(back) => {
