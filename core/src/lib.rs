@@ -243,6 +243,7 @@ pub mod store;
 #[doc(hidden)]
 pub mod wire;
 
+pub use broker::{GivenUp, Undecided};
 pub use client::allocate::{OwnStrategy, Rooms, Strategy};
 pub use client::trace;
 pub use client::{

@@ -40,6 +40,8 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
 
+pub use transaction::{GivenUp, Resolve, Undecided};
+
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::message::property;

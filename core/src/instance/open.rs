@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::process::{event_loops, Server, ServerOptions};
+use crate::broker::Resolve;
 use crate::client::{ClientOptions, Cluster, Home};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, NamesrvConfig};
@@ -68,6 +69,9 @@ pub struct OpenOptions {
     pub namesrv: NamesrvConfig,
     /// Settings of the client; its name server is this one.
     pub client: ClientOptions,
+    /// Decides about transactional messages that the broker gives up, after `transactionCheckMax` questions that brought
+    /// no answer; unless set they go to the topic TRANS_CHECK_MAX_TIME_TOPIC.
+    pub resolve_given_up: Option<Resolve>,
     /// The clock of all three; tests give one that they move.
     pub clock: Clock,
 }
@@ -101,7 +105,8 @@ impl OpenOptions {
             ..BrokerConfig::default()
         };
         let (namesrv, client) = (NamesrvConfig::default(), ClientOptions::default());
-        OpenOptions { place, listen: None, broker, namesrv, client, clock: Clock::new() }
+        let clock = Clock::new();
+        OpenOptions { place, listen: None, broker, namesrv, client, resolve_given_up: None, clock }
     }
 }
 
@@ -112,7 +117,7 @@ pub(super) struct Opened {
 }
 
 pub(super) fn start(options: OpenOptions) -> Result<Opened> {
-    let OpenOptions { place, listen, mut broker, mut namesrv, mut client, clock } = options;
+    let OpenOptions { place, listen, mut broker, mut namesrv, mut client, resolve_given_up, clock } = options;
     let (data, scratch) = match place {
         Place::Directory(dir) => (absolute(&dir)?, None),
         Place::Memory => {
@@ -138,6 +143,9 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     };
     // Only the listeners use it: an embedded server without them has no event loop.
     let server = Server::start_on(&Loops::new(event_loops()), server, listens)?;
+    if let Some(resolve) = resolve_given_up {
+        server.resolve_given_up(resolve);
+    }
     if let Some(changes) = named {
         BrokerConfig::rewrite_file(&settings, &changes)?;
     }

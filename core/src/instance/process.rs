@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Resolve};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, NamesrvConfig};
 use crate::namesrv::Namesrv;
@@ -104,6 +104,11 @@ impl Server {
     /// The broker's port.
     pub fn broker_port(&self) -> u16 {
         self.broker.port()
+    }
+
+    /// Asks `resolve` about transactional messages that the broker gives up.
+    pub(super) fn resolve_given_up(&self, resolve: Resolve) {
+        self.broker.broker.resolve_given_up(resolve);
     }
 
     /// Where clients find the name server.

@@ -1,11 +1,15 @@
 //! What an instance offers besides producers and consumers, the same in process and over TCP.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferromq::client::{SendOptions, Sent};
 use ferromq::config::FlushDiskType;
 use ferromq::message::{Message, StoredMessage};
-use ferromq::{connect, open_with, ErrorKind, Instance, Listen, OpenOptions, Result};
+use ferromq::{
+    connect, open_with, ErrorKind, GivenUp, Instance, Listen, OpenOptions, ProducerOptions, Result,
+    TransactionListener, TransactionState, Undecided,
+};
 
 use crate::net_support::HANG;
 
@@ -264,4 +268,61 @@ fn every_field_of_a_message_can_be_read() {
     }
     remote.close().unwrap();
     server.close().unwrap();
+}
+
+/// Never says how its transactions ended.
+struct Forgets;
+
+impl TransactionListener for Forgets {
+    fn execute(&self, _: &Message, _: &str) -> TransactionState {
+        TransactionState::Unknown
+    }
+
+    fn check(&self, _: &StoredMessage) -> TransactionState {
+        TransactionState::Unknown
+    }
+}
+
+#[test]
+fn who_embeds_a_broker_decides_about_transactions_that_are_given_up() {
+    let mut options = OpenOptions::memory();
+    for (key, value) in
+        [("transactionTimeOut", "1"), ("transactionCheckInterval", "20"), ("transactionCheckMax", "2")]
+    {
+        options.broker.set(key, value).unwrap();
+    }
+    let (told, given_up) = std::sync::mpsc::channel();
+    options.resolve_given_up = Some(Arc::new(move |undecided: &Undecided<'_>| {
+        let body = String::from_utf8_lossy(undecided.body).into_owned();
+        told.send((body.clone(), undecided.topic.to_owned(), undecided.group.to_owned(), undecided.asked))
+            .unwrap();
+        match body.as_str() {
+            "commit" => GivenUp::Commit,
+            "rollback" => GivenUp::Rollback,
+            "panic" => std::panic::resume_unwind(Box::new("decides nothing")),
+            _ => GivenUp::SetAside,
+        }
+    }));
+    let mq = open_with(options).unwrap();
+    mq.create_topic("T", 1).unwrap();
+    let producer = mq.transaction_producer(ProducerOptions::new("forgets"), Forgets).unwrap();
+    for body in ["rollback", "aside", "panic", "commit"] {
+        producer.send(&Message::new("T", body)).unwrap();
+    }
+    let mut decided = std::collections::BTreeSet::new();
+    while decided.len() < 4 {
+        let (body, topic, group, asked) = given_up.recv_timeout(HANG).unwrap();
+        assert_eq!((topic.as_str(), group.as_str(), asked), ("T", "forgets", 2));
+        assert!(decided.insert(body), "each is decided once");
+    }
+    let count = |topic: &str| -> i64 {
+        let queues = mq.queues(topic).unwrap_or_default();
+        queues.iter().map(|queue| mq.max_offset(queue).unwrap()).sum()
+    };
+    let start = Instant::now();
+    while (count("T"), count("TRANS_CHECK_MAX_TIME_TOPIC")) != (1, 2) {
+        assert!(start.elapsed() < HANG);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    mq.close().unwrap();
 }

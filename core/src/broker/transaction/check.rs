@@ -5,7 +5,7 @@ use crate::record::RecordView;
 
 use super::super::{names, Broker};
 use super::ask::{self, Producers};
-use super::{half, load, op, QUEUE};
+use super::{given_up, half, load, op, QUEUE};
 
 /// Half messages that may lie between the first undecided one and the end of their queue before those at the front are
 /// put back, so that the progress and the memory for it stay within bounds.
@@ -85,11 +85,17 @@ fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Re
     let half = Half::of(record);
     let config = broker.config();
     let age = broker.clock.now_ms() - half.since_ms;
-    if half.asked.is_some_and(|asked| asked as i64 >= config.transaction_check_max) {
-        return give_up(broker, &half, "its producers were asked transactionCheckMax times");
+    let asked = half.asked.unwrap_or(0);
+    if half.asked.is_some() && i64::from(asked) >= config.transaction_check_max {
+        return given_up::give_up(
+            broker,
+            &half.record,
+            asked,
+            "its producers were asked transactionCheckMax times",
+        );
     }
     if age > config.file_reserved_time.saturating_mul(HOUR_MS) {
-        return give_up(broker, &half, "it is older than fileReservedTime");
+        return given_up::give_up(broker, &half.record, asked, "it is older than fileReservedTime");
     }
     let wait = half.immunity_ms.unwrap_or(config.transaction_time_out);
     let producer = match half.asked.is_some() || age > wait {
@@ -106,8 +112,7 @@ fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Re
         }
         Some(producer) => {
             let mut properties = half::properties(&half.record);
-            let asked = half.asked.unwrap_or(0).saturating_add(1);
-            properties.insert(property::TRANSACTION_CHECK_TIMES, asked.to_string());
+            properties.insert(property::TRANSACTION_CHECK_TIMES, asked.saturating_add(1).to_string());
             let properties = properties.encode();
             if let Some(appended) = put_back(broker, &half, &properties, true)? {
                 ask::ask(broker, &producer, &half.record, &properties, &appended);
@@ -145,29 +150,4 @@ fn put_back(
         op::mark(broker, &mut book, offset);
     }
     Ok(Some(appended))
-}
-
-/// Moves a half message to the topic of those that were given up.
-fn give_up(broker: &Broker, half: &Half<'_>, why: &str) -> Result<(), String> {
-    let offset = half.record.queue_offset();
-    broker.topics.system(broker, names::GIVEN_UP_TOPIC);
-    let properties = half::properties(&half.record).encode();
-    let mut book = broker.transactions.book.lock();
-    if book.is_decided(offset) {
-        return Ok(());
-    }
-    op::store(broker, &half::again(broker, &half.record, names::GIVEN_UP_TOPIC, &properties))?;
-    book.decide(offset);
-    book.forget_moved(half.id, offset);
-    op::mark(broker, &mut book, offset);
-    drop(book);
-    let topic = half::real_queue(&half.record).map_or("", |(topic, _)| topic);
-    let (id, group) = (half.id, half.group);
-    tracing::error!(
-        id,
-        topic,
-        group,
-        "a transactional message is given up, {why}: it is in TRANS_CHECK_MAX_TIME_TOPIC now"
-    );
-    Ok(())
 }

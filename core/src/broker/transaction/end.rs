@@ -101,7 +101,7 @@ fn checked<'a>(
 }
 
 /// Stores the decision about an undecided half message.
-fn settle(
+pub(super) fn settle(
     broker: &Broker,
     book: &mut Book,
     half: &RecordView<'_>,
@@ -116,7 +116,7 @@ fn settle(
 }
 
 /// Stores a half message as the message that it is the half of.
-pub(super) fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, Refusal> {
+fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, Refusal> {
     let Some((topic, queue_id)) = half::real_queue(half) else {
         let offset = half.queue_offset();
         let remark =

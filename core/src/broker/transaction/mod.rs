@@ -13,14 +13,17 @@ mod ask;
 mod book;
 mod check;
 mod end;
+mod given_up;
 mod half;
 mod load;
 mod op;
 
 pub(crate) use end::end;
+pub use given_up::{GivenUp, Resolve, Undecided};
 pub(crate) use half::{prepare, resume, Half};
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
@@ -36,6 +39,8 @@ pub(crate) struct Transactions {
     /// Held while a decision is stored, so that a second one about the same message finds the first.
     book: Mutex<Book>,
     closed: AtomicBool,
+    /// Decides about those that are given up.
+    resolve: OnceLock<Resolve>,
 }
 
 /// Finds out which half messages are undecided. Before anything is served.
@@ -55,9 +60,10 @@ pub(crate) fn run(broker: &Broker) {
             return;
         }
         op::write_due(broker);
-        if next(last) <= broker.clock.now_ms() {
+        let now = broker.clock.now_ms();
+        if next(last) <= now {
             check::round(broker);
-            last = broker.clock.now_ms();
+            last = now;
         }
         // What was stored here becomes readable.
         broker.store.dispatch();
