@@ -22,16 +22,23 @@ pub(crate) fn delete_topic(
         return refused(ResponseCode::INVALID_PARAMETER, remark).into();
     }
     let from = caller.remote();
-    tracing::info!(%from, topic, "topic deleted");
-    // Configuration first: from here on sends and pulls are refused, so that nothing is stored behind our back.
-    broker.topics.remove(broker, &topic);
-    broker.offsets.remove_topic(&topic);
-    broker.groups.forget_topic(&topic);
-    let deleted = Answer::apart(broker, move |broker| match broker.store.delete_topic(&topic) {
-        Ok(()) => Response::ok(),
-        Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()),
-    });
-    deleted.once_saved(broker)
+    Answer::apart(broker, move |broker| {
+        tracing::info!(%from, topic, "topic deleted");
+        match remove(broker, &topic) {
+            Ok(()) => Answer::from(Response::ok()).once_saved(broker),
+            Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
+        }
+    })
+}
+
+fn remove(broker: &Broker, topic: &str) -> crate::Result<()> {
+    broker.topics.while_doomed(topic, || {
+        // Configuration first: from here on sends and pulls are refused, so that nothing is stored behind our back.
+        broker.topics.remove(broker, topic);
+        broker.offsets.remove_topic(topic);
+        broker.groups.forget_topic(topic);
+        broker.store.delete_topic(topic)
+    })
 }
 
 /// CLEAN_UNUSED_TOPIC (316): the queues of topics that are in no table.
@@ -39,14 +46,21 @@ pub(crate) fn unused_topics(broker: &Broker, caller: &Caller<'_>) -> Answer {
     let from = caller.remote();
     tracing::info!(%from, "unused topics are removed");
     Answer::apart(broker, |broker| {
-        let is_unused =
-            |topic: &String| broker.topics.find(topic).is_none() && !names::is_system_topic(topic);
-        for topic in broker.store.topics().into_iter().filter(is_unused) {
-            if let Err(error) = broker.store.delete_topic(&topic) {
-                return refused(ResponseCode::SYSTEM_ERROR, error.to_string());
+        let of_users = broker.store.topics().into_iter().filter(|topic| !names::is_system_topic(topic));
+        for topic in of_users {
+            // Looked up when no send makes it any more.
+            let removed = broker.topics.while_doomed(&topic, || match broker.topics.find(&topic) {
+                Some(_) => Ok(false),
+                None => broker.store.delete_topic(&topic).map(|()| true),
+            });
+            match removed {
+                Ok(false) => {}
+                Ok(true) => {
+                    broker.offsets.remove_topic(&topic);
+                    tracing::info!(topic, "queues of an unused topic removed");
+                }
+                Err(error) => return refused(ResponseCode::SYSTEM_ERROR, error.to_string()),
             }
-            broker.offsets.remove_topic(&topic);
-            tracing::info!(topic, "queues of an unused topic removed");
         }
         Response::ok()
     })

@@ -1,5 +1,6 @@
-//! What may wait for the disk or take long, and therefore has no place on an event loop: one thread does it, in the order
-//! in which it came. It also saves the tables of topics and groups, once for all changes that came meanwhile.
+//! What may wait for the disk or take long, and therefore has no place on an event loop: a thread does it, in the order in
+//! which it came. A broker has two: one for what operators ask, and one that saves the tables of topics and groups, once for
+//! all changes that came meanwhile, so that a first send does not wait for the former.
 //!
 //! Apache's names: the admin processor's executor; ConfigManager.persist, which it calls on the handler's thread.
 
@@ -76,8 +77,7 @@ impl Errands {
 }
 
 /// Body of the thread: works until the broker stops and nothing waits.
-pub(crate) fn run(broker: &Broker) {
-    let this = &broker.errands;
+pub(crate) fn run(broker: &Broker, this: &Errands) {
     loop {
         let (errands, save) = {
             let mut waiting = this.waiting.lock();

@@ -34,7 +34,7 @@ impl Answer {
     pub fn once_saved(self, broker: &Broker) -> Answer {
         let broker = broker.shared();
         Answer::Later(Box::new(move |ticket| {
-            broker.errands.when_saved(&broker, move |saved| match saved {
+            broker.saving.when_saved(&broker, move |saved| match saved {
                 Ok(()) => self.give(ticket),
                 Err(why) => ticket.reply(refused(ResponseCode::SYSTEM_ERROR, why.as_str())),
             });

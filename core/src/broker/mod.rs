@@ -69,7 +69,10 @@ pub struct Broker {
     delay: delay::Delay,
     transactions: transaction::Transactions,
     registration: registration::Registration,
+    /// What operators ask.
     errands: errands::Errands,
+    /// Saves of tables.
+    saving: errands::Errands,
     stats: stats::Stats,
     /// The address records carry and clients are told; known when the listener is.
     store_host: OnceLock<SocketAddr>,
@@ -129,6 +132,7 @@ impl Broker {
             transactions: Default::default(),
             registration: Default::default(),
             errands: Default::default(),
+            saving: Default::default(),
             stats: stats::Stats::new(now),
             store_host: OnceLock::new(),
             counter: AtomicU32::new(0),
@@ -164,7 +168,9 @@ impl Broker {
         let _ = self.store_host.set(SocketAddr::new(self.early_host.ip(), port));
         Arc::make_mut(&mut self.config.write()).listen_port = port;
         self.errands.begin();
-        self.spawn("fmq-errands", errands::run)?;
+        self.spawn("fmq-errands", |broker| errands::run(broker, &broker.errands))?;
+        self.saving.begin();
+        self.spawn("fmq-save", |broker| errands::run(broker, &broker.saving))?;
         self.spawn("fmq-tasks", tasks::run)?;
         self.spawn("fmq-delay", delay::run)?;
         self.spawn("fmq-transaction", transaction::run)?;
@@ -194,6 +200,7 @@ impl Broker {
         }
         self.clock.wake();
         self.errands.wake();
+        self.saving.wake();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of the thread was reported when it happened.
             let _ = thread.join();

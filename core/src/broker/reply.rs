@@ -130,8 +130,9 @@ fn store(
             if broker.store.flush_mode() == FlushMode::Sync {
                 broker.store.when_durable(appended.end, Box::new(|_| {}));
             }
-            target.puts.add(1, request.body.len());
-            broker.stats.put(1, request.body.len());
+            let bytes = (appended.end - appended.physical_offset) as usize;
+            target.puts.add(1, bytes);
+            broker.stats.put(1, bytes);
             let place = OffsetId { host: broker.store_host(), physical_offset: appended.physical_offset };
             header.msg_id = MessageIds::One(place);
             header.queue_offset = appended.queue_offset;

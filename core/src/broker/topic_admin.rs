@@ -34,12 +34,15 @@ pub(crate) fn update_list(
 
 fn put(broker: &Broker, caller: &Caller<'_>, topics: Vec<TopicConfig>) -> Answer {
     let from = caller.remote();
-    for topic in topics {
-        tracing::info!(%from, topic = %topic.topic_name, read = topic.read_queue_nums,
-            write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
-        broker.topics.put(broker, topic);
-    }
-    Answer::from(Response::ok()).once_saved(broker).once_routed(broker)
+    // Apart, and so behind the removal of a topic of the same name that came before.
+    Answer::apart(broker, move |broker| {
+        for topic in topics {
+            tracing::info!(%from, topic = %topic.topic_name, read = topic.read_queue_nums,
+                write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
+            broker.topics.put(broker, topic);
+        }
+        Answer::from(Response::ok()).once_saved(broker).once_routed(broker)
+    })
 }
 
 fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refusal> {

@@ -606,3 +606,37 @@ fn a_groups_settings_are_obeyed() {
         ResponseCode::INVALID_PARAMETER
     );
 }
+
+#[test]
+fn a_topic_made_anew_while_it_is_deleted_keeps_its_messages() {
+    let server = start_server("");
+    let mut client = server.broker();
+    let delete = Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "Phoenix".into() });
+    for round in 0..20u8 {
+        client.produce("Phoenix", 0, &[round], "").ok();
+        // Pipelined: the topic is made again while its queues are being removed.
+        client.send(&delete);
+        client.send(&create_topic("Phoenix", 1, 6));
+        client.receive().ok();
+        client.receive().ok();
+        assert_eq!(client.produce("Phoenix", 0, &[100 + round], "").ok().queue_offset(), 0);
+        assert_eq!(client.pull_all("Phoenix", 0, 0).len(), 1);
+    }
+}
+
+#[test]
+fn a_dead_letter_topic_is_closed_and_opened() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.produce("T", 0, b"x", "").ok();
+    let got = client.pull("T", 0, 0).ok().records();
+    client.call(&send_back("G", &got[0], -1)).ok();
+    let dead = &client.await_messages("%DLQ%G", 0, 1)[0];
+    assert_eq!(dead.properties.get("DLQ_ORIGIN_TOPIC"), Some("T"));
+    client.call(&create_topic("%DLQ%G", 1, 2)).ok();
+    let closed = client.pull("%DLQ%G", 0, 0);
+    assert_eq!(closed.code(), ResponseCode::NO_PERMISSION);
+    assert!(closed.remark().contains("its perm is 2, reading needs 4"), "{}", closed.remark());
+    client.call(&create_topic("%DLQ%G", 1, 6)).ok();
+    assert_eq!(client.pull("%DLQ%G", 0, 0).ok().records().len(), 1);
+}

@@ -192,7 +192,7 @@ impl Groups {
     fn note_change(&self, broker: &Broker) {
         next_version(&mut self.version.lock(), broker.clock.now_ms());
         self.changed.store(true, Ordering::Release);
-        broker.errands.save(broker);
+        broker.saving.save(broker);
     }
 
     /// Brings the table to its file, if it changed. May wait for the disk.

@@ -1,6 +1,6 @@
 //! The topics of a broker, in `config/topics.json`. Apache's name: TopicConfigManager.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,8 @@ impl Topic {
 pub(crate) struct Topics {
     table: RwLock<HashMap<String, Arc<Topic>>>,
     version: Mutex<DataVersion>,
+    /// Topics whose queues are being removed: sends do not make them anew before that is done.
+    doomed: Mutex<HashSet<String>>,
     /// The file is older than the table.
     changed: AtomicBool,
     /// Held while the file is written, so that an older state never replaces a newer one.
@@ -95,6 +97,7 @@ impl Topics {
         let topics = Topics {
             table: RwLock::new(table),
             version: Mutex::new(version),
+            doomed: Mutex::default(),
             changed: AtomicBool::new(added),
             file: Mutex::new(file),
         };
@@ -148,7 +151,7 @@ impl Topics {
             return Ok(self.retry(broker, group, 1, request.unit_mode));
         }
         let made = self.made_from_template(broker, request);
-        made.map(|topic| self.create(broker, topic)).ok_or_else(|| {
+        made.and_then(|topic| self.create(broker, topic, false)).ok_or_else(|| {
             let topic = &request.topic;
             let remark = format!(
                 "topic[{topic}] not exist, apply first please! (create it, or set autoCreateTopicEnable=true)"
@@ -194,17 +197,22 @@ impl Topics {
     fn find_or_create(&self, broker: &Broker, name: String, queues: i32, flags: i32) -> Arc<Topic> {
         self.find(&name).unwrap_or_else(|| {
             let made = topic(&name, queues, permission::READ | permission::WRITE);
-            self.create(broker, TopicConfig { topic_sys_flag: flags, ..made })
+            let made = TopicConfig { topic_sys_flag: flags, ..made };
+            self.create(broker, made, true).expect("only topics of users are refused")
         })
     }
 
-    fn create(&self, broker: &Broker, made: TopicConfig) -> Arc<Topic> {
+    /// Makes a topic unless it is there; nothing while its queues are being removed, unless it is one `of_the_system`.
+    fn create(&self, broker: &Broker, made: TopicConfig, of_the_system: bool) -> Option<Arc<Topic>> {
         let name = made.topic_name.clone();
         let topic = {
             let mut table = self.table.write();
             // Another thread may have made it since we looked.
             if let Some(there) = table.get(&name) {
-                return there.clone();
+                return Some(there.clone());
+            }
+            if !of_the_system && self.doomed.lock().contains(&name) {
+                return None;
             }
             let topic = Topic::new(made, false, broker.clock.now_ms());
             table.insert(name, topic.clone());
@@ -213,7 +221,16 @@ impl Topics {
         };
         self.note_change(broker);
         broker.registration.topic_changed(broker, &topic);
-        topic
+        Some(topic)
+    }
+
+    /// Runs `remove`, which removes the queues of a topic; until it ends sends do not make the topic anew, whose first
+    /// messages would go with the queues.
+    pub fn while_doomed<R>(&self, name: &str, remove: impl FnOnce() -> R) -> R {
+        self.doomed.lock().insert(name.to_owned());
+        let result = remove();
+        self.doomed.lock().remove(name);
+        result
     }
 
     /// Creates a topic or replaces its settings.
@@ -256,7 +273,7 @@ impl Topics {
 
     fn note_change(&self, broker: &Broker) {
         self.changed.store(true, Ordering::Release);
-        broker.errands.save(broker);
+        broker.saving.save(broker);
     }
 
     /// Brings the table to its file, if it changed. May wait for the disk.

@@ -136,7 +136,8 @@ fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, Refusal> {
         ..half::again(broker, half, topic, properties)
     };
     let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
-    broker.topics.count_put(topic, 1, half.body().len());
-    broker.stats.put(1, half.body().len());
+    let bytes = (appended.end - appended.physical_offset) as usize;
+    broker.topics.count_put(topic, 1, bytes);
+    broker.stats.put(1, bytes);
     Ok(appended.end)
 }
