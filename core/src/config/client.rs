@@ -72,7 +72,7 @@ settings! {
         "tls.enable" tls_enable: bool = false, Any, AtStart,
             "Whether connections are encrypted (TLS).";
         "useTLS" use_tls: bool = false, Any, AtStart,
-            "The same.";
+            "Another name of tls.enable.";
         "tls.test.mode.enable" tls_test_mode_enable: bool = false, Any, AtStart,
             "Whether every server is trusted, whatever it shows.";
         "tls.config.file" tls_config_file: PathBuf = TLS_FILE.into(), Any, AtStart,
