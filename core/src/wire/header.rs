@@ -22,6 +22,7 @@ use super::{DecodeError, FieldWriter, Frame, RequestCode};
 ///     }
 ///     form form: SendForm;                      // which of several codes, see `Form`
 ///     body: &'a [u8];                           // bytes, or a type of `super::body`
+///     remark: Option<Cow<'a, str>>;             // the frame's remark means something
 /// }
 /// ```
 macro_rules! header {
@@ -35,6 +36,7 @@ macro_rules! header {
         }
         $(form $form:ident: $form_type:ty;)?
         $(body: $body:ty;)?
+        $(remark: $remark:ty;)?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,6 +50,10 @@ macro_rules! header {
                 /// The body.
                 pub body: $body,
             )?
+            $(
+                /// The frame's remark.
+                pub remark: $remark,
+            )?
         }
 
         #[cfg(test)]
@@ -58,6 +64,7 @@ macro_rules! header {
                     $($field: $crate::wire::sample::Sample::sample(random),)*
                     $($form: <$form_type as $crate::wire::sample::Sample>::sample(random),)?
                     $(body: <$body as $crate::wire::sample::Sample>::sample(random),)?
+                    $(remark: <$remark>::None,)?
                 }
             }
         }
@@ -75,6 +82,7 @@ macro_rules! header {
                     $($field: header!(@read reader, header!(@name short, $wire $(, $short)?) $(, $default)?),)*
                     $($form: { let form: $form_type = $form; form },)?
                     $(body: <$body as $crate::wire::header::Body<'a>>::read(frame)?,)?
+                    $(remark: <$remark>::clone(&frame.remark),)?
                 })
             }
 
@@ -101,6 +109,12 @@ macro_rules! header {
                 #[allow(unreachable_code, reason = "headers with a body")]
                 std::borrow::Cow::Borrowed(&[])
             }
+
+            $(
+                fn remark(&self) -> Option<&str> {
+                    <$remark>::as_deref(&self.remark)
+                }
+            )?
         }
     };
     (@name $is_short:ident, $wire:literal) => { $wire };
@@ -127,6 +141,10 @@ pub(super) trait Header<'a>: Sized {
     fn knows(name: &str) -> bool;
     /// The body's bytes.
     fn body(&self) -> Cow<'_, [u8]>;
+    /// The frame's remark.
+    fn remark(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Which of several codes a struct was sent with.

@@ -79,6 +79,14 @@ macro_rules! requests {
                 }
             }
 
+            fn remark(&self) -> Option<&str> {
+                match self {
+                    $(Request::$typed(request) => request.remark(),)*
+                    $(Request::$formed(request) => request.remark(),)*
+                    _ => None,
+                }
+            }
+
             /// Whether the field `name` is part of this request's form. The others, which are passed over, stand in
             /// the frame.
             pub fn knows(&self, name: &str) -> bool {
@@ -233,7 +241,7 @@ impl Request<'_> {
             version: VERSION,
             opaque,
             flag: if oneway { flag::ONEWAY } else { 0 },
-            remark: None,
+            remark: self.remark(),
         };
         let body = self.body();
         frame::write(out, encoding, &head, body.len(), |writer| {

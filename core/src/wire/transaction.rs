@@ -25,6 +25,8 @@ header! {
         /// The transaction's id.
         transaction_id: Option<Cow<'a, str>> = "transactionId",
     }
+    // Why the producer could not decide, if it failed.
+    remark: Option<Cow<'a, str>>;
 }
 
 header! {

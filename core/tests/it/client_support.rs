@@ -49,6 +49,7 @@ pub struct Ended {
     pub is_answer: bool,
     pub message_id: String,
     pub transaction_id: String,
+    pub remark: String,
 }
 
 #[derive(Default)]
@@ -356,6 +357,7 @@ impl FakeBroker {
             is_answer: end.from_transaction_check,
             message_id: text(&end.msg_id),
             transaction_id: text(&end.transaction_id),
+            remark: text(&end.remark),
         });
     }
 

@@ -105,6 +105,8 @@ fn the_broker_gets_the_half_and_then_the_decision() {
             (sent.sent.queue_offset, sent.sent.queue_offset * 1000)
         );
         assert_eq!((ended.group.as_str(), ended.is_answer), ("TG", false));
+        // Why it could not decide stands in the broker's log.
+        assert_eq!(ended.remark.contains("a panic that a test wants"), body == "panic", "{}", ended.remark);
         assert_eq!(
             (&ended.message_id, &ended.transaction_id),
             (&sent.sent.message_id, &sent.sent.message_id)
@@ -177,8 +179,10 @@ fn any_producer_of_the_group_answers_a_broker_that_asks() {
             is_answer: true,
             message_id: id.clone(),
             transaction_id: id,
+            remark: ended.remark.clone(),
         };
         assert_eq!(ended, expected);
+        assert_eq!(ended.remark.contains("a panic that a test wants"), body == "panic", "{}", ended.remark);
     }
     let asked = ledger.asked.lock();
     assert_eq!((asked.len(), asked[0].topic.as_str(), asked[0].message_id()), (4, "T", "ID1"));

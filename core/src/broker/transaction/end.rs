@@ -9,9 +9,16 @@ use super::super::{names, put, Broker};
 use super::book::Book;
 use super::{half, op, QUEUE};
 
+/// Characters of a producer's remark that are logged.
+const MOST_OF_REMARK: usize = 500;
+
 /// Stores what was committed, drops what was rolled back. A decision about a message that is decided already does
 /// nothing; one about a message that was put back meanwhile counts for where it is now.
 pub(crate) fn end(broker: &Broker, request: &EndTransaction<'_>) -> Answer {
+    if let Some(why) = request.remark.as_deref().filter(|why| !why.is_empty()) {
+        let start: String = why.chars().take(MOST_OF_REMARK).collect();
+        tracing::warn!(group = &*request.producer_group, offset = request.commit_log_offset, "{start}");
+    }
     let commit = match request.commit_or_rollback {
         sys_flag::TRANSACTION_COMMIT => true,
         sys_flag::TRANSACTION_ROLLBACK => false,

@@ -180,15 +180,15 @@ impl TransactionProducer {
         let aim = shared.aim(message, &options)?;
         let topic = prepared.topic.clone();
         let landed = shared.send_here(shared.sending(prepared, CommunicationMode::Sync, aim, &options))?;
-        let state = match landed.sent.status {
+        let (state, why) = match landed.sent.status {
             SendStatus::Ok => {
                 let id = landed.sent.message_id.as_str();
                 guarded(id, || execute(message, id))
             }
             // What may be lost is better sent again.
-            _ => TransactionState::Rollback,
+            _ => (TransactionState::Rollback, None),
         };
-        if let Err(error) = tell(shared, topic, &landed, state) {
+        if let Err(error) = tell(shared, topic, &landed, state, why) {
             let id = &landed.sent.message_id;
             tracing::warn!("the broker will ask how transaction {id} ended, it could not be told: {error}");
         }
@@ -199,16 +199,26 @@ impl TransactionProducer {
     }
 }
 
-/// What user code says, or that nothing is known if it panics.
-fn guarded(id: &str, state: impl FnOnce() -> TransactionState) -> TransactionState {
-    catch_unwind(AssertUnwindSafe(state)).unwrap_or_else(|panic| {
-        tracing::error!("transaction {id} ended with a panic: {}", panic_message(&*panic));
-        TransactionState::Unknown
-    })
+/// What user code says, or that nothing is known if it panics, and then why, for the broker's log.
+fn guarded(id: &str, state: impl FnOnce() -> TransactionState) -> (TransactionState, Option<String>) {
+    match catch_unwind(AssertUnwindSafe(state)) {
+        Ok(state) => (state, None),
+        Err(panic) => {
+            let why = format!("transaction {id} ended with a panic: {}", panic_message(&*panic));
+            tracing::error!("{why}");
+            (TransactionState::Unknown, Some(why))
+        }
+    }
 }
 
 /// Tells the broker that has the half how its transaction ended.
-fn tell(producer: &Shared, topic: String, landed: &Landed, state: TransactionState) -> Result<()> {
+fn tell(
+    producer: &Shared,
+    topic: String,
+    landed: &Landed,
+    state: TransactionState,
+    why: Option<String>,
+) -> Result<()> {
     let Sent { message_id, offset_id, queue, queue_offset, .. } = &landed.sent;
     let place: OffsetId = offset_id.parse()?;
     let request = EndTransaction {
@@ -220,6 +230,7 @@ fn tell(producer: &Shared, topic: String, landed: &Landed, state: TransactionSta
         from_transaction_check: false,
         msg_id: Some(message_id.as_str().into()),
         transaction_id: landed.transaction_id.as_deref().map(Into::into),
+        remark: why.map(Into::into),
     };
     let address = producer.address(&queue.broker_name)?;
     producer.cluster.net().oneway(&address, &Request::EndTransaction(request))
@@ -277,7 +288,7 @@ impl Checks {
         let wire_topic = std::mem::take(&mut message.topic);
         message.topic = producer.user_topic(&wire_topic).into_owned();
         let id = message.message_id();
-        let state = guarded(id, || self.listener.check(&message));
+        let (state, why) = guarded(id, || self.listener.check(&message));
         if state != TransactionState::Commit {
             tracing::info!("transaction {id} of group {} was looked up: {state:?}", producer.group);
         }
@@ -290,6 +301,7 @@ impl Checks {
             from_transaction_check: true,
             msg_id: Some(id.into()),
             transaction_id: question.transaction_id.as_deref().map(Into::into),
+            remark: why.map(Into::into),
         }));
         if let Some(traced) = &producer.traced {
             traced.checked(producer, &message, &question.connection.remote().to_string(), state);
