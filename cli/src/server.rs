@@ -37,7 +37,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     options.host = args.host;
     options.namesrv_port = args.namesrv_port;
     options.broker_port = args.broker_port.unwrap_or(broker.listen_port);
-    options.namesrv.share_tls_of(&broker);
     options.broker = broker;
     // Apache keeps these in the user's home, where two servers of one user would share them.
     options.namesrv.kv_config_path = data.join("namesrv/kvConfig.json");

@@ -78,6 +78,9 @@ impl Value for ClientAuth {
     }
 }
 
+/// What is shown in place of a secret.
+const HIDDEN: &str = "(hidden)";
+
 /// A text that is never shown, neither in logs nor to admins.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -96,7 +99,7 @@ impl Secret {
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(hidden)")
+        f.write_str(HIDDEN)
     }
 }
 
@@ -105,11 +108,12 @@ impl Value for Secret {
     const ALLOWED: &'static str = "any text";
 
     fn read(text: &str) -> Option<Self> {
-        Some(Secret(text.to_owned()))
+        // What was shown in its place must not become it.
+        (text != HIDDEN).then(|| Secret(text.to_owned()))
     }
 
     fn print(&self) -> String {
-        "(hidden)".into()
+        HIDDEN.into()
     }
 }
 
@@ -221,7 +225,7 @@ client_settings!(
 
 impl NamesrvConfig {
     /// Makes TLS of this name server what it is of a broker in the same process.
-    pub fn share_tls_of(&mut self, broker: &BrokerConfig) {
+    pub(crate) fn share_tls_of(&mut self, broker: &BrokerConfig) {
         self.tls_server_mode = broker.tls_server_mode;
         self.tls_test_mode_enable = broker.tls_test_mode_enable;
         self.tls_config_file.clone_from(&broker.tls_config_file);
@@ -384,6 +388,8 @@ mod tests {
         let config = broker("tls.server.keyPassword=hunter2");
         assert!(!config.to_properties_text().contains("hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
+        let shown = ("tls.server.keyPassword".to_owned(), config.get("tls.server.keyPassword").unwrap());
+        config.updated(&[shown]).unwrap_err();
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct OpenOptions {
     /// Settings of the broker; its directory, addresses, ports and name server are set from the above. Its name and its
     /// cluster are those that the directory was first opened with, unless they are set to something else here.
     pub broker: BrokerConfig,
-    /// Settings of the name server.
+    /// Settings of the name server; what its port makes of TLS is as with the broker.
     pub namesrv: NamesrvConfig,
     /// Settings of the client; its name server is this one.
     pub client: ClientOptions,

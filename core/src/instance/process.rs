@@ -29,7 +29,7 @@ pub struct ServerOptions {
     pub broker_port: u16,
     /// Further settings of the broker; host, ports, data directory and name server are set from the above.
     pub broker: BrokerConfig,
-    /// Further settings of the name server.
+    /// Further settings of the name server; what its port makes of TLS is as with the broker.
     pub namesrv: NamesrvConfig,
     /// The clock of both; tests give one that they move.
     pub clock: Clock,
@@ -77,6 +77,7 @@ impl Server {
         let loops = listen.then_some(loops);
         namesrv.listen_port = namesrv_port;
         namesrv.bind_address.clone_from(&host);
+        namesrv.share_tls_of(&broker);
         // One certificate of their own making does for both.
         let kept = Some(data.join("config"));
         let namesrv = NamesrvProcess::start_on(loops, namesrv, clock.clone(), kept)?;

@@ -1,7 +1,6 @@
 //! The first moments of a connection that a server with TLS has accepted.
 
 use std::future::{poll_fn, Future};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,7 +23,11 @@ pub(super) async fn run(
     connection: Arc<Connection>,
     service: Arc<dyn Service>,
 ) {
-    let stream = match unless_ended(&connection, tls.judge(&socket)).await {
+    let first = match unless_ended(&connection, tls.judge(&socket)).await {
+        Ok(first) => first.map_err(End::from),
+        Err(end) => Err(end),
+    };
+    let stream = match first {
         Err(end) => return connection.ended(end.kind, &end.why),
         Ok(First::Plain) => Stream::plain(socket),
         Ok(First::Refused) => {
@@ -32,11 +35,13 @@ pub(super) async fn run(
             return pump::run(Stream::plain(socket), connection, Arc::new(TlsOnly)).await;
         }
         Ok(First::Tls) => match unless_ended(&connection, tls.accept(&socket)).await {
-            Ok(session) => Stream::encrypted(socket, session),
-            Err(end) => {
+            Ok(Ok(session)) => Stream::encrypted(socket, session),
+            Ok(Err(error)) => {
+                let end = End::from(error);
                 tls.complain(&connection.peer(), &end.why);
                 return connection.ended(end.kind, &end.why);
             }
+            Err(end) => return connection.ended(end.kind, &end.why),
         },
     };
     pump::run(stream, connection, service).await;
@@ -44,10 +49,7 @@ pub(super) async fn run(
 
 /// Does the work, unless the connection is closed from elsewhere, the server stops, or nothing happens for as long as a
 /// connection may be idle.
-async fn unless_ended<T>(
-    connection: &Connection,
-    work: impl Future<Output = io::Result<T>>,
-) -> Result<T, End> {
+async fn unless_ended<T>(connection: &Connection, work: impl Future<Output = T>) -> Result<T, End> {
     let idle_at = Instant::now() + connection.limits().idle;
     let mut timer = Timer::new();
     let mut work = pin!(work);
@@ -64,7 +66,7 @@ async fn unless_ended<T>(
             Phase::Open => {}
         }
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done.map_err(End::from));
+            return Poll::Ready(Ok(done));
         }
         if timer.poll(cx, idle_at) {
             let why = format!("nothing came for {} ms", connection.limits().idle.as_millis());

@@ -611,6 +611,23 @@ fn many_half_open_handshakes_hold_nobody_up() {
 }
 
 #[test]
+fn a_handshake_that_does_not_go_on_is_given_up() {
+    logs::listen();
+    let (ca, server) = usual();
+    let hello = client_hello(&ca);
+    let mut slow = server.raw();
+    slow.send(&hello[..hello.len() / 2]);
+    let mut silent = server.raw();
+    silent.send(&hello);
+    for mut peer in [slow, silent] {
+        peer.stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    eventually("the log says why", || logs::said(&["no handshake within"]) > 0);
+    eventually("they are gone", || server.server.connections() == 0);
+    assert_eq!(server.service.connected.load(Ordering::SeqCst), 0);
+}
+
+#[test]
 fn settings_that_cannot_be_obeyed_stop_the_start() {
     let (ca, other) = (Ca::new("one"), Ca::new("two"));
     let (pair, wrong) = (ca.signs("server", Like::default()), other.signs("server", Like::default()));

@@ -50,7 +50,6 @@ fn with_a_server(name: &str, scenario: fn(&list::Stage), tls: TlsMode) {
     let mut options = ServerOptions::new(dir.path().join("data"));
     (options.namesrv_port, options.broker_port, options.broker) = (0, 0, settings());
     options.broker.tls_server_mode = tls;
-    options.namesrv.share_tls_of(&options.broker);
     let certificate = options.data.join("config/tls-self-signed.crt");
     let server = Server::start(options.clone()).unwrap();
     (options.namesrv_port, options.broker_port) = (server.namesrv_port(), server.broker_port());
