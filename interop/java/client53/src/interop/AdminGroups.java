@@ -42,7 +42,7 @@ final class AdminGroups {
     }
 
     private static void getConsumerConfig(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String group = env.group("config");
+        String group = env.group("adm-config");
         String set = mqadmin(env, "updateSubGroup", "-b", master(broker), "-g", group, "-r", "3", "-q", "2", "-d", "true", "-m", "false", "-w", "1");
         has("updateSubGroup", set, master(broker), "success", group, "retryMaxTimes=3");
         String text = mqadmin(env, "getConsumerConfig", "-g", group);
@@ -54,8 +54,8 @@ final class AdminGroups {
     }
 
     private static void updateSubGroupList(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String a = env.group("list-a");
-        String b = env.group("list-b");
+        String a = env.group("adm-list-a");
+        String b = env.group("adm-list-b");
         String json = String.format("[{\"groupName\":\"%s\",\"retryMaxTimes\":4},{\"groupName\":\"%s\",\"retryMaxTimes\":5,\"consumeEnable\":false}]", a, b);
         String file = AdminTopics.file("groups.json", json);
         has("updateSubGroupList", mqadmin(env, "updateSubGroupList", "-b", master(broker), "-f", file), master(broker), "success");
@@ -67,8 +67,8 @@ final class AdminGroups {
 
     /** Its settings go, and its offsets if asked for. */
     private static void deleteSubGroup(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("dsg", 1);
-        String group = env.group("dsg");
+        String topic = env.createTopic("adm-dsg", 1);
+        String group = env.group("adm-dsg");
         mqadmin(env, "updateSubGroup", "-b", master(broker), "-g", group, "-r", "3");
         env.send(env.messages(topic, "d", 3));
         consumed(env, admin, group, topic, 3);
@@ -83,7 +83,7 @@ final class AdminGroups {
     }
 
     private static void producerConnection(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("pc", 1);
+        String topic = env.createTopic("adm-pc", 1);
         env.send(env.messages(topic, "c", 1));
         String client = env.producer().buildMQClientId();
         Check.eventually("the producer", () -> {
@@ -95,7 +95,7 @@ final class AdminGroups {
     }
 
     private static void producers(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        env.send(env.messages(env.createTopic("pr", 1), "c", 1));
+        env.send(env.messages(env.createTopic("adm-pr", 1), "c", 1));
         String client = env.producer().buildMQClientId();
         String expected = "producer group (" + env.producer().getProducerGroup() + ") instance : clientId=" + client + ",remoteIP=/127.0.0.1:";
         Check.eventually("the producer", () -> {
@@ -105,8 +105,8 @@ final class AdminGroups {
     }
 
     private static void consumerConnection(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("cc", 1);
-        String group = env.group("cc");
+        String topic = env.createTopic("adm-cc", 1);
+        String group = env.group("adm-cc");
         Env.Inbox box = env.inbox(group, topic, "T0 || T1");
         String client = box.consumer.buildMQClientId();
         for (String[] more : new String[][] {{}, {"-b", master(broker)}}) {
@@ -144,8 +144,8 @@ final class AdminGroups {
     }
 
     private static void consumerProgress(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("cp", 2);
-        String group = env.group("cp");
+        String topic = env.createTopic("adm-cp", 2);
+        String group = env.group("adm-cp");
         env.spread(env.messages(topic, "first", 4), 2);
         consumed(env, admin, group, topic, 4);
         env.spread(env.messages(topic, "lag", 3), 2);
@@ -173,8 +173,8 @@ final class AdminGroups {
     }
 
     private static void consumerStatus(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("cs", 2);
-        String group = env.group("cs");
+        String topic = env.createTopic("adm-cs", 2);
+        String group = env.group("adm-cs");
         env.send(env.messages(topic, "s", 2));
         Env.Inbox box = env.inbox(group, topic, "*");
         Check.eventually("all consumed", () -> box.count() == 2);
@@ -188,8 +188,8 @@ final class AdminGroups {
     }
 
     private static void brokerConsumeStats(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("bcs", 2);
-        String group = env.group("bcs");
+        String topic = env.createTopic("adm-bcs", 2);
+        String group = env.group("adm-bcs");
         env.spread(env.messages(topic, "b", 4), 2);
         consumed(env, admin, group, topic, 4);
         env.spread(env.messages(topic, "lag", 1), 1);
@@ -206,9 +206,9 @@ final class AdminGroups {
     }
 
     private static void cloneGroupOffset(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("clone", 2);
-        String from = env.group("clone-from");
-        String to = env.group("clone-to");
+        String topic = env.createTopic("adm-clone", 2);
+        String from = env.group("adm-clone-from");
+        String to = env.group("adm-clone-to");
         env.spread(env.messages(topic, "c", 5), 2);
         consumed(env, admin, from, topic, 5);
         mqadmin(env, "updateSubGroup", "-b", master(broker), "-g", to, "-r", "3");
@@ -220,8 +220,8 @@ final class AdminGroups {
     }
 
     private static void resetWhileAway(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("reset", 2);
-        String group = env.group("reset");
+        String topic = env.createTopic("adm-reset", 2);
+        String group = env.group("adm-reset");
         List<Message> sent = env.messages(topic, "r", 5);
         env.spread(sent, 2);
         consumed(env, admin, group, topic, 5);
@@ -235,8 +235,8 @@ final class AdminGroups {
     }
 
     private static void resetWhileThere(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("reset-live", 2);
-        String group = env.group("reset-live");
+        String topic = env.createTopic("adm-reset-live", 2);
+        String group = env.group("adm-reset-live");
         List<Message> sent = env.messages(topic, "r", 6);
         env.spread(sent, 2);
         Env.Inbox box = env.inbox(group, topic, "*");
@@ -254,8 +254,8 @@ final class AdminGroups {
     }
 
     private static void resetOneQueue(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("reset-queue", 2);
-        String group = env.group("reset-queue");
+        String topic = env.createTopic("adm-reset-queue", 2);
+        String group = env.group("adm-reset-queue");
         List<Message> sent = env.messages(topic, "q", 6);
         env.spread(sent, 2);
         consumed(env, admin, group, topic, 6);
@@ -266,8 +266,8 @@ final class AdminGroups {
     }
 
     private static void skip(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("skip", 2);
-        String group = env.group("skip");
+        String topic = env.createTopic("adm-skip", 2);
+        String group = env.group("adm-skip");
         env.spread(env.messages(topic, "s", 4), 2);
         consumed(env, admin, group, topic, 4);
         env.spread(env.messages(topic, "skipped", 6), 2);
@@ -285,8 +285,8 @@ final class AdminGroups {
 
     /** The lag is exact; the counts are those of what was sampled so far, which is never more than what was sent. */
     private static void statsAll(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("stats", 1);
-        String group = env.group("stats");
+        String topic = env.createTopic("adm-stats", 1);
+        String group = env.group("adm-stats");
         env.send(env.messages(topic, "s", 2));
         consumed(env, admin, group, topic, 2);
         long[] sent = {2};
@@ -300,12 +300,12 @@ final class AdminGroups {
             Check.that(in <= sent[0], sent[0] + " messages were sent: " + row);
             return in > 0 && Double.parseDouble(row.get(3)) > 0;
         });
-        String lonely = env.createTopic("stats-lonely", 1);
+        String lonely = env.createTopic("adm-stats-lonely", 1);
         has("a topic without consumers", mqadmin(env, "statsAll", "-t", lonely), lonely, "NO_CONSUMER");
     }
 
     private static void noSuchGroup(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("nsg", 1);
+        String topic = env.createTopic("adm-nsg", 1);
         env.send(env.messages(topic, "n", 1));
         for (String command : new String[] {"consumerConnection", "consumerStatus", "consumerProgress"}) {
             fails(command, mqadmin(env, command, "-g", "G-none"), "CODE: ", "G-none");
@@ -316,9 +316,9 @@ final class AdminGroups {
     }
 
     private static void cloneToNobody(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("clone-nobody", 1);
+        String topic = env.createTopic("adm-clone-nobody", 1);
         env.send(env.messages(topic, "n", 1));
-        String from = env.group("clone-nobody");
+        String from = env.group("adm-clone-nobody");
         consumed(env, admin, from, topic, 1);
         fails("cloneGroupOffset", mqadmin(env, "cloneGroupOffset", "-s", from, "-d", "G-none", "-t", topic), "CODE: 26 ", "G-none");
     }

@@ -69,22 +69,22 @@ final class AdminMessages {
     }
 
     private static void queryMsgById(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("qid", 1);
+        String topic = env.createTopic("adm-qid", 1);
         Message m = env.messages(topic, "id", 1).get(0);
-        SendResult sent = consumedBy(env, admin, m, env.group("qid"), env.group("qid-other"));
+        SendResult sent = consumedBy(env, admin, m, env.group("adm-qid"), env.group("adm-qid-other"));
         String tracks = "MessageTrack [consumerGroup=";
-        Check.eventually("both groups", () -> mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId()).contains(env.group("qid-other")));
+        Check.eventually("both groups", () -> mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId()).contains(env.group("adm-qid-other")));
         String text = mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId());
         shows("queryMsgById", text, sent, m, 0);
         Check.equal("offset id", sent.getOffsetMsgId(), value("it", text, "OffsetID"));
         Check.equal("store host", master(broker), value("it", text, "Store Host"));
-        has("queryMsgById", text, tracks + env.group("qid") + ", trackType=CONSUMED");
-        Check.that(!text.contains(tracks + env.group("qid-other") + ", trackType=CONSUMED,"), "the other group did not want it: " + text);
+        has("queryMsgById", text, tracks + env.group("adm-qid") + ", trackType=CONSUMED");
+        Check.that(!text.contains(tracks + env.group("adm-qid-other") + ", trackType=CONSUMED,"), "the other group did not want it: " + text);
         fails("no such offset", mqadmin(env, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId().substring(0, 16) + "00000000000000FF"), "CODE: ");
     }
 
     private static void resend(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("resend", 1);
+        String topic = env.createTopic("adm-resend", 1);
         List<Message> sent = env.messages(topic, "again", 1);
         SendResult result = env.send(sent).get(0);
         has("resend", mqadmin(env, "queryMsgById", "-t", topic, "-i", result.getOffsetMsgId(), "-s", "true"), "prepare resend msg", "SEND_OK", result.getMsgId());
@@ -93,8 +93,8 @@ final class AdminMessages {
     }
 
     private static void consumeDirectly(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("direct", 1);
-        String group = env.group("direct");
+        String topic = env.createTopic("adm-direct", 1);
+        String group = env.group("adm-direct");
         List<Message> sent = env.messages(topic, "d", 1);
         SendResult result = env.send(sent).get(0);
         Env.Inbox box = env.inbox(group, topic, "*");
@@ -112,7 +112,7 @@ final class AdminMessages {
     }
 
     private static void queryMsgByKey(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("qkey", 2);
+        String topic = env.createTopic("adm-qkey", 2);
         Message one = new Message(topic, "T", "k-1 common", "one".getBytes());
         Message two = new Message(topic, "T", "k-2 common", "two".getBytes());
         List<SendResult> sent = env.spread(List.of(one, two), 2);
@@ -128,19 +128,19 @@ final class AdminMessages {
     }
 
     private static void queryMsgByUniqueKey(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("quniq", 1);
+        String topic = env.createTopic("adm-quniq", 1);
         Message m = env.messages(topic, "u", 1).get(0);
-        SendResult sent = consumedBy(env, admin, m, env.group("quniq"), env.group("quniq-other"));
+        SendResult sent = consumedBy(env, admin, m, env.group("adm-quniq"), env.group("adm-quniq-other"));
         Check.eventually("it is indexed", () -> mqadmin(env, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId()).contains("Keys:"));
         String text = mqadmin(env, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId());
         shows("queryMsgByUniqueKey", text, sent, m, 0);
         Check.equal("store host", master(broker), value("it", text, "Store Host"));
-        has("queryMsgByUniqueKey", text, "MessageTrack [consumerGroup=" + env.group("quniq") + ", trackType=CONSUMED");
+        has("queryMsgByUniqueKey", text, "MessageTrack [consumerGroup=" + env.group("adm-quniq") + ", trackType=CONSUMED");
         has("queryMsgByUniqueKey -a", mqadmin(env, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId(), "-a"), sent.getMsgId());
     }
 
     private static void queryMsgByOffset(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("qoff", 1);
+        String topic = env.createTopic("adm-qoff", 1);
         List<Message> messages = env.messages(topic, "o", 3);
         List<SendResult> sent = env.send(messages);
         env.drainWhen(topic, 3);
@@ -150,7 +150,7 @@ final class AdminMessages {
     }
 
     private static void queryMsgTraceById(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("qtrace", 1);
+        String topic = env.createTopic("adm-qtrace", 1);
         DefaultMQProducer traced = env.configure(new DefaultMQProducer("P-traced-" + env.param("scope"), true, null));
         traced.setSendMsgTimeout(20_000);
         traced.start();
@@ -163,7 +163,7 @@ final class AdminMessages {
     }
 
     private static void printMsg(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("print", 2);
+        String topic = env.createTopic("adm-print", 2);
         List<SendResult> sent = env.spread(env.messages(topic, "p", 6), 2);
         env.drainWhen(topic, 6);
         String text = mqadmin(env, "printMsg", "-t", topic, "-d", "true");
@@ -181,7 +181,7 @@ final class AdminMessages {
     }
 
     private static void printMsgByQueue(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("print-queue", 2);
+        String topic = env.createTopic("adm-print-queue", 2);
         List<SendResult> sent = env.spread(env.messages(topic, "p", 6), 2);
         env.drainWhen(topic, 6);
         String text = mqadmin(env, "printMsgByQueue", "-t", topic, "-a", broker.getBrokerName(), "-i", "1", "-p", "true", "-d", "true");
@@ -203,7 +203,7 @@ final class AdminMessages {
     }
 
     private static void checkMsgSendRT(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("rt", 3);
+        String topic = env.createTopic("adm-rt", 3);
         String text = mqadmin(env, "checkMsgSendRT", "-t", topic, "-a", "6", "-s", "32");
         Check.equal("sends that went well", 6L, rows(text, broker.getBrokerName()).stream().filter(row -> row.get(2).equals("true")).count());
         has("checkMsgSendRT", text, "Avg RT: ");
@@ -220,7 +220,7 @@ final class AdminMessages {
     }
 
     private static void sendMessage(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("send", 3);
+        String topic = env.createTopic("adm-send", 3);
         String text = mqadmin(env, "sendMessage", "-t", topic, "-p", "hello", "-k", "key-1", "-c", "tag-1");
         List<String> first = row("sendMessage", text, broker.getBrokerName());
         Check.equal("status", "SEND_OK", first.get(2));
@@ -237,7 +237,7 @@ final class AdminMessages {
     }
 
     private static void consumeMessage(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("consume", 2);
+        String topic = env.createTopic("adm-consume", 2);
         List<SendResult> sent = env.spread(env.messages(topic, "c", 6), 2);
         env.drainWhen(topic, 6);
         String text = mqadmin(env, "consumeMessage", "-t", topic);
@@ -249,8 +249,8 @@ final class AdminMessages {
 
     /** What stands in the consume queue is the place and the size of the record, and the hash of its tag. */
     private static void queryCq(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("cq", 1);
-        String group = env.group("cq");
+        String topic = env.createTopic("adm-cq", 1);
+        String group = env.group("adm-cq");
         env.send(env.messages(topic, "c", 3));
         List<MessageExt> stored = env.drainWhen(topic, 3);
         String text = mqadmin(env, "queryCq", "-t", topic, "-q", "0", "-i", "1", "-c", "2", "-b", master(broker));
@@ -267,7 +267,7 @@ final class AdminMessages {
     }
 
     private static void brokerCounts(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("counts", 1);
+        String topic = env.createTopic("adm-counts", 1);
         String before = mqadmin(env, "brokerStatus", "-b", master(broker));
         env.send(env.messages(topic, "c", 5));
         List<MessageExt> stored = env.drainWhen(topic, 5);

@@ -47,8 +47,8 @@ final class AdminTopics {
     }
 
     private static void updateTopicList(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String a = env.topic("list-a");
-        String b = env.topic("list-b");
+        String a = env.topic("adm-list-a");
+        String b = env.topic("adm-list-b");
         String json = String.format("[{\"topicName\":\"%s\",\"readQueueNums\":2,\"writeQueueNums\":2,\"perm\":6},"
             + "{\"topicName\":\"%s\",\"readQueueNums\":3,\"writeQueueNums\":3,\"perm\":4}]", a, b);
         String file = file("topics.json", json);
@@ -58,7 +58,7 @@ final class AdminTopics {
     }
 
     private static void updateTopicPerm(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("perm", 2);
+        String topic = env.createTopic("adm-perm", 2);
         has("updateTopicPerm -c", mqadmin(env, "updateTopicPerm", "-c", broker.getCluster(), "-t", topic, "-p", "4"),
             "update topic perm from 6 to 4 in " + master(broker) + " success");
         queues(admin, topic, 2, 2, 4);
@@ -70,14 +70,14 @@ final class AdminTopics {
     }
 
     private static void topicClusterList(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("tcl", 1);
+        String topic = env.createTopic("adm-tcl", 1);
         Check.equal("topicClusterList", broker.getCluster(), mqadmin(env, "topicClusterList", "-t", topic).trim());
     }
 
     /** The groups that consume a topic stand beside it. */
     private static void topicListOfClusters(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("tlc", 1);
-        String group = env.group("tlc");
+        String topic = env.createTopic("adm-tlc", 1);
+        String group = env.group("adm-tlc");
         env.send(env.messages(topic, "c", 2));
         env.inbox(group, topic, "*").expect(env.drainWhen(topic, 2));
         Check.eventually("the group beside its topic", () -> mqadmin(env, "topicList", "-c").lines()
@@ -85,7 +85,7 @@ final class AdminTopics {
     }
 
     private static void updateOrderConf(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.topic("order-conf");
+        String topic = env.topic("adm-order-conf");
         String conf = broker.getBrokerName() + ":3";
         has("updateTopic -o", mqadmin(env, "updateTopic", "-b", master(broker), "-t", topic, "-r", "3", "-w", "3", "-o", "true"),
             "isOrder=true", "orderConf=[" + conf + "]", "success", "order=true");
@@ -98,7 +98,7 @@ final class AdminTopics {
     }
 
     private static void clusterTotals(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("totals", 1);
+        String topic = env.createTopic("adm-totals", 1);
         long before = Long.parseLong(totals(env, broker).get(4));
         env.send(env.messages(topic, "t", 7));
         env.drainWhen(topic, 7);
@@ -121,7 +121,7 @@ final class AdminTopics {
     }
 
     private static void cleans(Env env, BrokerData broker, String command) throws Exception {
-        String topic = env.createTopic("clean-" + command, 1);
+        String topic = env.createTopic("adm-clean-" + command, 1);
         List<Message> sent = env.messages(topic, "kept", 3);
         env.send(sent);
         Check.equal(command + " -b", "success", mqadmin(env, command, "-b", master(broker)).trim());
@@ -131,7 +131,7 @@ final class AdminTopics {
 
     /** What is left of a topic that the broker does not know any more goes; the others stay. */
     private static void cleanUnusedTopic(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String kept = env.createTopic("used", 1);
+        String kept = env.createTopic("adm-used", 1);
         List<Message> sent = env.messages(kept, "kept", 3);
         env.send(sent);
         has("cleanUnusedTopic", mqadmin(env, "cleanUnusedTopic", "-b", master(broker)), "success");
@@ -141,7 +141,7 @@ final class AdminTopics {
     }
 
     private static void allocateMQ(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("allocate", 3);
+        String topic = env.createTopic("adm-allocate", 3);
         String text = mqadmin(env, "allocateMQ", "-t", topic, "-i", "10.0.0.1,10.0.0.2");
         Map<?, ?> result = (Map<?, ?>) com.alibaba.fastjson2.JSON.parseObject(text).get("result");
         Check.equal("of the first", 2, ((List<?>) result.get("10.0.0.1")).size());
@@ -156,8 +156,8 @@ final class AdminTopics {
     }
 
     private static void exportMetadata(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        String topic = env.createTopic("exported", 3);
-        String group = env.group("exported");
+        String topic = env.createTopic("adm-exported", 3);
+        String group = env.group("adm-exported");
         mqadmin(env, "updateSubGroup", "-b", master(broker), "-g", group, "-r", "7");
         var all = com.alibaba.fastjson2.JSON.parseObject(exported(env, "exportMetadata", broker, "metadata.json"));
         var config = all.getJSONObject("topicConfigTable").getJSONObject(topic);
@@ -179,7 +179,7 @@ final class AdminTopics {
     }
 
     private static void exportMetrics(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
-        env.inbox(env.group("metrics"), env.createTopic("metrics", 1), "*");
+        env.inbox(env.group("adm-metrics"), env.createTopic("adm-metrics", 1), "*");
         var all = com.alibaba.fastjson2.JSON.parseObject(exported(env, "exportMetrics", broker, "metrics.json"));
         var report = all.getJSONObject("evaluateReport").getJSONObject(broker.getBrokerName());
         Check.that(!report.getJSONObject("runtimeVersion").getString("rocketmqVersion").isEmpty(), "version in " + report);
