@@ -103,6 +103,11 @@ pub fn command(class_path: &str, heap_mb: u32, home: &Path) -> Command {
         "-Xshare:auto",
         "-XX:MaxDirectMemorySize=512m",
     ])
+    // As the settings of brokers have it, whose 4.9 line reads these from here.
+    .args([
+        "-Drocketmq.broker.diskSpaceCleanForciblyRatio=0.97",
+        "-Drocketmq.broker.diskSpaceWarningLevelRatio=0.98",
+    ])
     .args([format!("-Xms{}m", heap_mb / 4), format!("-Xmx{heap_mb}m")])
     .args(["--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"])
     .args(["--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.util=ALL-UNNAMED"])

@@ -73,6 +73,9 @@ pub fn settings(level_18: &str) -> Settings {
         ("mappedFileSizeCommitLog", "67108864"),
         ("maxHashSlotNum", "100000"),
         ("maxIndexNum", "400000"),
+        // The disk of the machine may be as full as it is: no file goes for that reason.
+        ("diskSpaceCleanForciblyRatio", "97"),
+        ("diskSpaceWarningLevelRatio", "98"),
     ]
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .to_vec()
