@@ -33,19 +33,36 @@ pub fn property<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
     properties(encoded).rev().find_map(|(found, value)| (found == name).then_some(value))
 }
 
-/// As [`properties`], but as bytes, which may not be UTF-8.
-pub(crate) fn raw_properties(encoded: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
-    encoded.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(raw_pair)
-}
-
-fn raw_pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
-    let (name, value) = (&bytes[..at], &bytes[at + 1..]);
-    (!name.is_empty() && !value.is_empty()).then_some((name, value))
+/// As [`properties`], but as bytes, which may not be UTF-8; in one pass, for filters that look at every message.
+pub(crate) fn raw_properties(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut separators = memchr::memchr2_iter(NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, encoded);
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        while start < encoded.len() {
+            let (mut middle, mut end) = (None, encoded.len());
+            for at in separators.by_ref() {
+                if encoded[at] == PROPERTY_SEPARATOR {
+                    end = at;
+                    break;
+                }
+                // Further ones belong to the value.
+                middle.get_or_insert(at);
+            }
+            let begin = std::mem::replace(&mut start, end + 1);
+            if let Some(middle) = middle.filter(|middle| begin < *middle && middle + 1 < end) {
+                return Some((&encoded[begin..middle], &encoded[middle + 1..end]));
+            }
+        }
+        None
+    })
 }
 
 fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
-    let (name, value) = raw_pair(bytes)?;
+    let at = bytes.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
+    let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+    if name.is_empty() || value.is_empty() {
+        return None;
+    }
     Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
 }
 

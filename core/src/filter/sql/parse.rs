@@ -99,6 +99,8 @@ impl Parser<'_> {
     fn expression(&mut self) -> Result<Built, SyntaxError> {
         loop {
             let mut operand = self.operand()?;
+            // Behind IS NULL the grammar goes on with what binds no tighter; anything else ends the expression.
+            let mut tightest = u8::MAX;
             loop {
                 operand = self.bind_prefixes(operand)?;
                 let token = self.tokens.peek()?;
@@ -106,11 +108,12 @@ impl Parser<'_> {
                     self.low_bound(operand)?;
                     break;
                 }
-                let follows = following(token.kind);
+                let follows = following(token.kind).filter(|(level, _)| *level <= tightest);
                 operand = self.bind(operand, follows.map_or(0, |(level, _)| level))?;
                 operand = match (follows, self.waiting.last()) {
                     (Some((level, follows)), _) => {
                         self.tokens.next()?;
+                        tightest = level;
                         match self.follow(level, follows, token, operand)? {
                             Some(operand) => operand,
                             None => break,
@@ -120,6 +123,7 @@ impl Parser<'_> {
                         self.tokens.expect(Kind::Close, "`)` or an operator")?;
                         self.waiting.pop();
                         self.nesting -= 1;
+                        tightest = u8::MAX;
                         operand
                     }
                     (None, _) => return Ok(operand),
