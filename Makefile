@@ -17,6 +17,7 @@ demo: ## build, start a server, send and receive a few messages, clean up
 
 test: ## everything: unit, integration and command tests, then Apache's clients and brokers against ours
 	$(CARGO) test $(OWN)
+	$(CARGO) test -p ferromq --features wasm-filter function
 	interop/install.sh
 	FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 
@@ -27,6 +28,7 @@ check: ## formatting, lints, documentation, and the arrows between the rooms
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p ferromq -- -D warnings
+	$(CARGO) clippy -p ferromq --all-targets --features wasm-filter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(CARGO) test -p ferromq --test it rooms
 

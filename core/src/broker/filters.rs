@@ -32,6 +32,9 @@ pub(crate) enum PullFilter {
         /// Where its filters are.
         filters: Arc<Filters>,
     },
+    /// By a function that a user wrote, of what another filter leaves.
+    #[cfg(feature = "wasm-filter")]
+    Function(Box<PullFilter>, Arc<super::functions::GroupFunction>),
 }
 
 impl PullFilter {
@@ -39,6 +42,8 @@ impl PullFilter {
     pub fn wants<'r>(&self, arrival: &Arrival<'_>, record: impl FnOnce() -> Option<RecordView<'r>>) -> bool {
         match self {
             PullFilter::Tags(tags) => tags.matches(Some(arrival.tags_code)),
+            #[cfg(feature = "wasm-filter")]
+            PullFilter::Function(other, _) if !other.tags_match(Some(arrival.tags_code)) => false,
             // What cannot be read is left to the look into the queue.
             _ => record().is_none_or(|record| self.record_matches(&record)),
         }
@@ -50,6 +55,8 @@ impl Filter for PullFilter {
         match self {
             PullFilter::Tags(tags) => tags.matches(tags_code),
             PullFilter::Sql(_) | PullFilter::SqlOfRetry { .. } => true,
+            #[cfg(feature = "wasm-filter")]
+            PullFilter::Function(other, _) => other.tags_match(tags_code),
         }
     }
 
@@ -63,6 +70,8 @@ impl Filter for PullFilter {
                 // A topic that the group does not filter comes whole.
                 expression.is_none_or(|expression| expression.matches_encoded(record.properties()))
             }
+            #[cfg(feature = "wasm-filter")]
+            PullFilter::Function(other, function) => other.record_matches(record) && function.wants(record),
         }
     }
 
@@ -71,8 +80,24 @@ impl Filter for PullFilter {
     }
 }
 
-/// The filter of a request: its own text, or what the group's heartbeats said.
+/// The filter of a request.
 pub(crate) fn of_pull(
+    broker: &Broker,
+    group: &SubscriptionGroupConfig,
+    request: &PullMessage<'_>,
+) -> Result<PullFilter, Refusal> {
+    let filter = of_subscription(broker, group, request)?;
+    #[cfg(feature = "wasm-filter")]
+    if let Some(function) = broker.functions.find(&request.topic, &request.consumer_group) {
+        if broker.config().enable_filter_function {
+            return Ok(PullFilter::Function(Box::new(filter), function));
+        }
+    }
+    Ok(filter)
+}
+
+/// Its own text, or what the group's heartbeats said.
+fn of_subscription(
     broker: &Broker,
     group: &SubscriptionGroupConfig,
     request: &PullMessage<'_>,
@@ -190,4 +215,76 @@ pub(crate) fn check_config(broker: &Broker, request: &wire::CheckClientConfig) -
         }),
     };
     checked.map_or_else(Response::from, |()| Response::ok())
+}
+
+#[cfg(feature = "wasm-filter")]
+pub(crate) use super::functions::register as register_function;
+
+/// REGISTER_MESSAGE_FILTER_CLASS (302), where functions are not built in.
+#[cfg(not(feature = "wasm-filter"))]
+pub(crate) fn register_function(
+    _: &Broker,
+    _: &super::handler::Caller<'_>,
+    request: &wire::RegisterMessageFilterClass<'_>,
+) -> Response {
+    let remark = format!(
+        "no filter function for topic[{}]: this broker is built without the feature wasm-filter",
+        request.topic
+    );
+    Response::error(ResponseCode::NO_PERMISSION, remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::record::NewRecord;
+
+    fn record(properties: &str) -> Vec<u8> {
+        let encoded = properties.replace('=', "\u{1}").replace(' ', "\u{2}");
+        let host = "127.0.0.1:10911".parse().unwrap();
+        let record = NewRecord {
+            topic: "T",
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 0,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"x",
+            properties: encoded.as_bytes(),
+        };
+        record.encode(7, 0, 0)
+    }
+
+    /// A waiting pull is woken by what passes its filter, and the record is read only where that takes it.
+    #[test]
+    fn arrivals_are_judged_as_pulls_are() {
+        let arrival = |tags_code| Arrival {
+            topic: "T",
+            queue_id: 0,
+            offset: 7,
+            physical_offset: 0,
+            tags_code,
+            store_timestamp: 0,
+        };
+        let (six, five, read) = (record("a=6 b=1"), record("a=5"), Cell::new(0));
+        let wants = |filter: &PullFilter, tags_code, bytes: &[u8]| {
+            let look = || {
+                read.set(read.get() + 1);
+                RecordView::parse(bytes).ok()
+            };
+            filter.wants(&arrival(tags_code), look)
+        };
+        let tags = tags("A").unwrap();
+        assert!(wants(&tags, 65, &six) && !wants(&tags, 66, &six));
+        assert_eq!(read.get(), 0);
+        let sql = PullFilter::Sql(Arc::new(SqlExpression::parse("a > 5").unwrap()));
+        assert!(wants(&sql, 0, &six) && !wants(&sql, 0, &five));
+        assert!(wants(&sql, 0, b"unreadable"), "the look into the queue decides then");
+        assert_eq!(read.get(), 3);
+    }
 }

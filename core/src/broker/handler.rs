@@ -217,6 +217,9 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
         Request::GetSubscriptiongroupConfig(ask) => admin::one_group(broker, &ask),
         Request::GetAllConsumerOffset => admin::all_consumer_offsets(broker),
         Request::GetAllDelayOffset => admin::all_delay_offsets(broker),
+        Request::RegisterMessageFilterClass(function) => {
+            filters::register_function(broker, caller, &function)
+        }
         Request::GetBrokerConfig => admin::config(broker),
         Request::GetBrokerRuntimeInfo => figures::runtime_info(broker),
         Request::ViewBrokerStatsData(ask) => figures::view(broker, &ask),

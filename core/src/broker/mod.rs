@@ -10,6 +10,8 @@ mod errands;
 mod figures;
 mod filters;
 mod flow;
+#[cfg(feature = "wasm-filter")]
+mod functions;
 mod handler;
 mod locks;
 pub mod names;
@@ -63,6 +65,8 @@ pub struct Broker {
     groups: state::Groups,
     offsets: state::ConsumerOffsets,
     filters: Arc<state::Filters>,
+    #[cfg(feature = "wasm-filter")]
+    functions: functions::FilterFunctions,
     clients: clients::Clients,
     locks: locks::QueueLocks,
     waiters: waiters::Waiters,
@@ -112,6 +116,8 @@ impl Broker {
         let topics = state::Topics::open(&root, &config, now)?;
         let groups = state::Groups::open(&root, now)?;
         let offsets = state::ConsumerOffsets::open(&root)?;
+        #[cfg(feature = "wasm-filter")]
+        let functions = functions::FilterFunctions::open(&root)?;
         let filters = Arc::new(state::Filters::open(&root, &config, now)?);
         let delay = delay::Delay::open(&root, config.message_delay_level.ms())?;
         let broker = Arc::new_cyclic(|this| Broker {
@@ -125,6 +131,8 @@ impl Broker {
             groups,
             offsets,
             filters,
+            #[cfg(feature = "wasm-filter")]
+            functions,
             clients: Default::default(),
             locks: Default::default(),
             waiters: Default::default(),

@@ -8,12 +8,12 @@ use super::stored::stored_message;
 use super::topics::NewTopic;
 use crate::clock::deadline_in;
 use crate::message::{property, OffsetId, StoredMessage};
-use crate::record::records;
+use crate::record::{body_crc, records};
 use crate::wire::body::{ClusterInfo, MessageQueue};
 use crate::wire::{
     json, GetEarliestMsgStoretime, GetEarliestMsgStoretimeResponse, GetMaxOffset, GetMaxOffsetResponse,
-    GetMinOffset, GetMinOffsetResponse, QueryMessage, Request, ResponseCode, SearchOffsetByTimestamp,
-    SearchOffsetByTimestampResponse, UpdateAndCreateTopic, ViewMessageById,
+    GetMinOffset, GetMinOffsetResponse, QueryMessage, RegisterMessageFilterClass, Request, ResponseCode,
+    SearchOffsetByTimestamp, SearchOffsetByTimestampResponse, UpdateAndCreateTopic, ViewMessageById,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -57,6 +57,29 @@ impl Cluster {
         }
         self.forget_route(&wire_topic);
         made
+    }
+
+    /// Gives every master of a topic a group's filter function; an empty module takes it away.
+    pub(crate) fn set_filter_function(
+        &self,
+        topic: &str,
+        group: &str,
+        name: &str,
+        module: &[u8],
+    ) -> Result<()> {
+        let (topic, group) = (self.namespace().wrap(topic), self.namespace().wrap(group));
+        let request = Request::RegisterMessageFilterClass(RegisterMessageFilterClass {
+            consumer_group: group.as_ref().into(),
+            topic: topic.as_ref().into(),
+            class_name: name.into(),
+            class_crc: body_crc(module),
+            body: module,
+        });
+        let route = self.route(&topic)?;
+        for address in route.brokers.values().filter_map(|set| set.get(&0)) {
+            self.call(address, "set filter function", &request)?;
+        }
+        Ok(())
     }
 
     /// Masters that new topics are made on: those with the default topic, or where none makes topics by itself, all.

@@ -124,6 +124,8 @@ settings! {
             "Groups that filter one topic: sizes the Bloom filter.";
         "maxErrorRateOfBloomFilter" max_error_rate_of_bloom_filter: u32 = 20, Range(1, 99), AtStart,
             "Percent of messages that the Bloom filter may take for wanted though they are not.";
+        "enableFilterFunction" enable_filter_function: bool = false, Any, Live,
+            "Whether filter functions may be uploaded and are asked; needs a build with the feature wasm-filter.";
 
         // Transactions.
         "rejectTransactionMessage" reject_transaction_message: bool = false, Any, Live,

@@ -4,10 +4,14 @@
 //! says how they are used with brokers.
 
 mod bloom;
+#[cfg(feature = "wasm-filter")]
+mod function;
 mod sql;
 pub mod tag;
 
 #[doc(hidden)]
 pub use bloom::{Bloom, BloomBits};
+#[cfg(feature = "wasm-filter")]
+pub use function::{FilterFunction, MAX_MODULE};
 pub use sql::{SqlExpression, SyntaxError, MAX_DEPTH, MAX_LENGTH, MAX_NESTING};
 pub use tag::TagExpression;

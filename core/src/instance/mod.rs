@@ -146,6 +146,18 @@ impl Instance {
         self.cluster.create_topic(name, queues)
     }
 
+    /// Gives the masters of a topic a filter function of a consumer group: a WebAssembly module that is asked for each
+    /// message that tags or SQL leave, as `docs/filters.md` describes it. It takes the place of the one before; an empty
+    /// module takes that away. `name` is for people.
+    ///
+    /// # Errors
+    /// With the first master that does not take it, and why: it has to have been built with the feature `wasm-filter` and to
+    /// run with `enableFilterFunction=true`, and the module has to be usable.
+    #[doc(alias = "registerMessageFilterClass")]
+    pub fn set_filter_function(&self, topic: &str, group: &str, name: &str, module: &[u8]) -> Result<()> {
+        self.cluster.set_filter_function(topic, group, name, module)
+    }
+
     /// The queues of a topic.
     ///
     /// # Errors

@@ -62,6 +62,23 @@ header! {
 }
 
 header! {
+    /// REGISTER_MESSAGE_FILTER_CLASS (302): a filter function of a group for a topic; no body removes it. Up to 4.2 it went
+    /// to Apache's filter servers, with a Java class.
+    #[doc(alias = "RegisterMessageFilterClassRequestHeader")]
+    RegisterMessageFilterClass<'a> {
+        /// The group.
+        consumer_group: Cow<'a, str> = "consumerGroup",
+        /// The topic.
+        topic: Cow<'a, str> = "topic",
+        /// The function's name, for people.
+        class_name: Cow<'a, str> = "className",
+        /// CRC-32 of the body, top bit cleared; 0: not given.
+        class_crc: i32 = "classCRC" or 0,
+    }
+    body: &'a [u8];
+}
+
+header! {
     /// GET_CONSUMER_CONNECTION_LIST (203): who consumes in a group. Answered with [`super::body::ConsumerConnection`].
     #[doc(alias = "GetConsumerConnectionListRequestHeader")]
     GetConsumerConnectionList<'a> {

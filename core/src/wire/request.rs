@@ -162,6 +162,7 @@ requests! {
         LockBatchMq(LockBatchMq) = LOCK_BATCH_MQ,
         UnlockBatchMq(UnlockBatchMq) = UNLOCK_BATCH_MQ,
         CheckClientConfig(CheckClientConfig) = CHECK_CLIENT_CONFIG,
+        RegisterMessageFilterClass(RegisterMessageFilterClass<'a>) = REGISTER_MESSAGE_FILTER_CLASS,
         PutKvConfig(PutKvConfig<'a>) = PUT_KV_CONFIG,
         GetKvConfig(GetKvConfig<'a>) = GET_KV_CONFIG,
         DeleteKvConfig(DeleteKvConfig<'a>) = DELETE_KV_CONFIG,

@@ -138,7 +138,7 @@ pub const REQUESTS: &[Row] = &[
     answered(C::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, V5, &[Peer::Broker], "broker_admin::lists_are_made_whole_or_not_at_all"),
     answered(C::QUERY_TOPIC_CONSUME_BY_WHO, BOTH, &[Peer::Broker], "broker_admin::progress_of_groups_is_told"),
     refused(C::REGISTER_FILTER_SERVER, BOTH, "filter servers are gone since 4.3; filters run in the broker"),
-    refused(C::REGISTER_MESSAGE_FILTER_CLASS, BOTH, "for filter servers, which Apache removed in 4.3"),
+    answered(C::REGISTER_MESSAGE_FILTER_CLASS, BOTH, &[Peer::Broker], "broker_function::a_groups_function_chooses_what_tags_and_sql_leave"),
     answered(C::QUERY_CONSUME_TIME_SPAN, BOTH, &[Peer::Broker], "broker_admin::progress_of_groups_is_told"),
     answered(C::GET_SYSTEM_TOPIC_LIST_FROM_NS, BOTH, &[Peer::Namesrv], "namesrv::recorded_conversations_are_answered_as_apaches_name_server_did"),
     answered(C::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, BOTH, &[Peer::Broker], "request_codes::every_code_is_treated_as_the_table_says"),

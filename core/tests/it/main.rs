@@ -6,6 +6,8 @@ mod broker_congested;
 mod broker_errors;
 mod broker_filter;
 mod broker_flow;
+#[cfg(feature = "wasm-filter")]
+mod broker_function;
 mod broker_golden;
 mod broker_groups;
 mod broker_messages;
