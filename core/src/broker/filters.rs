@@ -267,6 +267,7 @@ mod tests {
             topic: "T",
             queue_id: 0,
             offset: 7,
+            next_offset: 8,
             physical_offset: 0,
             tags_code,
             store_timestamp: 0,

@@ -60,12 +60,18 @@ impl Waiters {
     }
 
     /// Takes the pulls of one queue that `wanted` picks, in the order they came.
-    fn take(&self, topic: &str, queue_id: i32, wanted: impl Fn(&Parked) -> bool) -> Vec<Parked> {
+    fn take(&self, topic: &str, queue_id: i32, mut wanted: impl FnMut(&mut Parked) -> bool) -> Vec<Parked> {
         let mut shard = self.shard(topic).lock();
         let Some(queue) = shard.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id)) else {
             return Vec::new();
         };
-        let (taken, kept) = std::mem::take(queue).into_iter().partition(wanted);
+        let (mut taken, mut kept) = (Vec::new(), Vec::with_capacity(queue.len()));
+        for mut parked in queue.drain(..) {
+            match wanted(&mut parked) {
+                true => taken.push(parked),
+                false => kept.push(parked),
+            }
+        }
         *queue = kept;
         self.count_out(taken)
     }
@@ -121,7 +127,7 @@ pub(crate) fn park(broker: &Broker, parked: Parked) {
 /// Runs the pulls again of groups that were moved in a queue: they are told so.
 pub(crate) fn rouse(broker: &Broker, topic: &str, queue_id: i32) {
     if broker.offsets.has_resets() {
-        let moved = |parked: &Parked| broker.offsets.is_reset(&parked.pull.group, topic, queue_id);
+        let moved = |parked: &mut Parked| broker.offsets.is_reset(&parked.pull.group, topic, queue_id);
         run_again(broker, broker.waiters.take(topic, queue_id, moved));
     }
 }
@@ -137,8 +143,14 @@ pub(crate) fn arrived(broker: &Broker, arrival: &Arrival<'_>) {
         let bytes = record.get_or_init(|| broker.store.record(arrival.physical_offset));
         bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok())
     };
-    let wants =
-        |parked: &Parked| parked.pull.offset <= arrival.offset && parked.pull.filter.wants(arrival, record);
+    let wants = |parked: &mut Parked| {
+        let wants = parked.pull.offset <= arrival.offset && parked.pull.filter.wants(arrival, record);
+        // What is not wanted need not be looked at again when something comes that is.
+        if !wants && parked.pull.offset == arrival.offset {
+            parked.pull.offset = arrival.next_offset;
+        }
+        wants
+    };
     run_again(broker, broker.waiters.take(arrival.topic, arrival.queue_id, wants));
 }
 

@@ -13,5 +13,5 @@ pub mod tag;
 pub use bloom::{Bloom, BloomBits};
 #[cfg(feature = "wasm-filter")]
 pub use function::{FilterFunction, MAX_MODULE};
-pub use sql::{SqlExpression, SyntaxError, MAX_DEPTH, MAX_LENGTH, MAX_NESTING};
+pub use sql::{SqlExpression, SyntaxError, MAX_DEPTH, MAX_LENGTH, MAX_NESTING, MAX_OPERANDS};
 pub use tag::TagExpression;

@@ -203,6 +203,7 @@ fn tell(listener: &Listener, record: &Pending) {
             topic: &queue.topic,
             queue_id: queue.id,
             offset: record.slot.offset,
+            next_offset: record.slot.offset + record.slot.count,
             physical_offset: record.slot.entry.physical_offset,
             tags_code: record.slot.entry.tags_code,
             store_timestamp: record.slot.store_timestamp,

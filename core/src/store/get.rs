@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -14,6 +15,8 @@ use super::Core;
 /// the records has a bound of its own, in bytes of entries.
 const MOST_SCANNED: usize = 16_000;
 const ENTRY: usize = 20;
+/// And a bound in time: what it costs to look at a record is up to who wrote the filter.
+const LONGEST_SCAN: Duration = Duration::from_millis(20);
 /// Tags codes at or below this are addresses of extended entries.
 const LAST_EXT_ADDRESS: i64 = i32::MIN as i64 - 1;
 
@@ -98,7 +101,8 @@ impl Reader<'_> {
         // A reader who takes everything needs no more entries than records.
         let most = self.core.options.max_transfer_count_on_message_in_memory;
         let mut chunk = self.get.max_count.clamp(1, most.max(1));
-        let most_scanned = match self.filter.looks_at_records() {
+        let started = self.filter.looks_at_records().then(Instant::now);
+        let most_scanned = match started.is_some() {
             true => (self.core.options.max_filter_message_size / ENTRY).max(chunk),
             false => MOST_SCANNED,
         };
@@ -121,6 +125,9 @@ impl Reader<'_> {
                     return;
                 }
                 self.result.next_offset = slot.offset + slot.count;
+                if started.is_some_and(|started| started.elapsed() > LONGEST_SCAN) {
+                    return;
+                }
             }
             chunk = (chunk * 4).min(1024).min(most_scanned.saturating_sub(scanned)).max(1);
         }

@@ -90,6 +90,8 @@ pub struct Arrival<'a> {
     pub queue_id: i32,
     /// Number in the queue.
     pub offset: i64,
+    /// Number of the next one.
+    pub next_offset: i64,
     /// Commit-log offset of the record.
     pub physical_offset: i64,
     /// The tags code of its entry.

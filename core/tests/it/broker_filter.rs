@@ -208,7 +208,10 @@ fn a_pull_looks_at_a_bounded_number_of_messages() {
         }
         answers.push(offset);
     };
-    assert_eq!(answers, [50, 100], "1000 bytes are 50 entries");
+    // 1000 bytes are 50 entries; on a busy machine the bound in time may come before.
+    assert!(answers.len() >= 2, "{answers:?}");
+    let ends = std::iter::once(0).chain(answers.iter().copied());
+    assert!(ends.zip(&answers).all(|(from, to)| (1..=50).contains(&(to - from))), "{answers:?}");
     assert_eq!(last.records()[0].queue_offset, 119);
 }
 

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BrokerConfig;
-use crate::filter::{Bloom, BloomBits, SqlExpression, SyntaxError};
+use crate::filter::{Bloom, BloomBits, SqlExpression, SyntaxError, MAX_LENGTH};
 use crate::wire::body::SubscriptionData;
 use crate::wire::json;
 use crate::Result;
@@ -81,10 +81,12 @@ pub(crate) struct Registered {
     pub expression: Option<Arc<SqlExpression>>,
 }
 
+type Compiled = Result<Arc<SqlExpression>, SyntaxError>;
+
 /// Filters by topic and group. All methods from any thread.
 pub(crate) struct Filters {
     table: RwLock<Table>,
-    cache: Mutex<HashMap<Box<str>, Arc<SqlExpression>>>,
+    cache: Mutex<HashMap<Box<str>, Compiled>>,
     bloom: Bloom,
     changed: AtomicBool,
     file: Mutex<StateFile>,
@@ -134,7 +136,9 @@ impl Filters {
         for subscription in subscriptions.iter().filter(|one| one.expression_type == SQL92) {
             self.register_one(group, subscription, now_ms);
         }
-        self.bury(group, now_ms, |topic| subscriptions.iter().any(|one| one.topic == topic));
+        let lives =
+            |topic: &str| subscriptions.iter().any(|one| one.topic == topic && !is_tag(&one.expression_type));
+        self.bury(group, now_ms, lives);
     }
 
     fn holds_alive(&self, group: &str) -> bool {
@@ -224,18 +228,22 @@ impl Filters {
         Some(Registered { client_version: data.client_version, expression: data.compiled.clone() })
     }
 
-    /// Compiles an expression, or finds it among those that were compiled lately.
-    pub fn compile(&self, expression: &str) -> Result<Arc<SqlExpression>, SyntaxError> {
+    /// Compiles an expression, or finds it among those that were compiled, or were found not to, lately.
+    pub fn compile(&self, expression: &str) -> Compiled {
         if let Some(known) = self.cache.lock().get(expression) {
-            return Ok(known.clone());
+            return known.clone();
         }
-        let compiled = Arc::new(SqlExpression::parse(expression)?);
+        if expression.len() > MAX_LENGTH {
+            // Not to be kept.
+            return SqlExpression::parse(expression).map(Arc::new);
+        }
+        let compiled = SqlExpression::parse(expression).map(Arc::new);
         let mut cache = self.cache.lock();
         if cache.len() >= MOST_CACHED {
             cache.clear();
         }
         cache.insert(expression.into(), compiled.clone());
-        Ok(compiled)
+        compiled
     }
 
     /// Drops what is dead for longer than `keep_ms`, and saves the table if it changed since the last time.
@@ -329,7 +337,9 @@ mod tests {
         assert!(filters.find("G", "U").is_some());
         filters.save(DAY, 2000 + DAY);
         assert!(filters.find("G", "U").is_none(), "its topic was left");
-        filters.unregister("G", 3000 + DAY);
+        let by_tag = SubscriptionData { expression_type: "TAG".into(), ..subscription("T", "*", 11) };
+        filters.register("G", &[by_tag], 3000 + DAY);
+        assert!(!filters.holds_alive("G"), "it filters by tags now");
         filters.register("G", &both[..1], 4000 + DAY);
         filters.save(DAY, 9 * DAY);
         assert!(filters.find("G", "T").is_some(), "it lives again");

@@ -25,6 +25,8 @@ use self::node::{Lookup, Test};
 pub const MAX_LENGTH: usize = 64 * 1024;
 /// Parentheses and signs that may be open at one place.
 pub const MAX_NESTING: usize = 1000;
+/// Properties and literals in an expression; a list of IN counts as none, however long. Each message may cost a look at all.
+pub const MAX_OPERANDS: usize = 4000;
 /// Levels of operators. A chain of one operator, such as `a = 1 OR a = 2 OR ...`, is one level, however long.
 pub const MAX_DEPTH: usize = 200;
 
@@ -55,6 +57,8 @@ pub struct SqlExpression {
     test: Test,
     /// The properties that the expression names; the tree refers to them by number.
     names: Box<[Box<str>]>,
+    /// The same numbers in the order of the names, where there are many.
+    sorted: Box<[usize]>,
     ignored_from: Option<usize>,
 }
 
@@ -65,8 +69,8 @@ impl SqlExpression {
     /// [`SqlExpression::ignored`] tells.
     ///
     /// # Errors
-    /// Where the text does not compile, and why. Also when it is longer than [`MAX_LENGTH`], or nested deeper than
-    /// [`MAX_NESTING`] or [`MAX_DEPTH`].
+    /// Where the text does not compile, and why. Also when it is longer than [`MAX_LENGTH`], has more than
+    /// [`MAX_OPERANDS`], or is nested deeper than [`MAX_NESTING`] or [`MAX_DEPTH`].
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         if text.len() > MAX_LENGTH {
             let reason = format!("the expression has {} bytes, allowed are {MAX_LENGTH}", text.len());
@@ -76,6 +80,7 @@ impl SqlExpression {
         Ok(SqlExpression {
             text: text.into(),
             test: parsed.test,
+            sorted: sorted(&parsed.names),
             names: parsed.names.into(),
             ignored_from: parsed.ignored_from,
         })
@@ -110,21 +115,36 @@ impl SqlExpression {
         self.test.evaluate(&Named { names: &self.names, properties }) == Ok(Some(true))
     }
 
-    /// As [`SqlExpression::matches`], for properties as they stand in a record. Nothing is allocated.
+    /// As [`SqlExpression::matches`], for properties as they stand in a record. Up to eight different
+    /// properties nothing is allocated.
     pub fn matches_encoded(&self, properties: &[u8]) -> bool {
-        if self.names.len() > MOST_FOUND_AT_ONCE {
-            let lookup = Encoded { names: &self.names, properties };
-            return self.test.evaluate(&lookup) == Ok(Some(true));
+        if self.names.len() <= FEW_NAMES {
+            let mut found = [None; FEW_NAMES];
+            self.find(properties, &mut found);
+            return self.test.evaluate(&Found(&found)) == Ok(Some(true));
         }
-        let mut found = [None; MOST_FOUND_AT_ONCE];
+        let mut found = vec![None; self.names.len()];
+        self.find(properties, &mut found);
+        self.test.evaluate(&Found(&found)) == Ok(Some(true))
+    }
+
+    /// Finds the values of all names in one pass.
+    fn find<'a>(&self, properties: &'a [u8], found: &mut [Option<&'a str>]) {
         for (name, value) in message::raw_properties(properties) {
             // The last one counts.
-            if let Some(slot) = self.names.iter().position(|wanted| wanted.as_bytes() == name) {
+            if let Some(slot) = self.slot(name) {
                 // As everywhere, a property that is not UTF-8 is none.
                 found[slot] = std::str::from_utf8(value).ok().or(found[slot]);
             }
         }
-        self.test.evaluate(&Found(&found)) == Ok(Some(true))
+    }
+
+    fn slot(&self, name: &[u8]) -> Option<usize> {
+        if self.sorted.is_empty() {
+            return self.names.iter().position(|wanted| wanted.as_bytes() == name);
+        }
+        let at = self.sorted.binary_search_by(|slot| self.names[*slot].as_bytes().cmp(name)).ok()?;
+        Some(self.sorted[at])
     }
 }
 
@@ -148,8 +168,17 @@ impl std::str::FromStr for SqlExpression {
     }
 }
 
-/// Expressions with more names look each up by itself.
-const MOST_FOUND_AT_ONCE: usize = 8;
+/// So many names are compared one after the other, and their values stand on the stack.
+const FEW_NAMES: usize = 8;
+
+fn sorted(names: &[Box<str>]) -> Box<[usize]> {
+    if names.len() <= FEW_NAMES {
+        return Box::default();
+    }
+    let mut slots: Vec<usize> = (0..names.len()).collect();
+    slots.sort_unstable_by_key(|slot| &names[*slot]);
+    slots.into()
+}
 
 struct Named<'a> {
     names: &'a [Box<str>],
@@ -159,17 +188,6 @@ struct Named<'a> {
 impl<'a> Lookup<'a> for Named<'a> {
     fn property(&self, slot: usize) -> Option<&'a str> {
         self.properties.get(&self.names[slot])
-    }
-}
-
-struct Encoded<'a> {
-    names: &'a [Box<str>],
-    properties: &'a [u8],
-}
-
-impl<'a> Lookup<'a> for Encoded<'a> {
-    fn property(&self, slot: usize) -> Option<&'a str> {
-        message::property(self.properties, &self.names[slot])
     }
 }
 

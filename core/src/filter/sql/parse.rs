@@ -1,10 +1,12 @@
 //! Tokens to the compiled form. The parser keeps what waits for its right side on a stack of its own, so that nesting
 //! costs no stack of the thread; what is nested deeper than the limits is refused.
 
+use std::collections::HashMap;
+
 use super::build::{self, Built};
 use super::node::{Number, Operand, Order, Search, Test};
 use super::token::{Kind, Token, Tokens};
-use super::{SyntaxError, MAX_NESTING};
+use super::{SyntaxError, MAX_NESTING, MAX_OPERANDS};
 
 /// An operator between two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,14 @@ pub(super) struct Parsed {
 
 /// Parses a whole expression.
 pub(super) fn parse(text: &str) -> Result<Parsed, SyntaxError> {
-    let mut parser = Parser { tokens: Tokens::new(text), waiting: Vec::new(), nesting: 0, names: Vec::new() };
+    let mut parser = Parser {
+        tokens: Tokens::new(text),
+        waiting: Vec::new(),
+        nesting: 0,
+        names: Vec::new(),
+        slots: HashMap::new(),
+        leaves: 0,
+    };
     let whole = parser.expression()?;
     let test = build::test(whole, "the whole expression")?;
     let rest = parser.tokens.peek()?;
@@ -92,6 +101,9 @@ struct Parser<'a> {
     /// Parentheses and prefixes among what waits.
     nesting: usize,
     names: Vec<Box<str>>,
+    slots: HashMap<Box<str>, usize>,
+    /// Operands so far.
+    leaves: usize,
 }
 
 impl Parser<'_> {
@@ -153,6 +165,11 @@ impl Parser<'_> {
     }
 
     fn leaf(&mut self, token: Token<'_>) -> Result<Built, SyntaxError> {
+        self.leaves += 1;
+        if self.leaves > MAX_OPERANDS {
+            let reason = format!("the expression has more than {MAX_OPERANDS} operands");
+            return Err(SyntaxError::new(token.at, reason));
+        }
         let operand = match token.kind {
             Kind::Name => Operand::Property(self.slot(token.text)),
             Kind::Integer => Operand::Number(build::integer(token)?),
@@ -170,10 +187,12 @@ impl Parser<'_> {
     }
 
     fn slot(&mut self, name: &str) -> usize {
-        self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
-            self.names.push(name.into());
-            self.names.len() - 1
-        })
+        if let Some(slot) = self.slots.get(name) {
+            return *slot;
+        }
+        self.slots.insert(name.into(), self.names.len());
+        self.names.push(name.into());
+        self.names.len() - 1
     }
 
     /// Applies NOT and minus, which bind tighter than everything.

@@ -232,6 +232,7 @@ fn nesting_and_length_are_bounded() {
         "a".to_owned() + &" CONTAINS 'x'".repeat(4_000),
         "NOT ".repeat(MAX_NESTING) + "a",
         "a".repeat(MAX_LENGTH + 1),
+        vec!["a"; MAX_OPERANDS + 1].join(" OR "),
     ] {
         let error = SqlExpression::parse(&text).unwrap_err();
         assert!(error.reason().contains("more than ") || error.reason().contains("allowed are"), "{error}");
@@ -244,12 +245,14 @@ fn nesting_and_length_are_bounded() {
     assert!(SqlExpression::parse(&alternating(MAX_DEPTH / 2)).is_ok());
     assert!(SqlExpression::parse(&alternating(MAX_NESTING)).is_err());
     // Chains are not nested, whatever parentheses stand on their left.
-    let long = vec!["a = 'no'"; 4_000].join(" OR ") + " OR a = 'yes'";
+    let long = vec!["a = 'no'"; 1_900].join(" OR ") + " OR a = 'yes'";
     let left = "(".repeat(900) + "a = 'no'" + &" OR a = 'no')".repeat(900) + " OR a = 'yes'";
     let yes: Properties = [("a", "yes")].into_iter().collect();
     for text in [long, left] {
         assert!(SqlExpression::parse(&text).unwrap().matches(&yes));
     }
+    let id_list: Vec<_> = (0..6_000).map(|id| format!("'{id}'")).collect();
+    assert!(SqlExpression::parse(&format!("a IN ({})", id_list.join(","))).is_ok());
     // Each level of the comparison doubles nothing.
     let between = (0..60).fold("a".to_owned(), |inner, _| format!("-({inner} BETWEEN 1 AND 2)"));
     assert_eq!(result(&format!("{between} IS NULL"), &yes), "eval");
@@ -261,7 +264,7 @@ fn the_last_of_equal_names_counts_in_records() {
     assert!(expression.matches_encoded(b"a\x01one\x02b\x01x\x02a\x01two\x02a\x01\x02a\x01\xff\x02junk\x02"));
     assert!(!expression.matches_encoded(b"a\x01two\x02a\x01one"));
     assert!(!expression.matches_encoded(b"a\x01two\x02bc\x01x"));
-    let many: Vec<_> = (0..MOST_FOUND_AT_ONCE + 1).map(|n| format!("p{n} = 'v'")).collect();
+    let many: Vec<_> = (0..FEW_NAMES + 1).map(|n| format!("p{n} = 'v'")).collect();
     let expression = SqlExpression::parse(&many.join(" AND ")).unwrap();
     let encoded = many.join("\x02").replace(" = '", "\x01").replace('\'', "");
     assert!(expression.matches_encoded(encoded.as_bytes()));

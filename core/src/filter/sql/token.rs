@@ -93,11 +93,13 @@ pub(super) struct Tokens<'a> {
     text: &'a str,
     at: usize,
     peeked: Option<Token<'a>>,
+    /// No line ends behind here: each `--` would look for one again.
+    no_line_end: bool,
 }
 
 impl<'a> Tokens<'a> {
     pub fn new(text: &'a str) -> Self {
-        Tokens { text, at: 0, peeked: None }
+        Tokens { text, at: 0, peeked: None, no_line_end: false }
     }
 
     /// The next token, which stays the next one.
@@ -149,11 +151,25 @@ impl<'a> Tokens<'a> {
         loop {
             let rest = &self.text[self.at..];
             let blank = rest.bytes().take_while(|byte| b" \t\n\r\x0c".contains(byte)).count();
-            let skipped = if blank > 0 { blank } else { comment_len(rest) };
+            let skipped = if blank > 0 { blank } else { self.comment_len() };
             if skipped == 0 {
                 return;
             }
             self.at += skipped;
+        }
+    }
+
+    /// Length of the comment that follows, or 0. Without its line end, `--` is no comment but two minuses.
+    fn comment_len(&mut self) -> usize {
+        let rest = &self.text[self.at..];
+        if rest.starts_with("--") && !self.no_line_end {
+            let end = rest.find(['\n', '\r']);
+            self.no_line_end = end.is_none();
+            return end.map_or(0, |end| end + 1);
+        }
+        match rest.strip_prefix("/*").and_then(|inner| inner.find("*/")) {
+            Some(inner) => inner + 4,
+            None => 0,
         }
     }
 }
@@ -168,17 +184,6 @@ fn word(text: &str) -> Kind {
 
 fn sign(rest: &str) -> Option<(Kind, usize)> {
     SIGNS.iter().find(|(sign, _)| rest.starts_with(sign)).map(|(sign, kind)| (*kind, sign.len()))
-}
-
-/// Length of the comment that `rest` begins with, or 0. Without its line end, `--` is no comment but two minuses.
-fn comment_len(rest: &str) -> usize {
-    if rest.starts_with("--") {
-        return rest.find(['\n', '\r']).map_or(0, |end| end + 1);
-    }
-    match rest.strip_prefix("/*").and_then(|inner| inner.find("*/")) {
-        Some(inner) => inner + 4,
-        None => 0,
-    }
 }
 
 /// Length of the string at the start of `rest`: up to the last quote that can end it.
