@@ -32,7 +32,8 @@ pub fn delay_levels(stage: &Stage) {
     }
 }
 
-/// Decides by the message's body now, and later by what it is told.
+/// Decides by the message's property now, and later by what it is told; what it has decided it says again, as a busy
+/// broker may ask while the decision is under way.
 struct Decider {
     later: TransactionState,
     checks: Arc<Mutex<Vec<usize>>>,
@@ -41,16 +42,23 @@ struct Decider {
 impl TransactionListener for Decider {
     fn execute(&self, message: &Message, transaction_id: &str) -> TransactionState {
         assert!(!transaction_id.is_empty());
-        match message.properties.get("decide") {
-            Some("commit") => TransactionState::Commit,
-            Some("rollback") => TransactionState::Rollback,
-            _ => TransactionState::Unknown,
-        }
+        decision(message.properties.get("decide"))
     }
 
     fn check(&self, message: &StoredMessage) -> TransactionState {
         self.checks.lock().unwrap().push(number(message));
-        self.later
+        match decision(message.properties.get("decide")) {
+            TransactionState::Unknown => self.later,
+            decided => decided,
+        }
+    }
+}
+
+fn decision(property: Option<&str>) -> TransactionState {
+    match property {
+        Some("commit") => TransactionState::Commit,
+        Some("rollback") => TransactionState::Rollback,
+        _ => TransactionState::Unknown,
     }
 }
 
@@ -84,7 +92,6 @@ pub fn transactions(stage: &Stage) {
     assert_eq!(super::world::numbers(&all), [0, 2].into());
     let late = all.iter().find(|message| number(message) == 2).unwrap();
     assert_eq!(late.message_id(), unknown.sent.message_id);
-    assert!(checks.lock().unwrap().iter().all(|n| [2, 3].contains(n)));
 }
 
 pub fn request_reply(stage: &Stage) {
