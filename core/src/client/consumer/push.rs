@@ -413,6 +413,11 @@ impl Shared {
             self.cluster.send_heartbeats();
         }
         match self.rebalance() {
+            // Its own listener may have closed it by now, and the client with it: then it had started.
+            Err(error) if self.state.lock().closed => {
+                tracing::debug!("closed while it started: {error}");
+                Ok(())
+            }
             Err(error) if !error.is_retriable() && !self.passes_later(&error) => {
                 self.undo_start();
                 Err(error)
