@@ -43,6 +43,7 @@ mod net_local;
 mod net_server;
 mod net_support;
 mod net_tls;
+mod net_tls_bad_input;
 mod request_codes;
 mod rooms;
 mod scenarios;
