@@ -1,7 +1,7 @@
 //! Transactions as programs use them, against a model: what the local database committed is in the topic, once; the rest is
 //! not; whatever producers and brokers went through meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ impl Random {
     }
 }
 
-/// The program's own database: which transfers were committed.
+/// The program's own database: how transfers ended. One that is not there may still be under way.
 #[derive(Clone)]
 struct Bank {
-    committed: Arc<Mutex<BTreeSet<String>>>,
+    ended: Arc<Mutex<BTreeMap<String, bool>>>,
     random: Random,
 }
 
@@ -34,9 +34,7 @@ impl TransactionListener for Bank {
     fn execute(&self, message: &Message, _: &str) -> TransactionState {
         let transfer = String::from_utf8_lossy(&message.body).into_owned();
         let commit = self.random.below(2) == 0;
-        if commit {
-            self.committed.lock().unwrap().insert(transfer);
-        }
+        self.ended.lock().unwrap().insert(transfer, commit);
         match self.random.below(4) {
             0 => TransactionState::Unknown,
             // Killed before the broker is told.
@@ -48,10 +46,11 @@ impl TransactionListener for Bank {
 
     fn check(&self, message: &StoredMessage) -> TransactionState {
         let transfer = String::from_utf8_lossy(&message.body).into_owned();
-        match self.committed.lock().unwrap().contains(&transfer) {
-            _ if self.random.below(4) == 0 => TransactionState::Unknown,
-            true => TransactionState::Commit,
-            false => TransactionState::Rollback,
+        match self.ended.lock().unwrap().get(&transfer) {
+            Some(_) if self.random.below(4) == 0 => TransactionState::Unknown,
+            Some(true) => TransactionState::Commit,
+            Some(false) => TransactionState::Rollback,
+            None => TransactionState::Unknown,
         }
     }
 }
@@ -76,7 +75,7 @@ fn lives_of_a_bank(seed: u64, flush: &str) {
     let mut server = start_server(&settings);
     server.broker().create_topic("Transfers", 4);
     let random = Random(Arc::new(Mutex::new(seed)));
-    let bank = Bank { committed: Arc::default(), random: random.clone() };
+    let bank = Bank { ended: Arc::default(), random: random.clone() };
     let mut number = 0;
     for life in 0..6 {
         let client = connect(&server.name_server()).unwrap();
@@ -101,8 +100,9 @@ fn lives_of_a_bank(seed: u64, flush: &str) {
     }
     let client = connect(&server.name_server()).unwrap();
     let _heir = client.transaction_producer(ProducerOptions::new("bank"), bank.clone()).unwrap();
-    let expected: BTreeMap<String, usize> =
-        bank.committed.lock().unwrap().iter().map(|transfer| (transfer.clone(), 1)).collect();
+    let ended = bank.ended.lock().unwrap().clone();
+    let committed = ended.into_iter().filter(|(_, committed)| *committed);
+    let expected: BTreeMap<String, usize> = committed.map(|(transfer, _)| (transfer, 1)).collect();
     for _ in 0..6000 {
         if transfers(&server).len() >= expected.len() {
             break;

@@ -5,6 +5,7 @@ mod go;
 mod peers;
 mod pending;
 mod restart;
+mod travels;
 
 use ferromq_interop::java::{self, Driver, Headers, Line};
 use ferromq_interop::process::Workplace;
@@ -88,6 +89,7 @@ fn main() {
     run.first_site(|| restart::run(&run));
     peers::run(&run);
     pending::run(&run);
+    travels::run(&run);
     let code = run.report.finish();
     drop(run);
     std::process::exit(code);
