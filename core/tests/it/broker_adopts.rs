@@ -31,6 +31,7 @@ fn adopt(fixture: &Fixture) -> TestServer {
         max_index_num: sizes.max_index_num,
         file_reserved_time: 876_000,
         channel_expired_timeout: 2_000_000_000,
+        transaction_check_interval: 3_600_000,
         ..BrokerConfig::default()
     };
     start_server_on(options)

@@ -50,7 +50,7 @@ pub(crate) fn open(broker: &Broker) {
 
 /// Body of the thread that writes the marks that wait, and asks producers in rounds.
 pub(crate) fn run(broker: &Broker) {
-    let mut last = broker.clock.now_ms();
+    let mut last = broker.started_ms;
     loop {
         let next = |last: i64| last.saturating_add(broker.config().transaction_check_interval.max(1));
         let due = next(last).min(op::due(broker).unwrap_or(i64::MAX));
