@@ -17,6 +17,19 @@ pub const GIVEN_UP_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 /// Its offsets say how far half messages and marks are done with.
 pub const TRANSACTION_GROUP: &str = "CID_RMQ_SYS_TRANS";
 
+/// Whether a group's offsets are the broker's own progress, which nobody else moves: pending transactions behind it would
+/// be forgotten.
+pub(crate) fn is_own_progress(group: &str) -> bool {
+    group == TRANSACTION_GROUP
+}
+
+/// Why its offsets are not moved from outside.
+pub(crate) fn own_progress(group: &str) -> String {
+    format!(
+        "the offsets of group {group} are the broker's own progress in its transactions: they cannot be set"
+    )
+}
+
 /// Topics that every broker has or may have, and that clients neither create nor delete.
 pub const SYSTEM_TOPICS: &[&str] = &[
     AUTO_CREATE_TOPIC,

@@ -7,7 +7,7 @@ use crate::wire::{
 };
 
 use super::handler::{refused, Caller};
-use super::Broker;
+use super::{names, Broker};
 
 /// QUERY_CONSUMER_OFFSET (14). A group without an offset starts at 0 in a queue that still begins there, so that it
 /// misses nothing that is sent before its first pull (4.9's answer; 5.3 says "not found" for an empty queue).
@@ -43,6 +43,9 @@ pub(crate) fn update(
     let (group, topic) = (&*request.consumer_group, &*request.topic);
     if broker.groups.find(group).is_none() {
         return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, format!("Group {group} not exist!"));
+    }
+    if names::is_own_progress(group) {
+        return refused(ResponseCode::NO_PERMISSION, names::own_progress(group));
     }
     if broker.topics.find(topic).is_none() {
         return refused(ResponseCode::TOPIC_NOT_EXIST, format!("Topic {topic} not exist!"));

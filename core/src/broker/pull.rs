@@ -11,6 +11,7 @@ use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode
 use super::filters::{self, PullFilter};
 use super::flow;
 use super::handler::{refuse, refused, Answer, Caller, Refusal};
+use super::names;
 use super::permission;
 use super::stats::Consumption;
 use super::waiters::{self, Parked};
@@ -41,7 +42,7 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
     if let Some(moved) = moved(broker, &pull) {
         return moved.into();
     }
-    if request.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
+    if request.sys_flag & pull_flag::COMMIT_OFFSET != 0 && !names::is_own_progress(&pull.group) {
         broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset);
     }
     let found = look(broker, &pull);

@@ -51,13 +51,18 @@ pub(crate) fn check_body(broker: &Broker, body: &[u8]) -> Result<(), Refusal> {
 
 /// Refuses properties that do not fit a record.
 pub(crate) fn check_properties(properties: &[u8]) -> Result<(), Refusal> {
-    if properties.len() <= message::MAX_PROPERTIES {
+    check_properties_with(properties, 0)
+}
+
+/// Refuses properties that do not fit a record together with `reserve` bytes more.
+pub(crate) fn check_properties_with(properties: &[u8], reserve: usize) -> Result<(), Refusal> {
+    let limit = message::MAX_PROPERTIES - reserve;
+    if properties.len() <= limit {
         return Ok(());
     }
     let remark = format!(
-        "the message is illegal: its properties have {} bytes, the limit is {}",
-        properties.len(),
-        message::MAX_PROPERTIES
+        "the message is illegal: its properties have {} bytes, the limit is {limit}",
+        properties.len()
     );
     Err(refuse(ResponseCode::MESSAGE_ILLEGAL, remark))
 }

@@ -16,7 +16,7 @@ use crate::wire::{
 
 use super::clients::{Peer, Subscribed};
 use super::handler::{old_json, refuse, refused, Caller, Refusal};
-use super::{waiters, Broker};
+use super::{names, waiters, Broker};
 
 /// Version ordinal of 3.0.7's snapshot: clients before it cannot be moved.
 const VERSION_WITH_RESET: i32 = 28;
@@ -62,6 +62,9 @@ fn reset_here(broker: &Broker, request: &InvokeBrokerToResetOffset<'_>) -> Resul
         let remark = format!("Group {group} does not exist");
         return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
+    if names::is_own_progress(group) {
+        return Err(refuse(ResponseCode::NO_PERMISSION, names::own_progress(group)));
+    }
     let mut offsets = targets(broker, request, settings.read_queue_nums, &settings)?;
     if !request.is_force {
         hold_back(broker, request, &mut offsets);
@@ -87,6 +90,9 @@ fn reset_members(
         let remark = format!("[reset-offset] reset offset failed, no topic in this broker. topic={topic}");
         return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
     };
+    if names::is_own_progress(group) {
+        return Err(refuse(ResponseCode::NO_PERMISSION, names::own_progress(group)));
+    }
     let mut offsets = targets(broker, request, settings.write_queue_nums, &settings)?;
     if offsets.keys().any(|queue_id| broker.offsets.find(group, topic, *queue_id).is_none()) {
         // The spelling is Apache's, which tools may look for.
@@ -203,6 +209,9 @@ pub(crate) fn clone(broker: &Broker, caller: &Caller<'_>, request: &wire::CloneG
     if broker.groups.find_or_create(broker, target).is_none() {
         let remark = format!("Group {target} not exist!");
         return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+    }
+    if names::is_own_progress(target) {
+        return refused(ResponseCode::NO_PERMISSION, names::own_progress(target));
     }
     let topics = match request.topic.as_deref().filter(|topic| !topic.trim().is_empty()) {
         Some(topic) => vec![topic.to_owned()],

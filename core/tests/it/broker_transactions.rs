@@ -569,6 +569,10 @@ fn a_commit_that_cannot_be_stored_is_asked_for_again() {
     assert_eq!(answer_to_commit.code(), ResponseCode::MESSAGE_ILLEGAL, "{}", answer_to_commit.remark());
     let mut producer = member(&server, "p", GROUP);
     server.pass(ROUND);
+    // It cannot be put back either: it is asked for where it is, and holds up nothing behind it.
+    let (half, message) = asked(&mut producer);
+    assert_eq!((half.id.as_str(), message.body.len()), (&*large.id, body.len()));
+    answer(&mut producer, &half, COMMIT);
     let (half, message) = asked(&mut producer);
     assert_eq!((half.id.as_str(), message.body.as_slice()), (&*small.id, &b"small"[..]));
     answer(&mut producer, &half, COMMIT);

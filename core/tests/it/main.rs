@@ -15,6 +15,7 @@ mod broker_replies;
 mod broker_reset;
 mod broker_retry;
 mod broker_transactions;
+mod broker_transactions_hard;
 mod client_broadcast;
 mod client_busy;
 mod client_consumer;

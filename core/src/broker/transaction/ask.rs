@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::message::{property, OffsetId};
 use crate::net::Connection;
 use crate::record::{NewRecord, RecordView};
-use crate::store::Appended;
+use crate::store::{Appended, FlushMode};
 use crate::wire::{CheckTransactionState, Request};
 
 use super::super::{names, Broker};
 use super::half;
 
+/// Questions that share one flush under SYNC_FLUSH.
+const MOST_QUESTIONS: usize = 64;
 /// A round waits this long in all for producers that are slow to read their questions.
 const PATIENCE_MS: i64 = 5_000;
 const PAUSE_MS: i64 = 5;
@@ -59,8 +63,57 @@ impl Producers {
     }
 }
 
+/// Questions of a round that wait for the copies they are about to be on the disk: before that nobody can read the copy,
+/// and an answer to it would find nothing.
+#[derive(Default)]
+pub(super) struct Questions(Vec<Question>);
+
+struct Question {
+    producer: Arc<Connection>,
+    /// The half message as it was found.
+    record: Bytes,
+    /// The properties of the copy, and its place.
+    properties: Vec<u8>,
+    appended: Appended,
+}
+
+impl Questions {
+    /// Adds a question; asks when they are many, or at once where a record can be read as soon as it is stored.
+    pub fn add(
+        &mut self,
+        broker: &Broker,
+        producer: Arc<Connection>,
+        record: &Bytes,
+        properties: Vec<u8>,
+        appended: Appended,
+    ) {
+        self.0.push(Question { producer, record: record.clone(), properties, appended });
+        if broker.store.flush_mode() == FlushMode::Async || self.0.len() >= MOST_QUESTIONS {
+            self.ask(broker);
+        }
+    }
+
+    /// Asks all that wait. What is not safe on the disk is not asked about: the next round does.
+    pub fn ask(&mut self, broker: &Broker) {
+        let questions = std::mem::take(&mut self.0);
+        if questions.is_empty() {
+            return;
+        }
+        if broker.store.flush_mode() == FlushMode::Sync {
+            if let Err(error) = broker.store.flush() {
+                return tracing::error!(%error, "producers are not asked: what they would answer could not be found");
+            }
+        }
+        for question in questions {
+            if let Ok(record) = RecordView::parse(&question.record) {
+                ask(broker, &question.producer, &record, &question.properties, &question.appended);
+            }
+        }
+    }
+}
+
 /// Asks a producer about a half message that was just put back as `appended`, with `properties`.
-pub(super) fn ask(
+fn ask(
     broker: &Broker,
     producer: &Connection,
     record: &RecordView<'_>,

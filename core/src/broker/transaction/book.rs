@@ -7,6 +7,9 @@ use std::collections::{HashMap, VecDeque};
 /// one is refused, and asked for.
 const MOST_MOVED: usize = 1 << 20;
 
+/// Steps of progress that wait for the disk at most.
+const MOST_PROGRESS: usize = 64;
+
 /// The decided half messages, what is to be written about them, and how far both queues are done.
 #[derive(Default)]
 pub(super) struct Book {
@@ -22,6 +25,10 @@ pub(super) struct Book {
     ops: VecDeque<(i64, i64)>,
     /// Offset behind the newest message of the op queue.
     op_end: i64,
+    /// Progress of both queues that waits for the log to be on the disk up to an end, the oldest first.
+    unsafe_progress: VecDeque<(i64, (i64, i64))>,
+    /// The progress that was told last.
+    told: Option<(i64, i64)>,
 }
 
 /// Offsets on their way into the op queue.
@@ -31,12 +38,14 @@ pub(super) struct Marks {
     bytes: usize,
     /// When the oldest was added.
     since_ms: i64,
+    /// Not before this, for they could not be written.
+    not_before_ms: Option<i64>,
 }
 
 impl Book {
     /// With the progress that was saved for both queues.
     pub fn new(base: i64, op_base: i64) -> Self {
-        Book { base, op_end: op_base, ..Book::default() }
+        Book { base, op_end: op_base, told: Some((base, op_base)), ..Book::default() }
     }
 
     /// The first half message that is not decided, as far as known: the progress of the half queue.
@@ -103,6 +112,30 @@ impl Book {
         while self.ops.front().is_some_and(|(_, highest)| *highest < base) {
             self.ops.pop_front();
         }
+    }
+
+    /// Notes the progress as it is; everything that led to it stands in the log before `log_end`.
+    pub fn note_progress(&mut self, log_end: i64) {
+        let progress = (self.base(), self.op_base());
+        let last = self.unsafe_progress.back().map(|(_, progress)| *progress).or(self.told);
+        if last == Some(progress) {
+            return;
+        }
+        if self.unsafe_progress.len() >= MOST_PROGRESS {
+            // One step for the last two: what waits is bounded, and waits a little longer.
+            self.unsafe_progress.pop_back();
+        }
+        self.unsafe_progress.push_back((log_end, progress));
+    }
+
+    /// The newest progress for which the log is on the disk far enough, if it was not told before.
+    pub fn safe_progress(&mut self, flushed: i64) -> Option<(i64, i64)> {
+        let mut safe = None;
+        while self.unsafe_progress.front().is_some_and(|(log_end, _)| *log_end <= flushed) {
+            safe = self.unsafe_progress.pop_front().map(|(_, progress)| progress);
+        }
+        self.told = safe.or(self.told);
+        safe
     }
 
     /// A message of the op queue was written or read.
@@ -176,6 +209,16 @@ impl Marks {
         (!self.offsets.is_empty()).then_some(self.since_ms)
     }
 
+    /// They could not be written: not again before `at_ms`. Returns whether it is the first time in a row.
+    pub fn postpone(&mut self, at_ms: i64) -> bool {
+        self.not_before_ms.replace(at_ms).is_none()
+    }
+
+    /// When they may be written again, after they could not be.
+    pub fn not_before_ms(&self) -> Option<i64> {
+        self.not_before_ms
+    }
+
     /// The body of the next op message, of about `most` bytes, and the offsets in it, if there are any. One alone stands
     /// there without comma: brokers of 4.9 read no others.
     pub fn body(&self, most: usize) -> Option<(String, usize)> {
@@ -198,6 +241,7 @@ impl Marks {
 
     /// Takes out the first ones, which were written. Returns the highest of them.
     pub fn written(&mut self, count: usize) -> i64 {
+        self.not_before_ms = None;
         let written = self.offsets.drain(..count);
         let mut highest = i64::MIN;
         for offset in written {
@@ -258,6 +302,42 @@ mod tests {
         assert_eq!(marks.body(4096), Some(("13,14,15,16,17,18,19,".into(), 7)));
         assert_eq!(marks.written(7), 19);
         assert_eq!((marks.bytes(), marks.since_ms()), (0, None));
+    }
+
+    #[test]
+    fn progress_is_told_when_the_log_is_safe_so_far_and_once() {
+        let mut book = Book::new(0, 0);
+        book.note_progress(50);
+        assert_eq!(book.safe_progress(1000), None, "nothing is new");
+        book.decide(0);
+        book.advance(2);
+        book.note_progress(100);
+        book.decide(1);
+        book.advance(2);
+        book.note_progress(200);
+        assert_eq!(book.safe_progress(99), None);
+        assert_eq!(book.safe_progress(150), Some((1, 0)));
+        assert_eq!(book.safe_progress(199), None);
+        assert_eq!(book.safe_progress(200), Some((2, 0)));
+        assert_eq!(book.safe_progress(i64::MAX), None);
+        for offset in 2..1000 {
+            book.decide(offset);
+            book.advance(offset + 1);
+            book.note_progress(offset * 100);
+        }
+        assert!(book.unsafe_progress.len() <= MOST_PROGRESS);
+        assert_eq!(book.safe_progress(99_899).map(|(half, _)| half < 1000), Some(true));
+        assert_eq!(book.safe_progress(99_900), Some((1000, 0)));
+    }
+
+    #[test]
+    fn marks_that_could_not_be_written_rest() {
+        let mut marks = Marks::default();
+        marks.add(1, 10);
+        assert!(marks.postpone(1_010) && !marks.postpone(2_010));
+        assert_eq!(marks.not_before_ms(), Some(2_010));
+        marks.written(1);
+        assert_eq!(marks.not_before_ms(), None);
     }
 
     proptest! {

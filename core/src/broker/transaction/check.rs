@@ -2,16 +2,17 @@
 
 use crate::message::property;
 use crate::record::RecordView;
+use crate::store::{AppendError, Appended, WriteState};
 
 use super::super::{names, Broker};
-use super::ask::{self, Producers};
+use super::ask::{Producers, Questions};
+use super::half::Found;
+use super::load::Same;
 use super::{given_up, half, load, op, QUEUE};
 
 /// Half messages that may lie between the first undecided one and the end of their queue before those at the front are
 /// put back, so that the progress and the memory for it stay within bounds.
 const MOST_BEHIND: i64 = 1 << 20;
-/// A round in which this many could not be stored ends: the store takes no writes.
-const MOST_FAILURES: usize = 10;
 const HOUR_MS: i64 = 3_600_000;
 
 /// What the round finds in a half message.
@@ -33,7 +34,9 @@ impl<'a> Half<'a> {
         let number = |name| property(name).and_then(|text: &str| text.parse::<i64>().ok());
         // Put back without a question, it is as old as its producer says.
         let since_ms = match property(property::TRAN_PREPARED_QUEUE_OFFSET) {
-            Some(_) => record.born_timestamp().min(record.store_timestamp()),
+            // A clock that was never set says nothing.
+            Some(_) if record.born_timestamp() > 0 => record.born_timestamp().min(record.store_timestamp()),
+            Some(_) => record.store_timestamp(),
             None => record.store_timestamp(),
         };
         Half {
@@ -53,38 +56,52 @@ impl<'a> Half<'a> {
 pub(super) fn round(broker: &Broker) {
     let Some(bounds) = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE) else { return };
     let mut producers = Producers::default();
-    let (mut at, mut failures) = (bounds.start, 0);
+    let mut questions = Questions::default();
+    let mut at = bounds.start;
     loop {
         let next = broker.transactions.book.lock().next_undecided(at, bounds.end);
         let Some(offset) = next.filter(|_| !broker.is_stopping()) else { break };
         at = offset + 1;
-        if let Err(error) = look(broker, offset, bounds.end, &mut producers) {
+        if let Err(error) = look(broker, offset, bounds.end, &mut producers, &mut questions) {
             tracing::error!(
                 offset,
-                error,
+                %error,
                 "a half message could not be stored again: it waits for the next round"
             );
-            failures += 1;
-            if failures >= MOST_FAILURES {
+            if broker.store.state() != WriteState::Writable {
                 break;
             }
         }
         op::write_due(broker);
     }
+    questions.ask(broker);
     op::settle(broker);
 }
 
 /// Looks at one half message. An error is the store's.
-fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Result<(), String> {
-    let bytes = half::at(broker, offset);
-    let Some(record) = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok()) else {
-        tracing::error!(offset, "a half message is unreadable: skipped");
-        broker.transactions.book.lock().decide(offset);
-        return Ok(());
+fn look(
+    broker: &Broker,
+    offset: i64,
+    end: i64,
+    producers: &mut Producers,
+    questions: &mut Questions,
+) -> Result<(), AppendError> {
+    let bytes = match half::read(broker, offset) {
+        Found::Half(bytes) => bytes,
+        Found::Nothing => {
+            tracing::error!(offset, "there is no half message at this offset of their queue: skipped");
+            broker.transactions.book.lock().decide(offset);
+            return Ok(());
+        }
+        Found::NotNow => {
+            tracing::error!(offset, "a half message cannot be read at present: it waits for the next round");
+            return Ok(());
+        }
     };
+    let Ok(record) = RecordView::parse(&bytes) else { return Ok(()) };
     let half = Half::of(record);
     let config = broker.config();
-    let age = broker.clock.now_ms() - half.since_ms;
+    let age = broker.clock.now_ms().saturating_sub(half.since_ms);
     let asked = half.asked.unwrap_or(0);
     if half.asked.is_some() && i64::from(asked) >= config.transaction_check_max {
         return given_up::give_up(
@@ -104,8 +121,9 @@ fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Re
     };
     match producer {
         // A producer that got no answer sent the message again, and told how that one ended.
-        Some(_) if load::was_committed(broker, &half.record, half.id) => {
+        Some(_) if load::was_committed(broker, &half.record, half.id, Same::Message) => {
             let mut book = broker.transactions.book.lock();
+            book.forget_moved(half.id, offset);
             if book.decide(offset) {
                 op::mark(broker, &mut book, offset);
             }
@@ -114,8 +132,14 @@ fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Re
             let mut properties = half::properties(&half.record);
             properties.insert(property::TRANSACTION_CHECK_TIMES, asked.saturating_add(1).to_string());
             let properties = properties.encode();
-            if let Some(appended) = put_back(broker, &half, &properties, true)? {
-                ask::ask(broker, &producer, &half.record, &properties, &appended);
+            match put_back(broker, &half, &properties, true) {
+                Ok(Some(appended)) => questions.add(broker, producer, &bytes, properties, appended),
+                Ok(None) => {}
+                // No place for one property more: it is asked for where it is, and not counted.
+                Err(AppendError::Illegal(_) | AppendError::TooLarge { .. }) => {
+                    questions.add(broker, producer, &bytes, record.properties().to_vec(), place(&record));
+                }
+                Err(error) => return Err(error),
             }
         }
         None if end - offset > MOST_BEHIND => {
@@ -130,6 +154,16 @@ fn look(broker: &Broker, offset: i64, end: i64, producers: &mut Producers) -> Re
     Ok(())
 }
 
+/// Where a record is.
+fn place(record: &RecordView<'_>) -> Appended {
+    Appended {
+        physical_offset: record.physical_offset(),
+        queue_offset: record.queue_offset(),
+        end: record.physical_offset(),
+        store_timestamp: record.store_timestamp(),
+    }
+}
+
 /// Puts a half message at the end of its queue, unless it was decided meanwhile. `mark`: the op queue is told that it is
 /// not where it was. Apache's brokers take that of a message that nobody was asked for as its producer's decision.
 fn put_back(
@@ -137,7 +171,7 @@ fn put_back(
     half: &Half<'_>,
     properties: &[u8],
     mark: bool,
-) -> Result<Option<crate::store::Appended>, String> {
+) -> Result<Option<Appended>, AppendError> {
     let offset = half.record.queue_offset();
     let mut book = broker.transactions.book.lock();
     if book.is_decided(offset) {

@@ -1,14 +1,20 @@
 //! END_TRANSACTION (37): a producer says how its transaction ended.
 
+use std::time::Duration;
+
 use crate::message::{property, sys_flag};
 use crate::record::{NewRecord, RecordView};
+use crate::store::AppendError;
 use crate::wire::{EndTransaction, Response, ResponseCode};
 
 use super::super::handler::{refuse, Answer, Refusal};
 use super::super::{names, put, Broker};
 use super::book::Book;
+use super::half::Found;
 use super::{half, op, QUEUE};
 
+/// How long a decision waits for others that are being stored.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Characters of a producer's remark that are logged.
 const MOST_OF_REMARK: usize = 500;
 
@@ -43,7 +49,14 @@ fn decide(broker: &Broker, request: &EndTransaction<'_>, commit: bool) -> Result
     let named = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok());
     let named = checked(broker, request, named)?;
     let id = named.property(property::UNIQ_KEY).unwrap_or_default();
-    let mut book = broker.transactions.book.lock();
+    // Whoever holds it may be stuck with the disk; the other connections of this loop are not to be.
+    let Some(mut book) = broker.transactions.book.try_lock_for(PATIENCE) else {
+        let remark = format!(
+            "[PC_SYNCHRONIZED]broker busy: another decision has been stored for over {} ms; the producers will be asked",
+            PATIENCE.as_millis()
+        );
+        return Err(refuse(ResponseCode::SYSTEM_BUSY, remark));
+    };
     let offset = match book.is_decided(named.queue_offset()) {
         false => named.queue_offset(),
         true => match book.moved(id).filter(|offset| !book.is_decided(*offset)) {
@@ -52,12 +65,17 @@ fn decide(broker: &Broker, request: &EndTransaction<'_>, commit: bool) -> Result
         },
     };
     if offset == named.queue_offset() {
-        return settle(broker, &mut book, &named, commit).map_err(|why| failed(broker, id, why));
+        return settle(broker, &mut book, &named, commit).map_err(|why| failed(broker, id, &why));
     }
-    let bytes = half::at(broker, offset);
-    let now_at = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok());
-    match now_at.filter(|record| record.property(property::UNIQ_KEY) == Some(id)) {
-        Some(record) => settle(broker, &mut book, &record, commit).map_err(|why| failed(broker, id, why)),
+    let Found::Half(bytes) = half::read(broker, offset) else {
+        let remark = format!(
+            "the half message {} was put back as {offset}, which cannot be read yet; the producers will be asked",
+            named.queue_offset()
+        );
+        return Err(refuse(ResponseCode::SYSTEM_BUSY, remark));
+    };
+    match RecordView::parse(&bytes).ok().filter(|record| half::same_message(record, &named)) {
+        Some(record) => settle(broker, &mut book, &record, commit).map_err(|why| failed(broker, id, &why)),
         None => Ok(decided_before(request, commit)),
     }
 }
@@ -68,10 +86,10 @@ fn decided_before(request: &EndTransaction<'_>, commit: bool) -> Option<i64> {
     None
 }
 
-fn failed(broker: &Broker, id: &str, refusal: Refusal) -> Refusal {
+fn failed(broker: &Broker, id: &str, error: &AppendError) -> Refusal {
     let region = &broker.region;
-    tracing::error!(id, %region, ?refusal, "a decision could not be stored: the producers will be asked for it");
-    refusal
+    tracing::error!(id, %region, %error, "a decision could not be stored: the producers will be asked for it");
+    put::refusal(broker, error)
 }
 
 /// Compares what the producer says with the half message it names.
@@ -113,7 +131,7 @@ pub(super) fn settle(
     book: &mut Book,
     half: &RecordView<'_>,
     commit: bool,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<i64>, AppendError> {
     let end = if commit { Some(deliver(broker, half)?) } else { None };
     let offset = half.queue_offset();
     book.decide(offset);
@@ -123,12 +141,12 @@ pub(super) fn settle(
 }
 
 /// Stores a half message as the message that it is the half of.
-fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, Refusal> {
+fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, AppendError> {
     let Some((topic, queue_id)) = half::real_queue(half) else {
         let offset = half.queue_offset();
         let remark =
             format!("the half message {offset} does not say where it belongs (REAL_TOPIC, REAL_QID)");
-        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+        return Err(AppendError::Illegal(remark));
     };
     let without_checksum;
     let mut properties = half.properties();
@@ -142,7 +160,7 @@ fn deliver(broker: &Broker, half: &RecordView<'_>) -> Result<i64, Refusal> {
         prepared_transaction_offset: half.physical_offset(),
         ..half::again(broker, half, topic, properties)
     };
-    let appended = broker.store.append(&record).map_err(|error| put::refusal(broker, &error))?;
+    let appended = broker.store.append(&record)?;
     let bytes = (appended.end - appended.physical_offset) as usize;
     broker.topics.count_put(topic, 1, bytes);
     broker.stats.put(1, bytes);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::message::{property, Properties};
 use crate::record::RecordView;
+use crate::store::AppendError;
 
 use super::super::{names, Broker};
 use super::{end, half, op};
@@ -53,7 +54,12 @@ impl Broker {
 }
 
 /// Gives a half message up. An error is the store's.
-pub(super) fn give_up(broker: &Broker, record: &RecordView<'_>, asked: u32, why: &str) -> Result<(), String> {
+pub(super) fn give_up(
+    broker: &Broker,
+    record: &RecordView<'_>,
+    asked: u32,
+    why: &str,
+) -> Result<(), AppendError> {
     let (topic, _) = half::real_queue(record).unwrap_or_default();
     let undecided = Undecided {
         message_id: record.property(property::UNIQ_KEY).unwrap_or_default(),
@@ -87,10 +93,10 @@ pub(super) fn give_up(broker: &Broker, record: &RecordView<'_>, asked: u32, why:
             false
         }
     };
-    end::settle(broker, &mut book, record, commit).map(drop).map_err(|refusal| format!("{refusal:?}"))
+    end::settle(broker, &mut book, record, commit).map(drop)
 }
 
-fn set_aside(broker: &Broker, record: &RecordView<'_>) -> Result<(), String> {
+fn set_aside(broker: &Broker, record: &RecordView<'_>) -> Result<(), AppendError> {
     broker.topics.system(broker, names::GIVEN_UP_TOPIC);
     let properties = half::properties(record).encode();
     op::store(broker, &half::again(broker, record, names::GIVEN_UP_TOPIC, &properties)).map(drop)

@@ -4,12 +4,16 @@ use bytes::Bytes;
 
 use crate::message::{property, sys_flag, OffsetId, Properties};
 use crate::record::{NewRecord, RecordView};
-use crate::store::Appended;
+use crate::store::{AppendError, Appended};
 use crate::wire::{Response, ResponseCode, ResumeCheckHalfMessage};
 
 use super::super::handler::{refuse, Refusal};
 use super::super::{names, put, Broker};
 use super::{op, QUEUE};
+
+/// Bytes of properties that a half message gets when it is put back: TRANSACTION_CHECK_TIMES and
+/// TRAN_PREPARED_QUEUE_OFFSET with their numbers and separators.
+const RESERVE: usize = 96;
 
 /// The half of a message on its way to the store.
 pub(crate) struct Prepared {
@@ -54,7 +58,8 @@ pub(crate) fn prepare(broker: &Broker, record: &NewRecord<'_>, half: &Half<'_>) 
     put::push_property(&mut properties, property::TRANSACTION_ID, half.unique_id);
     put::push_property(&mut properties, property::REAL_TOPIC, record.topic);
     put::push_property(&mut properties, property::REAL_QID, &record.queue_id.to_string());
-    put::check_properties(&properties)?;
+    // It may have to be put back with more.
+    put::check_properties_with(&properties, RESERVE)?;
     Ok(Prepared { properties })
 }
 
@@ -71,13 +76,39 @@ impl Prepared {
     }
 }
 
-/// The half message at an offset of its queue, as far as it can be read.
-pub(super) fn at(broker: &Broker, offset: i64) -> Option<Bytes> {
-    let entry = broker.store.entry(names::HALF_TOPIC, QUEUE, offset)?;
-    let bytes = broker.store.record(entry.physical_offset)?;
-    let record = RecordView::parse(&bytes).ok()?;
-    let right = record.topic() == names::HALF_TOPIC && record.queue_offset() == offset;
-    right.then(|| bytes.clone())
+/// What there is at an offset of the half queue.
+pub(super) enum Found {
+    Half(Bytes),
+    /// No half message, now or later: it went with its file, or something else is there.
+    Nothing,
+    /// It could not be read, which may pass.
+    NotNow,
+}
+
+/// Reads the half message at an offset of its queue.
+pub(super) fn read(broker: &Broker, offset: i64) -> Found {
+    let Some(entry) = broker.store.entry(names::HALF_TOPIC, QUEUE, offset) else {
+        let first = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE).map_or(0, |bounds| bounds.start);
+        return if offset < first { Found::Nothing } else { Found::NotNow };
+    };
+    let Some(bytes) = broker.store.record(entry.physical_offset) else {
+        let gone = entry.physical_offset < broker.store.min_physical_offset();
+        return if gone { Found::Nothing } else { Found::NotNow };
+    };
+    match RecordView::parse(&bytes) {
+        Ok(record) if record.topic() == names::HALF_TOPIC && record.queue_offset() == offset => {
+            Found::Half(bytes.clone())
+        }
+        _ => Found::Nothing,
+    }
+}
+
+/// Whether two records are the same message: a producer may give two of its messages one id.
+pub(super) fn same_message(one: &RecordView<'_>, other: &RecordView<'_>) -> bool {
+    one.property(property::UNIQ_KEY) == other.property(property::UNIQ_KEY)
+        && one.property(property::PGROUP) == other.property(property::PGROUP)
+        && one.body_crc() & 0x7FFF_FFFF == other.body_crc() & 0x7FFF_FFFF
+        && one.body() == other.body()
 }
 
 /// Whether a half message was put at the end of its queue again.
@@ -127,7 +158,7 @@ pub(super) fn put_back(
     broker: &Broker,
     record: &RecordView<'_>,
     properties: &[u8],
-) -> Result<Appended, String> {
+) -> Result<Appended, AppendError> {
     op::store(broker, &again(broker, record, names::HALF_TOPIC, properties))
 }
 
@@ -147,6 +178,11 @@ fn try_resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Result<(
     let Some(record) = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok()) else {
         return Err(format!("there is no message {id}"));
     };
+    // A record may stand in the body of another one; the queue knows the true ones.
+    let entry = broker.store.entry(record.topic(), record.queue_id(), record.queue_offset());
+    if entry.is_none_or(|entry| entry.physical_offset != place.physical_offset) {
+        return Err(format!("there is no message {id}"));
+    }
     let from = record.topic();
     if from != names::GIVEN_UP_TOPIC || real_queue(&record).is_none() {
         let wanted = names::GIVEN_UP_TOPIC;
@@ -160,7 +196,7 @@ fn try_resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Result<(
     if book.moved(unique_id).is_some_and(|offset| !book.is_decided(offset)) {
         return Err(format!("the message {id} waits for a decision already"));
     }
-    let appended = put_back(broker, &record, &properties.encode())?;
+    let appended = put_back(broker, &record, &properties.encode()).map_err(|error| error.to_string())?;
     book.note_moved(unique_id, appended.queue_offset);
     tracing::info!(id, unique_id, "a transaction that was given up is asked for again");
     Ok(())

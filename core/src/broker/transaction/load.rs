@@ -7,6 +7,7 @@ use crate::record::RecordView;
 
 use super::super::{names, Broker};
 use super::book::Book;
+use super::half::Found;
 use super::{half, op, QUEUE};
 
 /// Copies of a message that are looked at to find one that was committed.
@@ -73,24 +74,33 @@ fn read_op(broker: &Broker, book: &mut Book, offset: i64, end: i64, below: &mut 
 
 /// Looks at the half messages without a mark: which are decided all the same, which were put back.
 fn read_halves(broker: &Broker, book: &mut Book, end: i64, below: &HashSet<i64>, known: Known) {
-    let mut newest: HashMap<String, i64> = HashMap::new();
+    // By id, with the body's checksum: a producer may give two messages one id.
+    let mut newest: HashMap<(String, i32), i64> = HashMap::new();
     let mut at = 0;
     while let Some(offset) = book.next_undecided(at, end) {
         at = offset + 1;
-        let bytes = half::at(broker, offset);
-        let Some(record) = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok()) else {
-            tracing::error!(offset, "a half message is unreadable: skipped");
-            book.decide(offset);
-            continue;
+        let bytes = match half::read(broker, offset) {
+            Found::Half(bytes) => bytes,
+            Found::Nothing => {
+                tracing::error!(offset, "there is no half message at this offset of their queue: skipped");
+                book.decide(offset);
+                continue;
+            }
+            // The rounds come back to it.
+            Found::NotNow => continue,
         };
+        let Ok(record) = RecordView::parse(&bytes) else { continue };
         let id = record.property(property::UNIQ_KEY).unwrap_or_default();
+        let key = (id.to_owned(), record.body_crc() & 0x7FFF_FFFF);
         // Decisions that name the place where it was first. A place that this loop came by had no mark.
         let first = record.property(property::TRAN_PREPARED_QUEUE_OFFSET).and_then(|text| text.parse().ok());
         let decided_where_it_was = first.is_some_and(|first: i64| {
             below.contains(&first)
-                || (first >= book.base() && book.is_decided(first) && !newest.contains_key(id))
+                || (first >= book.base() && book.is_decided(first) && !newest.contains_key(&key))
         });
-        if decided_where_it_was || (known == Known::WhatWasWritten && was_committed(broker, &record, id)) {
+        if decided_where_it_was
+            || (known == Known::WhatWasWritten && was_committed(broker, &record, id, Same::Place))
+        {
             book.decide(offset);
             op::mark(broker, book, offset);
             continue;
@@ -98,7 +108,7 @@ fn read_halves(broker: &Broker, book: &mut Book, end: i64, below: &HashSet<i64>,
         if id.is_empty() {
             continue;
         }
-        let before = newest.insert(id.to_owned(), offset);
+        let before = newest.insert(key, offset);
         if half::was_put_back(&record) {
             // The progress was saved before the message was put back.
             if let Some(before) = before {
@@ -109,8 +119,17 @@ fn read_halves(broker: &Broker, book: &mut Book, end: i64, below: &HashSet<i64>,
     }
 }
 
+/// What makes a committed message that of a half.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Same {
+    /// It was made from this very record.
+    Place,
+    /// It is the same message, made from this record or from another one of it.
+    Message,
+}
+
 /// Whether the message of a half is in its real queue, as far as the key index knows.
-pub(super) fn was_committed(broker: &Broker, half: &RecordView<'_>, id: &str) -> bool {
+pub(super) fn was_committed(broker: &Broker, half: &RecordView<'_>, id: &str, same: Same) -> bool {
     let Some((topic, _)) = half::real_queue(half) else { return false };
     if id.is_empty() {
         return false;
@@ -119,12 +138,15 @@ pub(super) fn was_committed(broker: &Broker, half: &RecordView<'_>, id: &str) ->
         topic,
         id,
         COPIES,
-        half.born_timestamp().min(half.store_timestamp()) - 60_000,
+        half.born_timestamp().min(half.store_timestamp()).saturating_sub(60_000),
         i64::MAX,
     );
     found.records.iter().filter_map(|bytes| RecordView::parse(bytes).ok()).any(|record| {
         record.topic() == topic
             && record.sys_flag() & sys_flag::TRANSACTION_MASK == sys_flag::TRANSACTION_COMMIT
-            && record.property(property::UNIQ_KEY) == Some(id)
+            && match same {
+                Same::Place => record.prepared_transaction_offset() == half.physical_offset(),
+                Same::Message => half::same_message(&record, half),
+            }
     })
 }

@@ -77,6 +77,9 @@ pub(crate) fn close(broker: &Broker) {
         return;
     }
     op::write_all(broker);
+    if let Err(error) = broker.store.flush() {
+        tracing::error!(%error, "the progress of transactions stays where it was: decisions may not be on the disk");
+    }
     op::settle(broker);
     op::write_for_4_9(broker);
 }

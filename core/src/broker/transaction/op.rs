@@ -2,7 +2,7 @@
 
 use crate::message::property;
 use crate::record::NewRecord;
-use crate::store::FlushMode;
+use crate::store::{AppendError, Appended, FlushMode};
 
 use super::super::{names, put, Broker};
 use super::book::Book;
@@ -10,6 +10,8 @@ use super::QUEUE;
 
 /// Tag of a message of the op queue: the half messages in it are done with.
 pub(super) const DONE_TAG: &str = "d";
+/// Pause after marks could not be written.
+const RETRY_MS: i64 = 1_000;
 /// Decided half messages that an orderly end writes one a message. More than that waited behind an undecided one, and
 /// a broker of 4.9 would ask for them again.
 const MOST_FOR_4_9: usize = 100_000;
@@ -17,7 +19,8 @@ const MOST_FOR_4_9: usize = 100_000;
 /// Adds a decided half message to those that wait to be written, and writes them if they are many.
 pub(super) fn mark(broker: &Broker, book: &mut Book, offset: i64) {
     let first = book.marks().add(offset, broker.clock.now_ms());
-    if book.marks().bytes() >= broker.config().transaction_op_msg_max_size {
+    let full = book.marks().bytes() >= broker.config().transaction_op_msg_max_size;
+    if full && book.marks().not_before_ms().is_none() {
         write(broker, book);
     } else if first {
         broker.clock.wake();
@@ -26,8 +29,10 @@ pub(super) fn mark(broker: &Broker, book: &mut Book, offset: i64) {
 
 /// When the marks that wait are to be written, if there are any.
 pub(super) fn due(broker: &Broker) -> Option<i64> {
-    let since = broker.transactions.book.lock().marks().since_ms()?;
-    Some(since.saturating_add(broker.config().transaction_op_batch_interval))
+    let mut book = broker.transactions.book.lock();
+    let since = book.marks().since_ms()?;
+    let due = since.saturating_add(broker.config().transaction_op_batch_interval);
+    Some(book.marks().not_before_ms().map_or(due, |not_before| due.max(not_before)))
 }
 
 /// Writes the marks that waited long enough, and moves the progress.
@@ -43,17 +48,18 @@ pub(super) fn write_all(broker: &Broker) {
     write(broker, &mut broker.transactions.book.lock());
 }
 
-/// Moves the progress of both queues over what is decided.
+/// Moves the progress of both queues over what is decided, as far as the decisions are on the disk: a message behind the
+/// progress is never looked at again, so what was made of it must not be lost.
 pub(super) fn settle(broker: &Broker) {
     let Some(bounds) = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE) else { return };
     let mut book = broker.transactions.book.lock();
-    let before = (book.base(), book.op_base());
     book.skip_to(bounds.start);
     book.advance(bounds.end);
-    if before != (book.base(), book.op_base()) {
+    book.note_progress(broker.store.max_physical_offset());
+    if let Some((half, op)) = book.safe_progress(broker.store.flushed_offset()) {
         // In this order: marks before the op queue's progress are about half messages before that of the half queue.
-        broker.offsets.commit(names::TRANSACTION_GROUP, names::HALF_TOPIC, QUEUE, book.base());
-        broker.offsets.commit(names::TRANSACTION_GROUP, names::OP_HALF_TOPIC, QUEUE, book.op_base());
+        broker.offsets.commit(names::TRANSACTION_GROUP, names::HALF_TOPIC, QUEUE, half);
+        broker.offsets.commit(names::TRANSACTION_GROUP, names::OP_HALF_TOPIC, QUEUE, op);
     }
 }
 
@@ -66,9 +72,11 @@ fn write(broker: &Broker, book: &mut Book) {
                 book.note_op(op_offset, highest);
             }
             Err(error) => {
-                // They stay; the next decision or the thread tries again.
+                // They stay; the thread tries again.
                 let waiting = book.marks().bytes();
-                tracing::error!(error, waiting, "decisions about half messages could not be stored");
+                if book.marks().postpone(broker.clock.now_ms().saturating_add(RETRY_MS)) {
+                    tracing::error!(%error, waiting, "decisions about half messages could not be stored");
+                }
                 return;
             }
         }
@@ -85,13 +93,13 @@ pub(super) fn write_for_4_9(broker: &Broker) {
     }
     for offset in book.decided_ahead() {
         if let Err(error) = append(broker, &offset.to_string()) {
-            tracing::error!(error, "decisions about half messages could not be stored in 4.9's form");
+            tracing::error!(%error, "decisions about half messages could not be stored in 4.9's form");
             return;
         }
     }
 }
 
-fn append(broker: &Broker, body: &str) -> Result<i64, String> {
+fn append(broker: &Broker, body: &str) -> Result<i64, AppendError> {
     broker.topics.system(broker, names::OP_HALF_TOPIC);
     let mut properties = Vec::new();
     put::push_property(&mut properties, property::TAGS, DONE_TAG);
@@ -113,8 +121,8 @@ fn append(broker: &Broker, body: &str) -> Result<i64, String> {
 }
 
 /// Stores a record that nobody waits for.
-pub(super) fn store(broker: &Broker, record: &NewRecord<'_>) -> Result<crate::store::Appended, String> {
-    let appended = broker.store.append(record).map_err(|error| error.to_string())?;
+pub(super) fn store(broker: &Broker, record: &NewRecord<'_>) -> Result<Appended, AppendError> {
+    let appended = broker.store.append(record)?;
     if broker.store.flush_mode() == FlushMode::Sync {
         // The flush makes the record visible.
         broker.store.when_durable(appended.end, Box::new(|_| {}));

@@ -1,0 +1,136 @@
+//! Transactions where it is tight: slow disks, ids given twice, properties without room, strangers at the progress.
+
+use ferromq::message::OffsetId;
+use ferromq::wire::{EndTransaction, PullMessage, Request, ResponseCode, SendMessage, UpdateConsumerOffset};
+
+use crate::broker_transactions::{answer, asked, member, COMMIT, ROLLBACK, ROUND};
+use crate::support::{message, pull, start_server, RawClient, TestServer};
+
+const GROUP: &str = "TG";
+const PROGRESS: &str = "CID_RMQ_SYS_TRANS";
+
+fn start(settings: &str) -> TestServer {
+    start_server(&format!("channelExpiredTimeout=2000000000\ntransactionCheckInterval=3600000\n{settings}"))
+}
+
+fn half<'a>(body: &'a [u8], properties: &str) -> SendMessage<'a> {
+    let mut send = message("T", 0, body, &format!("TRAN_MSG=true PGROUP={GROUP} {properties}"));
+    (send.producer_group, send.sys_flag) = (GROUP.into(), 4);
+    send
+}
+
+fn bodies(client: &mut RawClient, count: usize) -> Vec<Vec<u8>> {
+    let mut bodies: Vec<_> =
+        client.await_messages("T", 0, count).into_iter().map(|found| found.body).collect();
+    bodies.sort();
+    bodies
+}
+
+#[test]
+fn an_answer_finds_the_message_that_was_asked_about_under_sync_flush() {
+    let server = start("flushDiskType=SYNC_FLUSH");
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    // More than share one flush.
+    let sent: Vec<Vec<u8>> = (0..150u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    for body in &sent {
+        client.call(&Request::SendMessage(half(body, ""))).ok();
+    }
+    let mut producer = member(&server, "p", GROUP);
+    server.pass(ROUND);
+    for _ in &sent {
+        // At once: the copy that the question names must be readable by then.
+        let (half, _) = asked(&mut producer);
+        answer(&mut producer, &half, COMMIT);
+    }
+    assert_eq!(bodies(&mut client, sent.len()), sent);
+}
+
+#[test]
+fn two_messages_of_one_id_are_two_messages() {
+    for crash in [false, true] {
+        let mut server = start("");
+        let mut client = server.broker();
+        client.create_topic("T", 1);
+        let first = client.call(&Request::SendMessage(half(b"first", "UNIQ_KEY=Same"))).ok();
+        client.call(&Request::SendMessage(half(b"second", "UNIQ_KEY=Same"))).ok();
+        let place: OffsetId = first.field("msgId").parse().unwrap();
+        let commit = EndTransaction {
+            producer_group: GROUP.into(),
+            tran_state_table_offset: first.queue_offset(),
+            commit_log_offset: place.physical_offset,
+            commit_or_rollback: COMMIT,
+            ..Default::default()
+        };
+        client.call(&Request::EndTransaction(commit.clone())).ok();
+        if crash {
+            server.restart();
+            client = server.broker();
+        }
+        let mut producer = member(&server, "p", GROUP);
+        server.pass(ROUND);
+        let (waiting, message) = asked(&mut producer);
+        assert_eq!(message.body, b"second");
+        // A late decision about the first is none about the second.
+        client.call(&Request::EndTransaction(EndTransaction { commit_or_rollback: ROLLBACK, ..commit })).ok();
+        answer(&mut producer, &waiting, COMMIT);
+        assert_eq!(bodies(&mut client, 2), [b"first".to_vec(), b"second".to_vec()], "crash: {crash}");
+    }
+}
+
+#[test]
+fn a_half_message_has_room_for_what_questions_add() {
+    let server = start("");
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    let mut accepted = Vec::new();
+    for size in (32_000..32_767).step_by(7) {
+        let name = format!("{size:08}");
+        let filler = "x".repeat(size);
+        let sent = client.call(&Request::SendMessage(half(name.as_bytes(), &format!("filler={filler}"))));
+        match sent.code() {
+            ResponseCode::SUCCESS => accepted.push(name.into_bytes()),
+            code => assert_eq!(code, ResponseCode::MESSAGE_ILLEGAL, "{}", sent.remark()),
+        }
+    }
+    assert!(accepted.len() > 10, "most fit");
+    let mut producer = member(&server, "p", GROUP);
+    // Asked again and again, they are put back each time.
+    for _ in 0..2 {
+        server.pass(ROUND);
+        for _ in &accepted {
+            let (half, _) = asked(&mut producer);
+            answer(&mut producer, &half, 0);
+        }
+    }
+    server.pass(ROUND);
+    for _ in &accepted {
+        let (half, _) = asked(&mut producer);
+        answer(&mut producer, &half, COMMIT);
+    }
+    assert_eq!(bodies(&mut client, accepted.len()), accepted);
+}
+
+#[test]
+fn nobody_moves_the_progress_from_outside() {
+    let mut server = start("");
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    client.call(&Request::SendMessage(half(b"pending", ""))).ok();
+    let topic = "RMQ_SYS_TRANS_HALF_TOPIC";
+    let update = UpdateConsumerOffset {
+        consumer_group: PROGRESS.into(),
+        topic: topic.into(),
+        queue_id: 0,
+        commit_offset: 1,
+    };
+    client.call(&Request::PullMessage(pull(PROGRESS, topic, 0, 1, 0)));
+    let refused = client.call(&Request::UpdateConsumerOffset(update));
+    assert_eq!(refused.code(), ResponseCode::NO_PERMISSION, "{}", refused.remark());
+    let commits = PullMessage { sys_flag: 4 | 1, commit_offset: 1, ..pull(PROGRESS, topic, 0, 1, 0) };
+    client.call(&Request::PullMessage(commits));
+    server.restart();
+    let mut producer = member(&server, "p", GROUP);
+    server.pass(ROUND);
+    assert_eq!(asked(&mut producer).1.body, b"pending");
+}
