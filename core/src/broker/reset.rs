@@ -62,9 +62,6 @@ fn reset_here(broker: &Broker, request: &InvokeBrokerToResetOffset<'_>) -> Resul
         let remark = format!("Group {group} does not exist");
         return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
-    if names::is_own_progress(group) {
-        return Err(refuse(ResponseCode::NO_PERMISSION, names::own_progress(group)));
-    }
     let mut offsets = targets(broker, request, settings.read_queue_nums, &settings)?;
     if !request.is_force {
         hold_back(broker, request, &mut offsets);
@@ -90,9 +87,6 @@ fn reset_members(
         let remark = format!("[reset-offset] reset offset failed, no topic in this broker. topic={topic}");
         return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
     };
-    if names::is_own_progress(group) {
-        return Err(refuse(ResponseCode::NO_PERMISSION, names::own_progress(group)));
-    }
     let mut offsets = targets(broker, request, settings.write_queue_nums, &settings)?;
     if offsets.keys().any(|queue_id| broker.offsets.find(group, topic, *queue_id).is_none()) {
         // The spelling is Apache's, which tools may look for.
@@ -159,6 +153,9 @@ fn targets(
     queues: i32,
     settings: &TopicConfig,
 ) -> Result<Offsets, Refusal> {
+    if names::is_own_progress(&request.group) {
+        return Err(refuse(ResponseCode::NO_PERMISSION, names::own_progress(&request.group)));
+    }
     let topic = &*request.topic;
     if request.queue_id >= queues.max(settings.read_queue_nums) {
         let remark = format!("topic {topic} has no queue {}: it has {queues}", request.queue_id);

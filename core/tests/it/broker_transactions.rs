@@ -13,7 +13,7 @@ use crate::support::{message, start_server, Answer, RawClient, Received, TestSer
 const HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 const OP: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 const GIVEN_UP: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
-const GROUP: &str = "TG";
+pub const GROUP: &str = "TG";
 pub const COMMIT: i32 = 8;
 pub const ROLLBACK: i32 = 12;
 /// Rounds are an hour apart, so that none comes by itself while a busy machine takes its time. One that finds everything old
@@ -21,7 +21,7 @@ pub const ROLLBACK: i32 = 12;
 pub const ROUND: u64 = 3700;
 
 /// A server whose clients are not forgotten while its time is moved.
-fn start(settings: &str) -> TestServer {
+pub fn start(settings: &str) -> TestServer {
     start_server(&format!("channelExpiredTimeout=2000000000\ntransactionCheckInterval=3600000\n{settings}"))
 }
 
@@ -34,7 +34,7 @@ pub struct Half {
     pub id: String,
 }
 
-fn half_message<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties: &str) -> SendMessage<'a> {
+pub fn half_message<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties: &str) -> SendMessage<'a> {
     let mut send = message(topic, queue_id, body, &format!("TRAN_MSG=true PGROUP={GROUP} {properties}"));
     (send.producer_group, send.sys_flag) = (GROUP.into(), 4);
     send

@@ -3,20 +3,15 @@
 use ferromq::message::OffsetId;
 use ferromq::wire::{EndTransaction, PullMessage, Request, ResponseCode, SendMessage, UpdateConsumerOffset};
 
-use crate::broker_transactions::{answer, asked, member, COMMIT, ROLLBACK, ROUND};
-use crate::support::{message, pull, start_server, RawClient, TestServer};
+use crate::broker_transactions::{
+    answer, asked, half_message, member, start, COMMIT, GROUP, ROLLBACK, ROUND,
+};
+use crate::support::{pull, RawClient};
 
-const GROUP: &str = "TG";
 const PROGRESS: &str = "CID_RMQ_SYS_TRANS";
 
-fn start(settings: &str) -> TestServer {
-    start_server(&format!("channelExpiredTimeout=2000000000\ntransactionCheckInterval=3600000\n{settings}"))
-}
-
 fn half<'a>(body: &'a [u8], properties: &str) -> SendMessage<'a> {
-    let mut send = message("T", 0, body, &format!("TRAN_MSG=true PGROUP={GROUP} {properties}"));
-    (send.producer_group, send.sys_flag) = (GROUP.into(), 4);
-    send
+    half_message("T", 0, body, properties)
 }
 
 fn bodies(client: &mut RawClient, count: usize) -> Vec<Vec<u8>> {
