@@ -14,17 +14,19 @@ pub(super) enum Verdict {
     Unknown(Option<&'static str>),
 }
 
-/// Judges a key that is in none of our tables. `ours` are the keys that the process obeys.
-pub(super) fn judge(key: &str, process: Process, ours: impl Iterator<Item = &'static str>) -> Verdict {
-    const NONE: &str = "";
-    let (own, own_more, others): (_, _, &[_]) = match process {
-        Process::Broker => (BROKER, NETTY, &[(NAMESRV, "name server")]),
-        Process::Namesrv => (NAMESRV, NETTY, &[(BROKER, "broker")]),
-        Process::Client => (CLIENT, NETTY, &[(PRODUCER, "producer"), (CONSUMER, "consumer")]),
-        Process::Producer => (PRODUCER, NONE, &[(CONSUMER, "consumer"), (CLIENT, "client")]),
-        Process::Consumer => (CONSUMER, NONE, &[(PRODUCER, "producer"), (CLIENT, "client")]),
+/// Judges a key that is in none of our tables: those of one process, or of several that are set together. `ours` are the
+/// keys that they obey.
+pub(super) fn judge(key: &str, processes: &[Process], ours: impl Iterator<Item = &'static str>) -> Verdict {
+    let (own, others): (&[&str], &[_]) = match processes {
+        [Process::Broker] => (&[BROKER, NETTY], &[(NAMESRV, "name server")]),
+        [Process::Namesrv] => (&[NAMESRV, NETTY], &[(BROKER, "broker")]),
+        [Process::Client] => (&[CLIENT, NETTY], &[(PRODUCER, "producer"), (CONSUMER, "consumer")]),
+        [Process::Producer] => (&[PRODUCER], &[(CONSUMER, "consumer"), (CLIENT, "client")]),
+        [Process::Consumer] => (&[CONSUMER], &[(PRODUCER, "producer"), (CLIENT, "client")]),
+        // A server with its client.
+        _ => (&[BROKER, NAMESRV, CLIENT, NETTY], &[(PRODUCER, "producer"), (CONSUMER, "consumer")]),
     };
-    let mut known = own.split_ascii_whitespace().chain(own_more.split_ascii_whitespace());
+    let mut known = own.iter().flat_map(|names| names.split_ascii_whitespace());
     if known.clone().any(|name| name == key) {
         return Verdict::NotObeyedYet;
     }
@@ -265,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_told_the_nearest_known_one() {
-        let judge = |key: &str| judge(key, Process::Broker, ["maxConnections"].into_iter());
+        let judge = |key: &str| judge(key, &[Process::Broker], ["maxConnections"].into_iter());
         assert_eq!(judge("transactionMsgTimeout"), Verdict::Unknown(Some("transactionTimeOut")));
         assert_eq!(judge("flushDiskTyp"), Verdict::Unknown(Some("flushDiskType")));
         assert_eq!(judge("maxConnection"), Verdict::Unknown(Some("maxConnections")));

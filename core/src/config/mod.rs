@@ -22,7 +22,8 @@ pub use client_value::{
     AllocationStrategy, CompressionType, MessageModel, SerializeType, StartFrom, Timestamp,
 };
 pub use namesrv::NamesrvConfig;
-pub use table::{Allowed, Change, Key, Process};
+pub(crate) use table::unobeyed_by;
+pub use table::{find, Allowed, Change, Key, Process};
 pub use tls::{ClientAuth, Secret, TlsClientSettings, TlsMode, TlsServerSettings};
 pub use value::{delay_levels, BrokerRole, DelayLevels, DeleteHours, FlushDiskType};
 

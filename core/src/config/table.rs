@@ -55,6 +55,8 @@ pub enum Allowed {
 pub struct Key {
     /// The key as files, command line and admin requests write it; Apache's where Apache has one.
     pub name: &'static str,
+    /// The field of the settings struct: another name for programs to set it by.
+    pub field: &'static str,
     /// Type of the value: boolean, number, text, path, word, hours, durations.
     pub kind: &'static str,
     /// What may be written, in words; a range of numbers stands in `allowed`.
@@ -110,6 +112,10 @@ pub(super) fn read<T: Value>(text: &str, allowed: Allowed) -> Option<T> {
 /// Sets one key from a file (`place` names file and line), a command line or a program (`place` is empty). A key that
 /// nothing obeys becomes a warning; an error if a program sets it.
 pub(super) fn set<S: Settings>(settings: &mut S, place: &str, key: &str, value: &str) -> Result<()> {
+    let key = match find(S::keys(), key) {
+        Some(row) if place.is_empty() => row.name,
+        _ => key,
+    };
     match settings.assign(key, value) {
         Some(true) => Ok(()),
         Some(false) => Err(refused::<S>(place, key, value)),
@@ -126,6 +132,22 @@ pub(super) fn set<S: Settings>(settings: &mut S, place: &str, key: &str, value: 
     }
 }
 
+/// The row of a key, by its name or by the field's.
+pub fn find(keys: &'static [Key], name: &str) -> Option<&'static Key> {
+    keys.iter().find(|row| row.name == name).or_else(|| keys.iter().find(|row| row.field == name))
+}
+
+/// Sets what `pairs` say, one after the other.
+pub(super) fn from_pairs<S: Settings, K: AsRef<str>, V: AsRef<str>>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> Result<S> {
+    let mut settings = S::default();
+    for (key, value) in pairs {
+        set(&mut settings, "", key.as_ref(), value.as_ref())?;
+    }
+    Ok(settings)
+}
+
 fn refused<S: Settings>(place: &str, key: &str, value: &str) -> Error {
     let row = S::keys().iter().find(|row| row.name == key);
     let allowed = row.map(Key::allowed_text).unwrap_or_default();
@@ -136,8 +158,17 @@ fn refused<S: Settings>(place: &str, key: &str, value: &str) -> Error {
 }
 
 fn unobeyed<S: Settings>(key: &str) -> String {
+    unobeyed_by(key, &[S::PROCESS], S::keys().iter().map(|row| row.name))
+}
+
+/// Says of a key that is in none of the tables of these processes what it is, or what was meant.
+pub(crate) fn unobeyed_by(
+    key: &str,
+    processes: &[Process],
+    ours: impl Iterator<Item = &'static str>,
+) -> String {
     let shown: String = key.chars().take(100).collect();
-    match known::judge(key, S::PROCESS, S::keys().iter().map(|row| row.name)) {
+    match known::judge(key, processes, ours) {
         Verdict::NotObeyedYet => format!("{shown} is a key of Apache RocketMQ that is not obeyed yet"),
         Verdict::Elsewhere(other) => format!("{shown} is a key of the {other}, it does nothing here"),
         Verdict::Unknown(Some(near)) => format!("{shown:?} is not a known key; did you mean {near}?"),
@@ -253,6 +284,7 @@ macro_rules! settings {
             pub const KEYS: &'static [$crate::config::Key] = &[$(
                 $crate::config::Key {
                     name: $key,
+                    field: stringify!($field),
                     kind: <$kind as $crate::config::value::Value>::KIND,
                     words: <$kind as $crate::config::value::Value>::ALLOWED,
                     allowed: $allowed,
@@ -282,13 +314,24 @@ macro_rules! settings {
                 $crate::config::table::from_text(text, file)
             }
 
-            /// Sets one key by its name. A key of a server that nothing obeys is added to `warnings`.
+            /// Sets one key by its name, Apache's (`sendMsgTimeout`) or the field's (`send_msg_timeout`). A key of a
+            /// server that nothing obeys is added to `warnings`.
             ///
             /// # Errors
             /// If the value is not allowed: with key, value and what is. If nothing obeys the key of a client,
             /// producer or consumer: with the nearest one.
             pub fn set(&mut self, key: &str, value: &str) -> $crate::Result<()> {
                 $crate::config::table::set(self, "", key, value)
+            }
+
+            /// The defaults, with what these keys and values say: as [`set`](Self::set) one after the other.
+            ///
+            /// # Errors
+            /// As [`set`](Self::set).
+            pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(
+                pairs: impl IntoIterator<Item = (K, V)>,
+            ) -> $crate::Result<Self> {
+                $crate::config::table::from_pairs(pairs)
             }
 
             /// The value of a key as text; `None` if there is no such key.

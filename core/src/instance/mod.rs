@@ -2,6 +2,7 @@
 //! command line.
 
 mod open;
+mod options;
 mod process;
 
 use std::path::Path;

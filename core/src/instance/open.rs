@@ -85,13 +85,7 @@ impl OpenOptions {
     /// A server in memory, for this process alone, with default settings.
     pub fn memory() -> OpenOptions {
         let mut options = OpenOptions::at(Place::Memory);
-        let broker = &mut options.broker;
-        // Whatever is touched here is memory: files in small steps, and an index whose slots lie close together.
-        broker.mapped_file_size_commit_log = 64 << 20;
-        broker.mapped_file_size_consume_queue = 600_000;
-        broker.max_hash_slot_num = 50_000;
-        broker.max_index_num = 200_000;
-        broker.allocation_step = 1 << 20;
+        shrink_to_memory(&mut options.broker);
         options
     }
 
@@ -108,6 +102,22 @@ impl OpenOptions {
         let clock = Clock::new();
         OpenOptions { place, listen: None, broker, namesrv, client, resolve_given_up: None, clock }
     }
+}
+
+/// Makes the files of a broker that keeps its messages in memory small, where nobody chose another size.
+pub(super) fn shrink_to_memory(broker: &mut BrokerConfig) {
+    let usual = OpenOptions::at(Place::Memory).broker;
+    let shrink = |size: &mut usize, usual: usize, small: usize| {
+        if *size == usual {
+            *size = small;
+        }
+    };
+    // Whatever is touched here is memory: files in small steps, and an index whose slots lie close together.
+    shrink(&mut broker.mapped_file_size_commit_log, usual.mapped_file_size_commit_log, 64 << 20);
+    shrink(&mut broker.mapped_file_size_consume_queue, usual.mapped_file_size_consume_queue, 600_000);
+    shrink(&mut broker.max_hash_slot_num, usual.max_hash_slot_num, 50_000);
+    shrink(&mut broker.max_index_num, usual.max_index_num, 200_000);
+    shrink(&mut broker.allocation_step, usual.allocation_step, 1 << 20);
 }
 
 /// A started server with its client.
