@@ -295,7 +295,7 @@ fn begin(at: &Path, what: &str) {
 }
 
 /// Everything in a child: 0 if it is refused or does nothing, and is dropped without harm.
-fn in_a_child(clients: Vec<Client>, at: &Path) -> i32 {
+fn in_a_child(clients: Vec<Client>, name_servers: &str, at: &Path) -> i32 {
     for client in &clients {
         for (what, used) in REFUSED {
             begin(at, what);
@@ -310,7 +310,10 @@ fn in_a_child(clients: Vec<Client>, at: &Path) -> i32 {
     }
     begin(at, "dropping");
     drop(clients);
-    0
+    begin(at, "a client of its own");
+    let own = ferromq::connect(name_servers)
+        .and_then(|own| own.producer("P")?.send(&message()).and_then(|_| own.close()));
+    i32::from(own.is_err())
 }
 
 fn a_forked_child_is_refused_at_once_and_its_parent_goes_on() {
@@ -340,9 +343,10 @@ fn a_forked_child_is_refused_at_once_and_its_parent_goes_on() {
         let ended = catch_unwind(AssertUnwindSafe(|| {
             for round in 0..rounds {
                 // The child owns its copies, and so can drop them.
-                let child = fork(|| in_a_child(clients.take().unwrap_or_default(), &at));
+                let child = fork(|| in_a_child(clients.take().unwrap_or_default(), &name_servers, &at));
                 let noted = || fs::read_to_string(&at).unwrap_or_default();
                 assert_eq!(wait(child), Some(0), "round {round}, at `{}`", noted());
+                sent.fetch_add(1, Ordering::SeqCst);
                 let before = sent.load(Ordering::SeqCst);
                 for client in clients.iter().flatten() {
                     client.producer.send(&message()).expect("the parent sends");

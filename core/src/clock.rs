@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// Wall clock in milliseconds since 1970 that everything with a timer asks. Cheap to clone; clones share the offset
 /// that [`Clock::advance`] moves.

@@ -240,6 +240,7 @@ pub mod net;
 pub mod record;
 #[doc(hidden)]
 pub mod store;
+mod sync;
 #[doc(hidden)]
 pub mod wire;
 

@@ -6,9 +6,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::net::Connection;
+use crate::sync::Mutex;
 use crate::wire::body::{
     Connection as ConnectionInfo, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody,
     ProducerConnection, ProducerInfo, ProducerTableInfo, SubscriptionData,

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::message::property;
 use crate::record::{NewRecord, RecordView};
 use crate::store::FlushMode;
+use crate::sync::Mutex;
 use crate::wire::body::{DataVersion, DelayOffsetSerializeWrapper};
 use crate::wire::json;
 use crate::Result;

@@ -7,9 +7,8 @@
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::Broker;
+use crate::sync::{Condvar, Mutex};
 
 /// Why a table is not saved; nothing if it is.
 pub(crate) type Saved = Result<(), String>;

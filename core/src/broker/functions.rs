@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::FilterFunction;
 use crate::record::{body_crc, RecordView};
+use crate::sync::{Mutex, RwLock};
 use crate::wire::{json, RegisterMessageFilterClass, Response, ResponseCode};
 use crate::{Error, ErrorKind, Result};
 

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
-
+use crate::sync::Mutex;
 use crate::wire::body::{LockBatchResponseBody, MessageQueue};
 use crate::wire::{self, Response};
 

@@ -40,8 +40,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
-use parking_lot::{Mutex, RwLock};
-
 pub use transaction::{GivenUp, Resolve, Undecided};
 
 use crate::clock::Clock;
@@ -50,6 +48,7 @@ use crate::message::property;
 use crate::net::Client;
 use crate::store::storage::{Files, Storage};
 use crate::store::{Arrival, Store, StoreOptions};
+use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
 /// A broker on its data directory. It serves as a [`crate::net::Service`] behind a listener, from any number of threads.

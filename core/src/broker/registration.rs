@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::config::BrokerConfig;
 use crate::net::{Client, Reply};
+use crate::sync::Mutex;
 use crate::wire::body::{register_broker_crc, DataVersion, KvTable, RegisterBrokerBody};
 use crate::wire::{
     json, QueryDataVersion, QueryDataVersionResponse, RegisterBroker, Request, ResponseCode, UnregisterBroker,

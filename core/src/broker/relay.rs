@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::message::OffsetId;
 use crate::net::{Reply, Ticket};
+use crate::sync::Mutex;
 use crate::wire::body::{GetConsumerStatusBody, OffsetTable};
 use crate::wire::{
     json, Body, ConsumeMessageDirectly, GetConsumerRunningInfo, GetConsumerStatusFromClient,

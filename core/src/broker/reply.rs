@@ -6,11 +6,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::message::{property, OffsetId, Properties};
 use crate::net::{Reply, Ticket};
 use crate::store::FlushMode;
+use crate::sync::Mutex;
 use crate::wire::{
     MessageIds, PushReplyMessageToClient, Request, Response, ResponseCode, ResponseHeader, SendMessage,
     SendMessageResponse,

@@ -7,8 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
+use crate::sync::Mutex;
 use crate::wire::body::{BrokerStatsData, BrokerStatsItem};
 
 /// One sample every 10 s, enough of them for a ten-minute rate.

@@ -6,11 +6,10 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::net::Ticket;
 use crate::record::RecordView;
 use crate::store::Arrival;
+use crate::sync::Mutex;
 
 use super::pull::OwnedPull;
 use super::{pull, Broker};

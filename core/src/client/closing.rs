@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::{consumer, producer, Cluster};
 use crate::clock::deadline_in;
 use crate::net::Service;
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, ErrorKind, Result};
 
 /// Ends a server.
@@ -192,7 +191,7 @@ impl Cluster {
             return Ok(());
         }
         let context = format!(
-            "this process was forked from {pid}, which made the client; fork before the first is made, or let the child exec"
+            "this process was forked from {pid}, which made the client; let the child make one of its own"
         );
         Err(Error::new(ErrorKind::Forked, "use the client", context))
     }

@@ -6,8 +6,6 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::access_point::AccessPoint;
 use super::callbacks::Pool;
 use super::client_id::Identity;
@@ -23,6 +21,7 @@ use super::worker::{Signal, Worker};
 use crate::clock::deadline_in;
 use crate::config::{ClientOptions, ConsumerOptions, SerializeType};
 use crate::net::{self, Client, Limits, Loops, Reply};
+use crate::sync::Mutex;
 use crate::wire::{Encoding, Request, ResponseCode};
 use crate::{Error, ErrorKind, Result};
 

@@ -2,10 +2,9 @@
 
 use std::sync::{mpsc, Arc};
 
-use parking_lot::MutexGuard;
-
 use super::cluster::{succeeded, Cluster};
 use crate::net::Loops;
+use crate::sync::MutexGuard;
 use crate::wire::body::{HeartbeatData, ProducerData};
 use crate::wire::{HeartBeat, Request, UnregisterClient};
 

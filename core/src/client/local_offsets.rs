@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::config::file;
+use crate::sync::Mutex;
 use crate::wire::body::{MessageQueue, OffsetTable};
 use crate::wire::json;
 use crate::Result;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::trace::TraceEvent;
 use crate::message::{property, Message};
+use crate::sync::{Condvar, Mutex};
 use crate::Result;
 
 /// Records that wait at most; further ones are dropped.

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
-
 use super::callbacks::panic_message;
 use super::Cluster;
 use crate::clock::Clock;
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// What could not be done is tried again after this long, ms.

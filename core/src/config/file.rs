@@ -5,8 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
-
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Most bytes that are read from one file: far above any real table, below what would exhaust the memory.

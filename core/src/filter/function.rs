@@ -2,11 +2,11 @@
 //!
 //! What a module exports and what bounds it has: `docs/filters.md`.
 
-use parking_lot::Mutex;
 use wasmi::{
     Config, EnforcedLimits, Engine, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc,
 };
 
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest module, in bytes.

@@ -12,11 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::clock::Clock;
 use crate::config::{file, NamesrvConfig};
 use crate::net::{Call, Connection, Service, Ticket};
+use crate::sync::{Mutex, RwLock};
 use crate::wire::{Response, ResponseCode};
 use crate::{Error, Result};
 use handler::{Answer, Save};

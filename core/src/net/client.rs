@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use tokio::net::TcpStream;
 
 use super::calls::Done;
@@ -18,6 +17,7 @@ use super::local::Locals;
 use super::pump::{self, End, Timer};
 use super::stream::Stream;
 use super::{Connection, Limits, Loops, Reply, Service, TlsClient};
+use crate::sync::{Condvar, Mutex};
 use crate::wire::{Encoding, Request};
 use crate::{Error, ErrorKind, Result};
 

@@ -7,12 +7,12 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::calls::{Calls, Done, Waiting};
 use super::local::{self, Link};
 use super::output::{Output, SHARE_FROM};
 use super::{Limits, Reply};
+use crate::sync::Mutex;
 use crate::wire::{Body, Encoding, Frame, Request, RequestCode, Response};
 use crate::{Error, ErrorKind, Result};
 

@@ -6,10 +6,9 @@ use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::calls::Done;
 use super::{Call, Connection, Loops, Reply, Service};
+use crate::sync::{Condvar, Mutex};
 use crate::wire::{Frame, Response};
 use crate::{Error, ErrorKind, Result};
 

@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
 use super::calls::{Done, Waiting};
 use super::connection::Phase;
 use super::lane::{Job, Lane};
 use super::{Call, Connection, Limits, Reply, Service};
+use crate::sync::{Condvar, Mutex, RwLock};
 use crate::wire::{Encoding, Request, RequestCode, Response};
 use crate::{Error, ErrorKind, Result};
 

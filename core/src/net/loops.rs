@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Event loops, shared by the servers and clients of a process. Each connection is pinned to one of them, in turn.

@@ -5,13 +5,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::connection::Origin;
 use super::stream::Stream;
 use super::{listen, pump, welcome, Connection, Limits, Loops, Service, TlsServer};
+use crate::sync::{Condvar, Mutex};
 use crate::wire::Encoding;
 use crate::{Error, ErrorKind, Result};
 

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::dispatch::Pending;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
@@ -14,6 +12,7 @@ use super::queues::MAX_QUEUES;
 use super::types::{AppendError, Appended, QueueEntry};
 use super::{check_topic, Core};
 use crate::record::{self, NewRecord};
+use crate::sync::MutexGuard;
 
 /// A thread keeps a buffer up to this size between appends.
 const KEPT_BUFFER: usize = 1 << 20;

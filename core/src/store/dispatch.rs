@@ -5,12 +5,11 @@ use std::cell::Cell;
 use std::sync::atomic::{fence, AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::keys::KeyHashes;
 use super::queue::{Pushed, Queue, Slot};
 use super::types::{AppendError, Arrival, Listener};
 use super::Core;
+use crate::sync::Mutex;
 
 /// An appended record that queues and index do not know yet.
 pub(crate) struct Pending {

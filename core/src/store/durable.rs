@@ -2,12 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::log::Tail;
 use super::signal::Signal;
 use super::types::{Durability, WriteState};
 use super::{Core, FlushMode};
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 type Done = Box<dyn FnOnce(Durability) + Send>;

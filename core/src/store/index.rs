@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::dispatch::Pending;
 use super::index_file::{IndexFile, Key, Shape};
 use super::storage::{local_time, Open, Storage};
 use super::StoreOptions;
+use crate::sync::Mutex;
 
 /// With so many keys waiting the background thread is woken before its time; with four times as many the dispatcher
 /// does the work itself, so that memory stays bounded.

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::dispatch::Pending;
 use super::mapping::Writer;
 use super::segment::{Segment, Segments};
@@ -16,6 +14,7 @@ use super::storage::Storage;
 use super::types::AppendError;
 use super::FlushMode;
 use crate::record::MAGIC_BLANK;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Room that must be left behind a record for the filler's size and magic.
 pub(crate) const BLANK_LEN: usize = 8;

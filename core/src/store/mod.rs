@@ -50,7 +50,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 
 use self::checkpoint::Checkpoint;
 use self::dispatch::Dispatcher;
@@ -64,6 +63,7 @@ use self::recovery::Before;
 use self::save::Saved;
 use crate::clock::Clock;
 use crate::message::java_hash;
+use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
 pub use self::options::{FlushMode, StoreOptions};

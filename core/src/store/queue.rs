@@ -5,10 +5,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::queue_files::{OpenFiles, UnitFiles};
 use super::types::QueueEntry;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Bytes of a plain entry (store reference, section 3.1) and of a batch entry (3.3).
 pub(crate) const ENTRY_LEN: usize = 20;

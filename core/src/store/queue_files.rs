@@ -5,10 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::segment::file_name;
 use super::storage::{File, Open, Storage};
+use crate::sync::Mutex;
 
 /// Open files of all queues; the ones unused longest are closed when there are too many.
 pub(crate) struct OpenFiles {

@@ -4,13 +4,12 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use parking_lot::Mutex;
-
 use super::queue::{Form, Queue, Slot};
 use super::queues::{Queues, MAX_QUEUES};
 use super::segment::parse_file_name;
 use super::storage::{Entry, Open};
 use super::types::QueueEntry;
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Files at the end of a queue whose entries are all looked at, as Apache does.

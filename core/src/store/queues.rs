@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use super::queue::{Form, Queue};
 use super::queue_files::{OpenFiles, UnitFiles};
 use super::storage::Storage;
 use super::StoreOptions;
 use crate::message::java_hash;
+use crate::sync::{Mutex, RwLock};
 
 /// Queue ids are below this. Apache has no limit of its own; a queue costs memory, and the id comes off the wire.
 pub const MAX_QUEUES: i32 = 1 << 16;

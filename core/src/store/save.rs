@@ -12,9 +12,9 @@ pub(crate) struct Saved {
     pub log_ms: AtomicI64,
     queues_ms: AtomicI64,
     /// Values of other brokers, kept as found.
-    pub foreign: parking_lot::Mutex<(i64, i64)>,
+    pub foreign: crate::sync::Mutex<(i64, i64)>,
     /// Held while queues and checkpoint are written.
-    saving: parking_lot::Mutex<()>,
+    saving: crate::sync::Mutex<()>,
 }
 
 impl Saved {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
 
 use super::mapping::{Mapping, Writer};
 use super::storage::{File, Open, Storage};
 use crate::record::RecordView;
+use crate::sync::RwLock;
 
 /// One file of the commit log. Readers that hold it keep its bytes, deleted or not.
 pub(crate) struct Segment {

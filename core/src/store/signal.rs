@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// A flag that one thread waits for. Raising it again before it was seen costs one atomic exchange.
 #[derive(Default)]

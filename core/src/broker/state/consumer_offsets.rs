@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
+use crate::sync::Mutex;
 use crate::wire::body::{ConsumerOffsetSerializeWrapper, DataVersion};
 use crate::wire::json;
 use crate::Result;

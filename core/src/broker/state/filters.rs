@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BrokerConfig;
 use crate::filter::{Bloom, BloomBits, SqlExpression, SyntaxError, MAX_LENGTH};
+use crate::sync::{Mutex, RwLock};
 use crate::wire::body::SubscriptionData;
 use crate::wire::json;
 use crate::Result;

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
+use crate::sync::{Mutex, RwLock};
 use crate::wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper};
 use crate::wire::json;
 use crate::Result;

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::config::BrokerConfig;
 use crate::message::sys_flag;
+use crate::sync::{Mutex, RwLock};
 use crate::wire::body::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
 use crate::wire::{json, ResponseCode, SendMessage};
 use crate::Result;

@@ -25,10 +25,9 @@ pub(crate) use half::{prepare, resume, Half};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
 
-use parking_lot::Mutex;
-
 use self::book::Book;
 use super::Broker;
+use crate::sync::Mutex;
 
 /// Where everything about transactions is: Apache uses queue 0 only.
 const QUEUE: i32 = 0;

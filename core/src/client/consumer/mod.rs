@@ -35,8 +35,6 @@ mod traces;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use self::members::Oddities;
 use self::offsets::Store;
 use self::push::Push;
@@ -47,6 +45,7 @@ use super::group::check_group;
 use super::tracer::Tracer;
 use super::Cluster;
 use crate::config::{ConsumerOptions, MessageModel};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::body::{ConsumerData, MessageQueue};
 use crate::{Error, ErrorKind, Result};
 

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::super::cluster::succeeded;
 use super::super::local_offsets::LocalOffsets;
 use super::Shared;
 use crate::config::{ConsumerOptions, MessageModel, StartFrom, Timestamp};
+use crate::sync::Mutex;
 use crate::wire::body::MessageQueue;
 use crate::wire::{
     GetMaxOffset, GetMaxOffsetResponse, GetMinOffset, GetMinOffsetResponse, QueryConsumerOffset,

@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
 use super::threads::Batch;
 use super::{Shared, Subscription};
@@ -13,6 +11,7 @@ use crate::client::allocate::Strategy;
 use crate::client::Cluster;
 use crate::config::ConsumerOptions;
 use crate::message::StoredMessage;
+use crate::sync::Mutex;
 use crate::wire::body::MessageQueue;
 use crate::{Error, ErrorKind, Result};
 

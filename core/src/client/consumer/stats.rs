@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::Clock;
+use crate::sync::Mutex;
 
 /// Lengths of the windows, ms.
 const MINUTE: i64 = 60_000;

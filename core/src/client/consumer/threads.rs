@@ -5,13 +5,12 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::MutexGuard;
-
 use super::assigned::Fetched;
 use super::locks::TRUSTED;
 use super::push::Push;
 use super::state::State;
 use super::Shared;
+use crate::sync::MutexGuard;
 use crate::wire::body::MessageQueue;
 
 /// The threads of a push consumer.

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::config::ProducerOptions;
 use crate::message::{java_hash, Message};
+use crate::sync::{Mutex, RwLock};
 use crate::wire::body::MessageQueue;
 use crate::{Error, ErrorKind, Result};
 

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use super::request::Requests;
 use super::transaction::Checks;
 use super::Shared;
 use crate::client::cluster::Cluster;
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// The producers of a client.

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::flight::{Flight, Told};
 use super::prepare::{Prepared, Purpose};
@@ -22,6 +21,7 @@ use crate::client::cluster::Cluster;
 use crate::client::stored::unpack;
 use crate::clock::deadline_in;
 use crate::message::{property, sys_flag, Message, Properties, StoredMessage};
+use crate::sync::Mutex;
 use crate::wire::PushReplyMessageToClient;
 use crate::{Error, ErrorKind, Result};
 

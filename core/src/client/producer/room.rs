@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::flight::Flight;
 use super::Shared;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What is taken, and who waits.
 pub(super) struct Room {

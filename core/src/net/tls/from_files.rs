@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::config::tls::{stamp, Stamp};
+use crate::sync::Mutex;
 use crate::Result;
 
 /// How long the files are taken for unchanged after a look. A look is made when a connection needs it, so nothing here costs

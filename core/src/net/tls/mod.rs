@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
@@ -26,6 +25,7 @@ use self::explain::Side;
 use self::from_files::FromFiles;
 pub(super) use self::session::Session;
 use crate::config::{TlsClientSettings, TlsMode, TlsServerSettings};
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Handshakes of a server at a time; further connections wait their turn, within the time of a handshake.

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType};
 
 use crate::config::tls as files;
+use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Certificate and key as they stand in their files, PEM.

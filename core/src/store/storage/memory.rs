@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-
 use super::{Entry, File, Open, Space, Storage};
 use crate::store::mapping::{Heap, Mapping, Writer};
+use crate::sync::{Mutex, RwLock, RwLockReadGuard};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
