@@ -143,7 +143,7 @@ fn turn(broker: &Broker, level: i32) -> Turn {
     }
     let mut turn = Turn::More;
     for _ in 0..BURST {
-        match step(broker, level, offset) {
+        match step(broker, level, offset, bounds.end) {
             Ok(()) => offset += 1,
             Err(stop) => {
                 turn = stop;
@@ -156,10 +156,27 @@ fn turn(broker: &Broker, level: i32) -> Turn {
     turn
 }
 
-/// Delivers the message at `offset` of a level, or says why not now.
-fn step(broker: &Broker, level: i32, offset: i64) -> Result<(), Turn> {
-    let entry = broker.store.entry(names::SCHEDULE_TOPIC, level - 1, offset).ok_or(Turn::Empty)?;
+/// Delivers the message at `offset` of a level whose queue ends at `end`, or says why not now.
+fn step(broker: &Broker, level: i32, offset: i64, end: i64) -> Result<(), Turn> {
+    if offset >= end {
+        return Err(Turn::Empty);
+    }
     let now = broker.clock.now_ms();
+    let entry = match broker.store.try_entry(names::SCHEDULE_TOPIC, level - 1, offset) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => {
+            tracing::error!(
+                level,
+                offset,
+                "there is no delayed message at this offset of its queue: skipped"
+            );
+            return Ok(());
+        }
+        Err(error) => {
+            tracing::error!(level, offset, %error, "the queue of delayed messages cannot be read; next try in 10 s");
+            return Err(Turn::DueAt(now + RETRY_MS));
+        }
+    };
     // The entry's third field is the due time. One further away than the level allows comes at once, as in Apache:
     // the level was made shorter, or the clock was set back.
     let due = entry.tags_code;

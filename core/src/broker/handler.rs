@@ -203,6 +203,7 @@ fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> An
         Request::InvokeBrokerToGetConsumerStatus(ask) => relay::status(broker, &ask),
         Request::GetConsumerRunningInfo(ask) => relay::running_info(broker, &ask),
         Request::ConsumeMessageDirectly(ask) => relay::consume_directly(broker, &ask),
+        Request::ResumeCheckHalfMessage(ask) => transaction::resume(broker, &ask),
         request => look_up(broker, caller, request).into(),
     }
 }
@@ -232,7 +233,6 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
         Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
         Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
         Request::QueryCorrectionOffset(ask) => reset::corrections(broker, &ask),
-        Request::ResumeCheckHalfMessage(ask) => transaction::resume(broker, &ask),
         other => unsupported(other.code()),
     }
 }

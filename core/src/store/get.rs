@@ -1,6 +1,7 @@
 //! The way out: a queue's entries, the filter, and the records as slices of the mapped log.
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,13 +59,22 @@ impl Core {
         reader.finish()
     }
 
-    /// The entry of one offset, its tags code resolved where it is an address.
+    /// The entry of one offset, its tags code resolved where it is an address. `None` also if it cannot be read.
     pub fn entry(&self, topic: &str, queue_id: i32, offset: i64) -> Option<QueueEntry> {
+        self.try_entry(topic, queue_id, offset).ok().flatten()
+    }
+
+    /// As [`Core::entry`]. Within the bounds of the queue, `None` means that there is no record at this offset for good.
+    ///
+    /// # Errors
+    /// When the queue's file cannot be read, which may pass.
+    pub fn try_entry(&self, topic: &str, queue_id: i32, offset: i64) -> io::Result<Option<QueueEntry>> {
         self.catch_up();
-        let queue = self.queues.queue(topic, queue_id)?;
-        let slot = queue.slot(&self.queues.files, offset).ok()??;
-        let tags_code = self.tags_code(&queue, &slot.entry).unwrap_or(slot.entry.tags_code);
-        slot.entry.is_record().then_some(QueueEntry { tags_code, ..slot.entry })
+        let Some(queue) = self.queues.queue(topic, queue_id) else { return Ok(None) };
+        let slot = queue.slot(&self.queues.files, offset)?;
+        let Some(entry) = slot.map(|slot| slot.entry).filter(QueueEntry::is_record) else { return Ok(None) };
+        let tags_code = self.tags_code(&queue, &entry).unwrap_or(entry.tags_code);
+        Ok(Some(QueueEntry { tags_code, ..entry }))
     }
 
     /// Whether a record counts as in memory: Apache's rule, by its distance from the end of the log.

@@ -75,6 +75,25 @@ fn delayed_messages_survive_restarts_and_come_once() {
     assert_eq!(server.broker().pull_all("Later", 0, 0).len(), 3);
 }
 
+#[test]
+fn a_hole_in_a_delay_level_is_skipped() {
+    let mut server = start_server("");
+    for body in [b"0", b"1", b"2"] {
+        server.broker().produce("Later", 0, body, "DELAY=3").ok();
+    }
+    // From here on entries are read from the file.
+    server.restart();
+    let path = server.data().join("consumequeue/SCHEDULE_TOPIC_XXXX/2/00000000000000000000");
+    let mut entries = std::fs::read(&path).unwrap();
+    entries[20..40].fill(0);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &entries[20..40], 20).unwrap();
+    server.pass(11);
+    let bodies: Vec<_> =
+        server.broker().await_messages("Later", 0, 2).into_iter().map(|found| found.body).collect();
+    assert_eq!(bodies, [b"0", b"2"]);
+}
+
 /// Fails the newest delivery of a message and waits for the next one.
 fn fail(client: &mut RawClient, received: &Received) {
     client.call(&send_back("G", received, 0)).ok();

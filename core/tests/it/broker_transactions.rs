@@ -55,6 +55,11 @@ fn send_half(client: &mut RawClient, topic: &str, body: &str, properties: &str) 
     placed(&client.call(&Request::SendMessage(half_message(topic, 1, body.as_bytes(), properties))).ok())
 }
 
+/// The answer to a question.
+pub fn answer_to(half: &Half, decision: i32) -> EndTransaction<'_> {
+    end(half, decision, true)
+}
+
 fn end(half: &Half, decision: i32, is_answer: bool) -> EndTransaction<'_> {
     EndTransaction {
         producer_group: half.group.as_str().into(),
@@ -106,7 +111,7 @@ pub fn asked(member: &mut RawClient) -> (Half, Received) {
 }
 
 pub fn answer(member: &mut RawClient, half: &Half, decision: i32) {
-    member.oneway(&Request::EndTransaction(end(half, decision, true)));
+    member.oneway(&Request::EndTransaction(answer_to(half, decision)));
 }
 
 /// Nothing was sent to a connection, as far as an answer that came later shows.
@@ -299,6 +304,9 @@ fn who_never_knows_is_asked_three_times_and_given_up() {
     assert_eq!(message.properties.get("TRANSACTION_CHECK_TIMES"), Some("1"));
     answer(&mut producer, &half, COMMIT);
     assert_eq!(client.await_messages("T", 1, 1)[0].body, b"x");
+    let committed = client.call(&resume);
+    assert_eq!(committed.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(committed.remark().contains("committed already"), "{}", committed.remark());
     for wrong in ["", "nonsense", &place.to_string().replace("0", "7")] {
         let ask = ResumeCheckHalfMessage { msg_id: Some(wrong.to_owned().into()), ..Default::default() };
         let answer = client.call(&Request::ResumeCheckHalfMessage(ask));

@@ -4,9 +4,9 @@ use ferromq::message::OffsetId;
 use ferromq::wire::{EndTransaction, PullMessage, Request, ResponseCode, SendMessage, UpdateConsumerOffset};
 
 use crate::broker_transactions::{
-    answer, asked, half_message, member, start, COMMIT, GROUP, ROLLBACK, ROUND,
+    answer, answer_to, asked, half_message, member, start, COMMIT, GROUP, ROLLBACK, ROUND,
 };
-use crate::support::{pull, RawClient};
+use crate::support::{pull, Answer, RawClient};
 
 const PROGRESS: &str = "CID_RMQ_SYS_TRANS";
 
@@ -19,6 +19,18 @@ fn bodies(client: &mut RawClient, count: usize) -> Vec<Vec<u8>> {
         client.await_messages("T", 0, count).into_iter().map(|found| found.body).collect();
     bodies.sort();
     bodies
+}
+
+/// The commit of a half message that was sent.
+fn commit_of(sent: &Answer) -> EndTransaction<'static> {
+    let place: OffsetId = sent.field("msgId").parse().unwrap();
+    EndTransaction {
+        producer_group: GROUP.into(),
+        tran_state_table_offset: sent.queue_offset(),
+        commit_log_offset: place.physical_offset,
+        commit_or_rollback: COMMIT,
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -49,14 +61,7 @@ fn two_messages_of_one_id_are_two_messages() {
         client.create_topic("T", 1);
         let first = client.call(&Request::SendMessage(half(b"first", "UNIQ_KEY=Same"))).ok();
         client.call(&Request::SendMessage(half(b"second", "UNIQ_KEY=Same"))).ok();
-        let place: OffsetId = first.field("msgId").parse().unwrap();
-        let commit = EndTransaction {
-            producer_group: GROUP.into(),
-            tran_state_table_offset: first.queue_offset(),
-            commit_log_offset: place.physical_offset,
-            commit_or_rollback: COMMIT,
-            ..Default::default()
-        };
+        let commit = commit_of(&first);
         client.call(&Request::EndTransaction(commit.clone())).ok();
         if crash {
             server.restart();
@@ -128,4 +133,63 @@ fn nobody_moves_the_progress_from_outside() {
     let mut producer = member(&server, "p", GROUP);
     server.pass(ROUND);
     assert_eq!(asked(&mut producer).1.body, b"pending");
+}
+
+#[test]
+fn without_the_key_index_a_crash_doubles_no_commit() {
+    let server = start("messageIndexEnable=false");
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    let sent: Vec<Vec<u8>> = (0..20u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    for body in &sent {
+        let placed = client.call(&Request::SendMessage(half(body, ""))).ok();
+        client.call(&Request::EndTransaction(commit_of(&placed))).ok();
+    }
+    client.call(&Request::SendMessage(half(b"pending", ""))).ok();
+    // Before marks that wait are written.
+    let copy = server.copy();
+    let mut producer = member(&copy, "p", GROUP);
+    copy.pass(ROUND);
+    assert_eq!(asked(&mut producer).1.body, b"pending", "nothing else is asked for");
+    assert_eq!(bodies(&mut copy.broker(), sent.len()), sent);
+}
+
+#[test]
+fn commits_beyond_what_may_wait_for_the_disk_are_refused_and_asked_for() {
+    let server = start("flushDiskType=SYNC_FLUSH\nsendThreadPoolQueueCapacity=4");
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    let (mut sent, mut refused) = (Vec::new(), 0);
+    // A flush takes longer than the handling of the next frames; should a disk ever be faster, there are more rounds.
+    for _ in 0..50 {
+        let commits: Vec<EndTransaction<'_>> = (0..100)
+            .map(|_| {
+                sent.push((sent.len() as u32).to_be_bytes().to_vec());
+                commit_of(&client.call(&Request::SendMessage(half(sent.last().unwrap(), ""))).ok())
+            })
+            .collect();
+        for commit in &commits {
+            client.send(&Request::EndTransaction(commit.clone()));
+        }
+        for _ in &commits {
+            let answer = client.receive();
+            if answer.code() != ResponseCode::SUCCESS {
+                assert_eq!(answer.code(), ResponseCode::SYSTEM_BUSY);
+                assert!(answer.remark().contains("sendThreadPoolQueueCapacity=4"), "{}", answer.remark());
+                refused += 1;
+            }
+        }
+        if refused > 0 {
+            break;
+        }
+    }
+    assert!(refused > 0, "nothing was refused");
+    let mut producer = member(&server, "p", GROUP);
+    server.pass(ROUND);
+    // Not before the last: what a round puts back waits for the disk, too.
+    let questions: Vec<_> = (0..refused).map(|_| asked(&mut producer).0).collect();
+    for half in questions {
+        client.call(&Request::EndTransaction(answer_to(&half, COMMIT))).ok();
+    }
+    assert_eq!(bodies(&mut client, sent.len()), sent);
 }

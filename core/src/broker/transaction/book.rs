@@ -7,6 +7,11 @@ use std::collections::{HashMap, VecDeque};
 /// one is refused, and asked for.
 const MOST_MOVED: usize = 1 << 20;
 
+/// Half messages from the first undecided one to the end of their queue, before undecided ones among them are few.
+const MANY: i64 = 1 << 20;
+/// The undecided are few if at most one in so many is.
+const ONE_IN: i64 = 8;
+
 /// Steps of progress that wait for the disk at most.
 const MOST_PROGRESS: usize = 64;
 
@@ -34,7 +39,7 @@ pub(super) struct Book {
 /// Offsets on their way into the op queue.
 #[derive(Default)]
 pub(super) struct Marks {
-    offsets: Vec<i64>,
+    offsets: VecDeque<i64>,
     bytes: usize,
     /// When the oldest was added.
     since_ms: i64,
@@ -93,6 +98,20 @@ impl Book {
             offset = (offset | 63) + 1;
         }
         None
+    }
+
+    /// Up to where the undecided should be put back to `end`, the half queue's, so that the progress and the memory for
+    /// it can go on: they are few among many that are decided, which costs at most one in [`ONE_IN`] messages more. Many
+    /// stay where they are, at a bit each.
+    pub fn put_back_below(&self, end: i64) -> i64 {
+        let span = end - self.base;
+        let decided: i64 = self.words.iter().map(|word| i64::from(word.count_ones())).sum();
+        let below_base = self.words.front().map_or(0, |word| word & ((1 << (self.base & 63)) - 1));
+        let open = span - (decided - i64::from(below_base.count_ones()));
+        match span > MANY && open <= span / ONE_IN {
+            true => end - MANY,
+            false => self.base,
+        }
     }
 
     /// Moves the progress over what is decided, at most to `end`, the half queue's; then that of the op queue.
@@ -167,6 +186,15 @@ impl Book {
         }
     }
 
+    /// Makes room for those that are put back, if there is none: forgets those whose end was not heard of here.
+    pub fn tidy_moved(&mut self) {
+        if self.moved.len() >= MOST_MOVED {
+            let mut moved = std::mem::take(&mut self.moved);
+            moved.retain(|_, offset| !self.is_decided(*offset));
+            self.moved = moved;
+        }
+    }
+
     /// Offsets that are to be written into the op queue.
     pub fn marks(&mut self) -> &mut Marks {
         &mut self.marks
@@ -194,7 +222,7 @@ impl Marks {
         if first {
             self.since_ms = now_ms;
         }
-        self.offsets.push(offset);
+        self.offsets.push_back(offset);
         self.bytes += offset.to_string().len() + 1;
         first
     }
@@ -222,10 +250,9 @@ impl Marks {
     /// The body of the next op message, of about `most` bytes, and the offsets in it, if there are any. One alone stands
     /// there without comma: brokers of 4.9 read no others.
     pub fn body(&self, most: usize) -> Option<(String, usize)> {
-        let (first, rest) = self.offsets.split_first()?;
-        let mut text = first.to_string();
+        let mut text = self.offsets.front()?.to_string();
         let mut count = 1;
-        for offset in rest {
+        for offset in self.offsets.iter().skip(1) {
             if text.len() >= most {
                 break;
             }
@@ -338,6 +365,23 @@ mod tests {
         assert_eq!(marks.not_before_ms(), Some(2_010));
         marks.written(1);
         assert_eq!(marks.not_before_ms(), None);
+    }
+
+    #[test]
+    fn few_among_many_are_put_back_and_many_stay() {
+        let end = MANY + 10 * ONE_IN + 77;
+        let mut book = Book::new(77, 0);
+        assert_eq!(book.put_back_below(end), 77, "nothing is decided");
+        // All but each eighth, from a base within a word on.
+        for offset in (77..end).filter(|offset| (offset - 77) % ONE_IN != 0) {
+            book.decide(offset);
+        }
+        assert_eq!(book.put_back_below(end), end - MANY);
+        assert_eq!(book.put_back_below(MANY + 77), 77, "not that many");
+        assert_eq!(book.put_back_below(end + 8), 77, "one more in eight is undecided");
+        book.decide(77);
+        book.advance(end);
+        assert_eq!((book.base(), book.put_back_below(end)), (85, end - MANY));
     }
 
     proptest! {

@@ -10,9 +10,6 @@ use super::half::Found;
 use super::load::Same;
 use super::{given_up, half, load, op, QUEUE};
 
-/// Half messages that may lie between the first undecided one and the end of their queue before those at the front are
-/// put back, so that the progress and the memory for it stay within bounds.
-const MOST_BEHIND: i64 = 1 << 20;
 const HOUR_MS: i64 = 3_600_000;
 
 /// What the round finds in a half message.
@@ -52,17 +49,28 @@ impl<'a> Half<'a> {
     }
 }
 
+/// A round under way.
+struct Round {
+    producers: Producers,
+    questions: Questions,
+    /// What is undecided below is put back, asked for or not.
+    put_back_below: i64,
+}
+
 /// Looks at every half message that is undecided when the round begins.
 pub(super) fn round(broker: &Broker) {
     let Some(bounds) = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE) else { return };
-    let mut producers = Producers::default();
-    let mut questions = Questions::default();
+    let mut round = Round {
+        producers: Producers::default(),
+        questions: Questions::default(),
+        put_back_below: broker.transactions.book.lock().put_back_below(bounds.end),
+    };
     let mut at = bounds.start;
     loop {
         let next = broker.transactions.book.lock().next_undecided(at, bounds.end);
         let Some(offset) = next.filter(|_| !broker.is_stopping()) else { break };
         at = offset + 1;
-        if let Err(error) = look(broker, offset, bounds.end, &mut producers, &mut questions) {
+        if let Err(error) = look(broker, offset, &mut round) {
             tracing::error!(
                 offset,
                 %error,
@@ -74,18 +82,13 @@ pub(super) fn round(broker: &Broker) {
         }
         op::write_due(broker);
     }
-    questions.ask(broker);
+    round.questions.ask(broker);
+    broker.transactions.book.lock().tidy_moved();
     op::settle(broker);
 }
 
 /// Looks at one half message. An error is the store's.
-fn look(
-    broker: &Broker,
-    offset: i64,
-    end: i64,
-    producers: &mut Producers,
-    questions: &mut Questions,
-) -> Result<(), AppendError> {
+fn look(broker: &Broker, offset: i64, round: &mut Round) -> Result<(), AppendError> {
     let bytes = match half::read(broker, offset) {
         Found::Half(bytes) => bytes,
         Found::Nothing => {
@@ -116,7 +119,7 @@ fn look(
     }
     let wait = half.immunity_ms.unwrap_or(config.transaction_time_out);
     let producer = match half.asked.is_some() || age > wait {
-        true => producers.next(broker, half.group),
+        true => round.producers.next(broker, half.group),
         false => None,
     };
     match producer {
@@ -133,16 +136,22 @@ fn look(
             properties.insert(property::TRANSACTION_CHECK_TIMES, asked.saturating_add(1).to_string());
             let properties = properties.encode();
             match put_back(broker, &half, &properties, true) {
-                Ok(Some(appended)) => questions.add(broker, producer, &bytes, properties, appended),
+                Ok(Some(appended)) => round.questions.add(broker, producer, &bytes, properties, appended),
                 Ok(None) => {}
                 // No place for one property more: it is asked for where it is, and not counted.
                 Err(AppendError::Illegal(_) | AppendError::TooLarge { .. }) => {
-                    questions.add(broker, producer, &bytes, record.properties().to_vec(), place(&record));
+                    round.questions.add(
+                        broker,
+                        producer,
+                        &bytes,
+                        record.properties().to_vec(),
+                        place(&record),
+                    );
                 }
                 Err(error) => return Err(error),
             }
         }
-        None if end - offset > MOST_BEHIND => {
+        None if offset < round.put_back_below => {
             let mut properties = half::properties(&half.record);
             if !properties.contains(property::TRAN_PREPARED_QUEUE_OFFSET) {
                 properties.insert(property::TRAN_PREPARED_QUEUE_OFFSET, offset.to_string());

@@ -8,7 +8,7 @@ use crate::store::AppendError;
 use crate::wire::{EndTransaction, Response, ResponseCode};
 
 use super::super::handler::{refuse, Answer, Refusal};
-use super::super::{names, put, Broker};
+use super::super::{flow, names, put, Broker};
 use super::book::Book;
 use super::half::Found;
 use super::{half, op, QUEUE};
@@ -49,6 +49,9 @@ fn decide(broker: &Broker, request: &EndTransaction<'_>, commit: bool) -> Result
     let named = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok());
     let named = checked(broker, request, named)?;
     let id = named.property(property::UNIQ_KEY).unwrap_or_default();
+    if commit {
+        flow::admit_send(broker)?;
+    }
     // Whoever holds it may be stuck with the disk; the other connections of this loop are not to be.
     let Some(mut book) = broker.transactions.book.try_lock_for(PATIENCE) else {
         let remark = format!(

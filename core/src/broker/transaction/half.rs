@@ -7,8 +7,9 @@ use crate::record::{NewRecord, RecordView};
 use crate::store::{AppendError, Appended};
 use crate::wire::{Response, ResponseCode, ResumeCheckHalfMessage};
 
-use super::super::handler::{refuse, Refusal};
+use super::super::handler::{refuse, Answer, Refusal};
 use super::super::{names, put, Broker};
+use super::load::{self, Same};
 use super::{op, QUEUE};
 
 /// Bytes of properties that a half message gets when it is put back: TRANSACTION_CHECK_TIMES and
@@ -87,9 +88,11 @@ pub(super) enum Found {
 
 /// Reads the half message at an offset of its queue.
 pub(super) fn read(broker: &Broker, offset: i64) -> Found {
-    let Some(entry) = broker.store.entry(names::HALF_TOPIC, QUEUE, offset) else {
-        let first = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE).map_or(0, |bounds| bounds.start);
-        return if offset < first { Found::Nothing } else { Found::NotNow };
+    let end = broker.store.queue_bounds(names::HALF_TOPIC, QUEUE).map_or(0, |bounds| bounds.end);
+    let entry = match broker.store.try_entry(names::HALF_TOPIC, QUEUE, offset) {
+        Ok(Some(entry)) => entry,
+        Ok(None) if offset < end => return Found::Nothing,
+        _ => return Found::NotNow,
     };
     let Some(bytes) = broker.store.record(entry.physical_offset) else {
         let gone = entry.physical_offset < broker.store.min_physical_offset();
@@ -164,15 +167,16 @@ pub(super) fn put_back(
 
 /// RESUME_CHECK_HALF_MESSAGE (323): a half message that was given up waits for its producers again, as if it had never
 /// been asked for.
-pub(crate) fn resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Response {
-    match try_resume(broker, request) {
+pub(crate) fn resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Answer {
+    let id = request.msg_id.as_deref().unwrap_or_default().to_owned();
+    // One after the other, so that none is resumed twice.
+    Answer::apart(broker, move |broker| match try_resume(broker, &id) {
         Ok(()) => Response::ok(),
         Err(why) => Response::error(ResponseCode::SYSTEM_ERROR, why),
-    }
+    })
 }
 
-fn try_resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Result<(), String> {
-    let id = request.msg_id.as_deref().unwrap_or_default();
+fn try_resume(broker: &Broker, id: &str) -> Result<(), String> {
     let place: OffsetId = id.parse().map_err(|error: crate::Error| error.to_string())?;
     let bytes = broker.store.record(place.physical_offset);
     let Some(record) = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok()) else {
@@ -184,11 +188,18 @@ fn try_resume(broker: &Broker, request: &ResumeCheckHalfMessage<'_>) -> Result<(
         return Err(format!("there is no message {id}"));
     }
     let from = record.topic();
-    if from != names::GIVEN_UP_TOPIC || real_queue(&record).is_none() {
+    let real = real_queue(&record).filter(|(topic, _)| !names::is_forbidden_to_send(topic));
+    if from != names::GIVEN_UP_TOPIC || real.is_none() {
         let wanted = names::GIVEN_UP_TOPIC;
-        return Err(format!("the message {id} is in topic {from}: only those in {wanted} can be resumed"));
+        return Err(format!(
+            "the message {id} is in topic {from}, meant for {real:?}: only those in {wanted} that are meant \
+             for a topic of clients can be resumed"
+        ));
     }
     let unique_id = record.property(property::UNIQ_KEY).unwrap_or_default();
+    if load::was_committed(broker, &record, unique_id, Same::Message) {
+        return Err(format!("the message {id} was resumed and committed already"));
+    }
     let mut properties = properties(&record);
     properties.insert(property::TRANSACTION_CHECK_TIMES, "0");
     properties.remove(property::TRAN_PREPARED_QUEUE_OFFSET);

@@ -16,12 +16,15 @@ const RETRY_MS: i64 = 1_000;
 /// a broker of 4.9 would ask for them again.
 const MOST_FOR_4_9: usize = 100_000;
 
-/// Adds a decided half message to those that wait to be written, and writes them if they are many.
+/// Adds a decided half message to those that wait to be written, and writes a message of them if they are many; a backlog
+/// is the thread's. Without the key index nothing else tells after a crash that a message was committed, so its mark does
+/// not wait.
 pub(super) fn mark(broker: &Broker, book: &mut Book, offset: i64) {
     let first = book.marks().add(offset, broker.clock.now_ms());
-    let full = book.marks().bytes() >= broker.config().transaction_op_msg_max_size;
+    let config = broker.config();
+    let full = book.marks().bytes() >= config.transaction_op_msg_max_size || !config.message_index_enable;
     if full && book.marks().not_before_ms().is_none() {
-        write(broker, book);
+        write_one(broker, book);
     } else if first {
         broker.clock.wake();
     }
@@ -43,9 +46,9 @@ pub(super) fn write_due(broker: &Broker) {
     }
 }
 
-/// Writes all marks that wait.
+/// Writes all marks that wait. Decisions come between.
 pub(super) fn write_all(broker: &Broker) {
-    write(broker, &mut broker.transactions.book.lock());
+    while write_one(broker, &mut broker.transactions.book.lock()) {}
 }
 
 /// Moves the progress of both queues over what is decided, as far as the decisions are on the disk: a message behind the
@@ -63,22 +66,24 @@ pub(super) fn settle(broker: &Broker) {
     }
 }
 
-fn write(broker: &Broker, book: &mut Book) {
-    let most = broker.config().transaction_op_msg_max_size;
-    while let Some((body, count)) = book.marks().body(most) {
-        match append(broker, &body) {
-            Ok(op_offset) => {
-                let highest = book.marks().written(count);
-                book.note_op(op_offset, highest);
+/// Writes one message of the marks that wait. Returns whether there may be more to write now.
+fn write_one(broker: &Broker, book: &mut Book) -> bool {
+    let Some((body, count)) = book.marks().body(broker.config().transaction_op_msg_max_size) else {
+        return false;
+    };
+    match append(broker, &body) {
+        Ok(op_offset) => {
+            let highest = book.marks().written(count);
+            book.note_op(op_offset, highest);
+            true
+        }
+        Err(error) => {
+            // They stay; the thread tries again.
+            let waiting = book.marks().bytes();
+            if book.marks().postpone(broker.clock.now_ms().saturating_add(RETRY_MS)) {
+                tracing::error!(%error, waiting, "decisions about half messages could not be stored");
             }
-            Err(error) => {
-                // They stay; the thread tries again.
-                let waiting = book.marks().bytes();
-                if book.marks().postpone(broker.clock.now_ms().saturating_add(RETRY_MS)) {
-                    tracing::error!(%error, waiting, "decisions about half messages could not be stored");
-                }
-                return;
-            }
+            false
         }
     }
 }

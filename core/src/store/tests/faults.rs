@@ -41,6 +41,27 @@ fn reason(store: &Store) -> String {
 }
 
 #[test]
+fn an_entry_that_cannot_be_read_is_not_taken_for_one_that_is_not_there() {
+    let memory = Memory::new();
+    for n in 0..20 {
+        let store = open(&memory);
+        store.append(&new("T", n, b"x", b"")).unwrap();
+        store.close().unwrap();
+    }
+    let store = open(&memory);
+    // More queues than files are kept open.
+    for n in 10..20 {
+        assert!(store.entry("T", n, 0).is_some());
+    }
+    fail(&memory, Operation::Open, "consumequeue", libc::EMFILE);
+    assert!(store.try_entry("T", 0, 0).is_err());
+    assert_eq!(store.entry("T", 0, 0), None);
+    assert!(matches!(store.try_entry("T", 0, 1), Ok(None)), "behind the end");
+    heal(&memory);
+    assert!(matches!(store.try_entry("T", 0, 0), Ok(Some(_))));
+}
+
+#[test]
 fn a_failed_sync_is_told_and_never_becomes_a_success() {
     let memory = Memory::new();
     let store = sync_store(&memory, &Clock::new());
