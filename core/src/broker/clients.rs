@@ -14,7 +14,7 @@ use crate::wire::body::{
 };
 use crate::wire::{self, Language, Request, Response, ResponseCode};
 
-use super::consistency::Stance;
+use super::consistency::{Stance, Stances};
 use super::handler::{json, refused, Caller};
 use super::{names, Broker};
 
@@ -27,7 +27,7 @@ struct Member {
     version: i32,
     last_beat_ms: i64,
     /// Of a consumer: what it consumes and how.
-    stance: Stance,
+    stance: Arc<Stance>,
 }
 
 impl Member {
@@ -55,6 +55,7 @@ struct ConsumerGroup {
     consume_from_where: String,
     subscriptions: BTreeMap<String, SubscriptionData>,
     members: Members,
+    stances: Stances,
     /// Two members that do not agree, and on what.
     inconsistency: Option<String>,
 }
@@ -64,8 +65,32 @@ struct ConsumerGroup {
 pub(crate) struct Clients {
     producers: Mutex<HashMap<String, Members>>,
     consumers: Mutex<HashMap<String, ConsumerGroup>>,
-    /// The newest connection of each client that has or had a producer: where replies to its requests go.
-    asking: Mutex<HashMap<String, Arc<Connection>>>,
+    asking: Mutex<Asking>,
+}
+
+/// The newest connection of each client that has or had a producer: where replies to its requests go. A connection is one
+/// client's, whatever ids its heartbeats name.
+#[derive(Default)]
+struct Asking {
+    by_client: HashMap<String, Arc<Connection>>,
+    by_connection: HashMap<u64, String>,
+}
+
+impl Asking {
+    fn beat(&mut self, client_id: &str, connection: &Arc<Connection>) {
+        if self.by_connection.get(&connection.id()).is_none_or(|known| known != client_id) {
+            self.forget(connection.id());
+            self.by_connection.insert(connection.id(), client_id.to_owned());
+        }
+        self.by_client.insert(client_id.to_owned(), connection.clone());
+    }
+
+    fn forget(&mut self, connection: u64) {
+        let Some(client_id) = self.by_connection.remove(&connection) else { return };
+        if self.by_client.get(&client_id).is_some_and(|newest| newest.id() == connection) {
+            self.by_client.remove(&client_id);
+        }
+    }
 }
 
 /// A member of a group, to be asked something.
@@ -109,7 +134,9 @@ impl Clients {
 
     /// The connection of a client that has a producer, whatever other producers it had.
     pub fn producer(&self, client_id: &str) -> Option<Arc<Connection>> {
-        if let Some(known) = self.asking.lock().get(client_id).filter(|connection| connection.is_open()) {
+        if let Some(known) =
+            self.asking.lock().by_client.get(client_id).filter(|connection| connection.is_open())
+        {
             return Some(known.clone());
         }
         let producers = self.producers.lock();
@@ -172,7 +199,7 @@ impl Clients {
 impl ConsumerGroup {
     /// Takes over what a heartbeat says. Returns whether members should share the queues anew.
     fn beat(&mut self, mut member: Member, data: ConsumerData) -> bool {
-        member.stance = Stance::of(&data);
+        member.stance = self.stances.enter(Stance::of(&data));
         self.consume_type = data.consume_type;
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
@@ -180,10 +207,20 @@ impl ConsumerGroup {
         warn_of_namesake(&self.members, &data.group_name, &member);
         let stance = member.stance.clone();
         let before = self.members.insert(id, member);
+        if let Some(before) = &before {
+            self.stances.leave(&before.stance);
+        }
         if before.as_ref().is_none_or(|before| before.stance != stance) {
             self.compare(&data.group_name);
         }
         self.subscribe(data.subscription_data_set) || before.is_none()
+    }
+
+    /// These members are gone.
+    fn left(&mut self, group: &str, members: &[Member]) {
+        members.iter().for_each(|member| self.stances.leave(&member.stance));
+        self.compare(group);
+        self.follow_members();
     }
 
     /// What the group is told to be is what some member says: of one that left nothing stays.
@@ -203,14 +240,7 @@ impl ConsumerGroup {
 
     /// Looks whether the members agree, and tells when that changed.
     fn compare(&mut self, group: &str) {
-        let mut members: Vec<_> = self.members.values().collect();
-        members.sort_unstable_by_key(|member| member.connection.id());
-        let mut pairs = members.windows(2);
-        let found =
-            pairs.find_map(|pair| Some((pair[0], pair[1], pair[0].stance.difference(&pair[1].stance)?)));
-        let inconsistency = found.map(|(one, two, difference)| {
-            format!("{} and {}: {difference}", one.name_and_address(), two.name_and_address())
-        });
+        let inconsistency = if self.stances.agree() { None } else { self.disagreement() };
         match (&self.inconsistency, &inconsistency) {
             (None, Some(why)) => {
                 tracing::warn!(group, "members of the group do not agree on what they consume: {why}");
@@ -219,6 +249,16 @@ impl ConsumerGroup {
             _ => {}
         }
         self.inconsistency = inconsistency;
+    }
+
+    /// What the oldest member and the oldest of those that do not agree with it differ in.
+    fn disagreement(&self) -> Option<String> {
+        let age = |member: &&Member| member.connection.id();
+        let one = self.members.values().min_by_key(age)?;
+        let others = self.members.values().filter(|member| !Arc::ptr_eq(&member.stance, &one.stance));
+        let two = others.min_by_key(age)?;
+        let difference = one.stance.difference(&two.stance)?;
+        Some(format!("{} and {}: {difference}", one.name_and_address(), two.name_and_address()))
     }
 
     fn subscribe(&mut self, heard: Vec<SubscriptionData>) -> bool {
@@ -249,10 +289,10 @@ pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::Hea
         language: caller.language,
         version: caller.version,
         last_beat_ms: broker.clock.now_ms(),
-        stance: Stance::default(),
+        stance: Arc::default(),
     };
     if !data.producer_data_set.is_empty() {
-        broker.clients.asking.lock().insert(member.client_id.clone(), member.connection.clone());
+        broker.clients.asking.lock().beat(&member.client_id, &member.connection);
     }
     for producer in data.producer_data_set {
         let mut producers = broker.clients.producers.lock();
@@ -337,7 +377,10 @@ pub(crate) fn unregister(
         }
     }
     if let Some(group) = request.consumer_group.as_deref() {
-        remove_consumers(broker, |name, member| name == group && member.connection.id() == id);
+        remove_consumers(broker, |name, members| match name == group {
+            true => members.remove(&id).into_iter().collect(),
+            false => Vec::new(),
+        });
     }
     Response::ok()
 }
@@ -345,9 +388,9 @@ pub(crate) fn unregister(
 /// A connection is gone, and with it every client on it.
 pub(crate) fn connection_closed(broker: &Broker, connection: &Arc<Connection>) {
     let id = connection.id();
-    broker.clients.asking.lock().retain(|_, connection| connection.id() != id);
-    remove_producers(broker, |member| member.connection.id() == id);
-    remove_consumers(broker, |_, member| member.connection.id() == id);
+    broker.clients.asking.lock().forget(id);
+    remove_producers(broker, |members| drop(members.remove(&id)));
+    remove_consumers(broker, |_, members| members.remove(&id).into_iter().collect());
 }
 
 /// Removes and disconnects clients whose heartbeats stopped. Run every 10 s.
@@ -364,27 +407,30 @@ pub(crate) fn expire(broker: &Broker) {
         }
         silent
     };
-    remove_producers(broker, silent);
-    remove_consumers(broker, |_, member| silent(member));
+    remove_producers(broker, |members| members.retain(|_, member| !silent(member)));
+    remove_consumers(broker, |_, members| {
+        let gone: Vec<u64> = members.iter().filter(|(_, member)| silent(member)).map(|(id, _)| *id).collect();
+        gone.iter().filter_map(|id| members.remove(id)).collect()
+    });
     closed.into_inner().iter().for_each(|connection| connection.close());
 }
 
-fn remove_producers(broker: &Broker, gone: impl Fn(&Member) -> bool) {
+/// Removes what `remove` takes out of each group.
+fn remove_producers(broker: &Broker, remove: impl Fn(&mut Members)) {
     broker.clients.producers.lock().retain(|_, members| {
-        members.retain(|_, member| !gone(member));
+        remove(members);
         !members.is_empty()
     });
 }
 
-fn remove_consumers(broker: &Broker, gone: impl Fn(&str, &Member) -> bool) {
+/// Removes what `take` takes out of each group, and tells the others.
+fn remove_consumers(broker: &Broker, take: impl Fn(&str, &mut Members) -> Vec<Member>) {
     let mut changed = Vec::new();
     broker.clients.consumers.lock().retain(|name, group| {
-        let before = group.members.len();
-        group.members.retain(|_, member| !gone(name, member));
-        if group.members.len() != before {
+        let gone = take(name, &mut group.members);
+        if !gone.is_empty() {
             changed.push(name.clone());
-            group.compare(name);
-            group.follow_members();
+            group.left(name, &gone);
         }
         if group.members.is_empty() {
             broker.filters.unregister(name, broker.clock.now_ms());

@@ -1,12 +1,13 @@
 //! Whether the members of a group agree on what they consume. Those that do not take each other's queues and skip each
 //! other's messages, so it is told: in the log, in the table of figures (28), and with the group's connections (203).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::wire::body::ConsumerData;
 
 /// What one member says about how and what it consumes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Stance {
     pub message_model: String,
     pub consume_type: String,
@@ -53,6 +54,34 @@ impl Stance {
     }
 }
 
+/// The stances of a group's members, each kept once: members that agree share one, however many they are.
+#[derive(Default)]
+pub(super) struct Stances(HashMap<Arc<Stance>, usize>);
+
+impl Stances {
+    /// One member more has this stance.
+    pub fn enter(&mut self, stance: Stance) -> Arc<Stance> {
+        let known = self.0.get_key_value(&stance).map(|(known, _)| known.clone());
+        let shared = known.unwrap_or_else(|| Arc::new(stance));
+        *self.0.entry(shared.clone()).or_default() += 1;
+        shared
+    }
+
+    /// A member with this stance has left, or has another one now.
+    pub fn leave(&mut self, stance: &Arc<Stance>) {
+        let Some(members) = self.0.get_mut(stance) else { return };
+        *members -= 1;
+        if *members == 0 {
+            self.0.remove(stance);
+        }
+    }
+
+    /// Whether all members agree.
+    pub fn agree(&self) -> bool {
+        self.0.len() < 2
+    }
+}
+
 /// An expression can be as long as a heartbeat; what is told of it is not.
 fn shown((expression_type, expression): &(String, String)) -> String {
     let start: String = expression.chars().take(100).collect();
@@ -84,6 +113,17 @@ mod tests {
             assert!(one.difference(&other).unwrap().contains("one of them only"));
             assert!(other.difference(&one).is_some());
         }
+        let mut stances = Stances::default();
+        let [shared, again] = [one.clone(), one.clone()].map(|stance| stances.enter(stance));
+        assert!(Arc::ptr_eq(&shared, &again) && stances.agree());
+        let odd = stances.enter(stance(&[("A", "*")]));
+        assert!(!stances.agree());
+        stances.leave(&shared);
+        assert!(!stances.agree());
+        stances.leave(&odd);
+        assert!(stances.agree() && stances.0.len() == 1);
+        stances.leave(&again);
+        assert!(stances.0.is_empty());
         let broadcasting = Stance { message_model: "BROADCASTING".into(), ..one.clone() };
         assert!(one.difference(&broadcasting).unwrap().contains("CLUSTERING and BROADCASTING"));
     }

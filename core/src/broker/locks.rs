@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 
+use crate::store::MAX_QUEUES;
 use crate::sync::Mutex;
 use crate::wire::body::{LockBatchResponseBody, MessageQueue};
-use crate::wire::{self, Response};
+use crate::wire::{self, Response, ResponseCode};
 
-use super::handler::json;
+use super::handler::{json, refused};
 use super::Broker;
 
 struct Owner {
@@ -30,14 +31,14 @@ impl QueueLocks {
         &self,
         group: &str,
         client_id: &str,
-        queues: &[MessageQueue],
+        queues: &[&MessageQueue],
         now: i64,
         lifetime_ms: i64,
     ) -> Vec<MessageQueue> {
         let mut groups = self.groups.lock();
         let held = groups.entry(group.to_owned()).or_default();
         let mut locked = Vec::with_capacity(queues.len());
-        for queue in queues {
+        for &queue in queues {
             let free = held.get(queue).is_none_or(|owner| {
                 owner.client_id == client_id || owner.renewed_ms.saturating_add(lifetime_ms) < now
             });
@@ -72,12 +73,30 @@ impl QueueLocks {
     }
 }
 
-/// LOCK_BATCH_MQ (41).
+/// LOCK_BATCH_MQ (41). Queues that this broker does not have are not locked.
 pub(crate) fn lock(broker: &Broker, request: &wire::LockBatchMq) -> Response {
     let body = &request.body;
+    let (group, asked) = (&body.consumer_group, body.mq_set.len());
+    if asked > MAX_QUEUES as usize {
+        let remark =
+            format!("group {group} asks for the locks of {asked} queues at once, allowed are {MAX_QUEUES}");
+        return refused(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    if broker.groups.find_or_create(broker, group).is_none() {
+        let remark = format!("subscription group [{group}] does not exist");
+        return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+    }
+    let config = broker.config();
+    // What is locked here is bounded by the queues that there are.
+    let is_here = |queue: &&MessageQueue| {
+        let topic = broker.topics.find(&queue.topic).filter(|_| queue.broker_name == config.broker_name);
+        topic.is_some_and(|topic| {
+            (0..topic.read_queue_nums.max(topic.write_queue_nums)).contains(&queue.queue_id)
+        })
+    };
+    let queues: Vec<_> = body.mq_set.iter().filter(is_here).collect();
     let now = broker.clock.now_ms();
-    let lifetime_ms = broker.config().lock_max_live_time;
-    let locked = broker.locks.lock(&body.consumer_group, &body.client_id, &body.mq_set, now, lifetime_ms);
+    let locked = broker.locks.lock(group, &body.client_id, &queues, now, config.lock_max_live_time);
     json(&LockBatchResponseBody { lock_ok_mq_set: locked })
 }
 
@@ -103,6 +122,7 @@ mod tests {
         let locks = QueueLocks::default();
         let lock = |group: &str, client: &str, ids: &[i32], now| {
             let queues: Vec<_> = ids.iter().map(|id| queue(*id)).collect();
+            let queues: Vec<_> = queues.iter().collect();
             let locked = locks.lock(group, client, &queues, now, LIFETIME_MS);
             locked.iter().map(|queue| queue.queue_id).collect::<Vec<_>>()
         };

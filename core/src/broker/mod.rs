@@ -81,8 +81,8 @@ pub struct Broker {
     store_host: OnceLock<SocketAddr>,
     /// The same with the port that was asked for.
     early_host: SocketAddr,
-    /// What every stored message gets: region, trace, cluster.
-    added_properties: Vec<u8>,
+    /// What every stored message gets: region, trace, cluster. Without and with traceOn, which may change.
+    added_properties: [Vec<u8>; 2],
     /// Told with each send.
     region: Arc<str>,
     counter: AtomicU32,
@@ -121,7 +121,7 @@ impl Broker {
         let delay = delay::Delay::open(&root, config.message_delay_level.ms())?;
         let broker = Arc::new_cyclic(|this| Broker {
             this: this.clone(),
-            added_properties: added_properties(&config),
+            added_properties: [false, true].map(|trace_on| added_properties(&config, trace_on)),
             region: config.region_id.as_str().into(),
             early_host: SocketAddr::new(ip, config.listen_port),
             config: RwLock::new(Arc::new(config)),
@@ -281,7 +281,7 @@ impl Broker {
     }
 
     fn added_properties(&self) -> &[u8] {
-        &self.added_properties
+        &self.added_properties[usize::from(self.config.read().trace_on)]
     }
 
     /// A number below `bound`, spread evenly over calls.
@@ -290,10 +290,10 @@ impl Broker {
     }
 }
 
-fn added_properties(config: &BrokerConfig) -> Vec<u8> {
+fn added_properties(config: &BrokerConfig, trace_on: bool) -> Vec<u8> {
     let mut out = Vec::new();
     put::push_property(&mut out, property::MSG_REGION, &config.region_id);
-    put::push_property(&mut out, property::TRACE_ON, if config.trace_on { "true" } else { "false" });
+    put::push_property(&mut out, property::TRACE_ON, if trace_on { "true" } else { "false" });
     put::push_property(&mut out, property::CLUSTER, &config.broker_cluster_name);
     out
 }

@@ -62,7 +62,10 @@ fn store_again(
         if dead { dead_letter(broker, &group, &record) } else { retry(broker, &group, &record, request)? };
     let end = append(broker, &record, &copy)?;
     let origin = record.property(property::RETRY_TOPIC).unwrap_or(record.topic());
-    group.consuming(origin, broker.clock.now_ms()).sent_back.add(1, record.body().len());
+    // A property says what its sender likes; what is counted is bounded by the topics that there are.
+    if broker.topics.find(origin).is_some() {
+        group.consuming(origin, broker.clock.now_ms()).sent_back.add(1, record.body().len());
+    }
     broker.stats.sent_back();
     Ok(Some((end, copy.is_saved)))
 }

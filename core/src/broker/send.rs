@@ -29,8 +29,8 @@ pub(super) struct Target {
     pub queue_id: i32,
     /// The topic was made for this very message.
     is_new: bool,
-    /// The topic would be forgotten by a crash.
-    is_unsaved: bool,
+    /// The topic would be forgotten by a crash: who is told of a message in it waits until it is saved.
+    pub is_unsaved: bool,
     /// What was stored in the topic.
     pub puts: Arc<Counter>,
 }

@@ -146,19 +146,25 @@ fn figures_are_true() {
     assert_eq!(got.len(), 2);
     client.call(&Request::PullMessage(pull("G", "T", 0, 2, 0))).ok();
     client.call(&send_back("G", &got[0], 3)).ok();
+    // Where a message says it comes from is nowhere: nothing is counted.
+    client.produce("Other", 0, b"x", "RETRY_TOPIC=Ghost").ok();
+    let of_ghost = client.pull_all("Other", 0, 0).remove(0);
+    client.call(&send_back("G", &of_ghost, 3)).ok();
+    client.create_topic("Ghost", 1);
+    assert_eq!(stats(&mut client, "SNDBCK_PUT_NUMS", "Ghost@G"), BrokerStatsData::default());
 
     let put = stats(&mut client, "TOPIC_PUT_NUMS", "T");
     assert_eq!((put.stats_minute.sum, put.stats_hour.sum, put.stats_day.sum), (5, 5, 5));
     assert!(put.stats_minute.tps > 0.0 && put.stats_minute.avgpt == 1.0, "{put:?}");
-    assert_eq!(stats(&mut client, "TOPIC_PUT_NUMS", "SCHEDULE_TOPIC_XXXX").stats_minute.sum, 2);
+    assert_eq!(stats(&mut client, "TOPIC_PUT_NUMS", "SCHEDULE_TOPIC_XXXX").stats_minute.sum, 3);
     let taken = stats(&mut client, "GROUP_GET_NUMS", "T@G").stats_minute;
     assert_eq!((taken.sum, taken.avgpt), (5, 2.5), "five messages by two pulls");
     let bytes = stats(&mut client, "TOPIC_PUT_SIZE", "T").stats_minute.sum;
     assert!(bytes > 5 * 4, "whole records: {bytes}");
     assert_eq!(stats(&mut client, "GROUP_GET_SIZE", "T@G").stats_minute.sum, bytes);
     assert_eq!(stats(&mut client, "SNDBCK_PUT_NUMS", "T@G").stats_minute.sum, 1);
-    assert_eq!(stats(&mut client, "BROKER_PUT_NUMS", "Counted").stats_day.sum, 7);
-    assert_eq!(stats(&mut client, "BROKER_GET_NUMS", "Counted").stats_day.sum, 5);
+    assert_eq!(stats(&mut client, "BROKER_PUT_NUMS", "Counted").stats_day.sum, 9);
+    assert_eq!(stats(&mut client, "BROKER_GET_NUMS", "Counted").stats_day.sum, 6);
     // The delayed message counts for its topic when it gets there.
     server.pass(2);
     client.await_messages("T", 0, 6);
@@ -177,7 +183,7 @@ fn figures_are_true() {
     }
 
     let info = runtime_info(&mut client);
-    assert_eq!(info["msgPutTotalTodayNow"], "8");
+    assert_eq!(info["msgPutTotalTodayNow"], "10");
     assert_eq!(info["putMessageFailedTimes"], "0");
     for number in
         ["msgPutTotalYesterdayMorning", "msgGetTotalTodayMorning", "sendThreadPoolQueueHeadWaitTimeMills"]
@@ -417,6 +423,8 @@ fn settings_are_changed_and_kept() {
     client.call(&update("fileReservedTime=48\ntraceOn=false")).ok();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text, "# mine\nfileReservedTime=48\nsomeFutureKey=1\ntraceOn=false\n");
+    client.produce("T", 0, b"x", "").ok();
+    assert_eq!(client.pull_all("T", 0, 0)[0].properties.get("TRACE_ON"), Some("false"), "from now on");
     let answer = client.call(&Request::GetBrokerConfig).ok();
     let shown = String::from_utf8(answer.frame().body.to_vec()).unwrap();
     assert!(shown.contains("\nfileReservedTime=48\n") && shown.contains("\ntraceOn=false\n"), "{shown}");
@@ -517,7 +525,7 @@ fn a_units_topics_are_marked() {
 }
 
 fn lock(client: &mut RawClient, client_id: &str) -> usize {
-    let queue = MessageQueue { topic: "T".into(), broker_name: "b".into(), queue_id: 0 };
+    let queue = MessageQueue { topic: "T".into(), broker_name: "here".into(), queue_id: 0 };
     let body = LockBatchRequestBody {
         consumer_group: "G".into(),
         client_id: client_id.into(),
@@ -530,7 +538,8 @@ fn lock(client: &mut RawClient, client_id: &str) -> usize {
 
 #[test]
 fn a_dead_members_lock_lives_on_for_its_time() {
-    let server = start_server("rocketmq.broker.rebalance.lockMaxLiveTime=30000");
+    let server = start_server("brokerName=here\nrocketmq.broker.rebalance.lockMaxLiveTime=30000");
+    server.broker().create_topic("T", 1);
     let mut dying = consumer(&server, "dying", "G", "T", "*");
     let mut heir = server.broker();
     assert_eq!(lock(&mut dying, "dying"), 1);
@@ -547,11 +556,31 @@ fn a_dead_members_lock_lives_on_for_its_time() {
     let body = UnlockBatchRequestBody {
         consumer_group: "G".into(),
         client_id: "dying".into(),
-        mq_set: vec![MessageQueue { topic: "T".into(), broker_name: "b".into(), queue_id: 0 }],
+        mq_set: vec![MessageQueue { topic: "T".into(), broker_name: "here".into(), queue_id: 0 }],
         ..Default::default()
     };
     ghost.call(&Request::UnlockBatchMq(UnlockBatchMq { body })).ok();
     assert_eq!(lock(&mut ghost, "dying"), 0);
+}
+
+#[test]
+fn a_table_of_5_x_that_is_not_obeyed_is_kept() {
+    let mut server = start_server("");
+    make_group(&mut server.broker(), "Old");
+    let path = server.data().join("config/subscriptionGroup.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let forbidden = r#""forbiddenTable":{"Gone":{"T":1},"Old":{"T":1}}"#;
+    assert!(text.contains(r#""forbiddenTable":{}"#), "{text}");
+    std::fs::write(&path, text.replace(r#""forbiddenTable":{}"#, forbidden)).unwrap();
+    server.restart();
+    let mut client = server.broker();
+    let gone = DeleteSubscriptiongroup { group_name: "Gone".into(), ..Default::default() };
+    make_group(&mut client, "Gone");
+    client.call(&Request::DeleteSubscriptiongroup(gone)).ok();
+    let saved: SubscriptionGroupWrapper = json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(saved.subscription_group_table.contains_key("Old"));
+    let left = BTreeMap::from([("Old".to_owned(), BTreeMap::from([("T".to_owned(), 1)]))]);
+    assert_eq!(saved.forbidden_table, left);
 }
 
 #[test]

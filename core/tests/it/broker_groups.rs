@@ -9,6 +9,7 @@ use ferromq::wire::{
     RequestCode, ResponseCode, UnlockBatchMq, UnregisterClient, UpdateConsumerOffset,
 };
 
+use crate::broker_admin::make_group;
 use crate::support::{pull, start_server, RawClient};
 
 fn heartbeat(client_id: &str, group: &str, topic: &str, expression: &str) -> Request<'static> {
@@ -182,25 +183,53 @@ fn a_deleted_topic_is_gone_and_a_new_one_of_its_name_is_empty() {
 }
 
 fn queue(queue_id: i32) -> MessageQueue {
-    MessageQueue { topic: "T".into(), broker_name: "b".into(), queue_id }
+    MessageQueue { topic: "T".into(), broker_name: "here".into(), queue_id }
 }
 
 fn lock(client: &mut RawClient, client_id: &str, ids: &[i32]) -> Vec<i32> {
-    let body = LockBatchRequestBody {
-        consumer_group: "G".into(),
-        client_id: client_id.into(),
-        mq_set: ids.iter().copied().map(queue).collect(),
-        ..Default::default()
-    };
+    lock_queues(client, client_id, ids.iter().copied().map(queue).collect())
+}
+
+fn lock_queues(client: &mut RawClient, client_id: &str, mq_set: Vec<MessageQueue>) -> Vec<i32> {
+    let (consumer_group, client_id) = ("G".into(), client_id.into());
+    let body = LockBatchRequestBody { consumer_group, client_id, mq_set, ..Default::default() };
     let answer = client.call(&Request::LockBatchMq(LockBatchMq { body })).ok();
     let held: LockBatchResponseBody = json::from_slice(answer.frame().body).unwrap();
     held.lock_ok_mq_set.iter().map(|queue| queue.queue_id).collect()
 }
 
 #[test]
-fn a_queue_has_one_owner() {
-    let server = start_server("");
+fn only_queues_that_there_are_can_be_locked() {
+    let server = start_server("brokerName=here\nautoCreateSubscriptionGroup=false");
     let mut client = server.broker();
+    client.create_topic("T", 2);
+    let lock_batch = |group: &str, mq_set: Vec<MessageQueue>| {
+        let body = LockBatchRequestBody {
+            consumer_group: group.into(),
+            client_id: "a".into(),
+            mq_set,
+            ..Default::default()
+        };
+        Request::LockBatchMq(LockBatchMq { body })
+    };
+    let refused = client.call(&lock_batch("G", vec![queue(0)]));
+    assert_eq!(refused.code(), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST);
+    make_group(&mut client, "G");
+    let elsewhere = MessageQueue { broker_name: "there".into(), ..queue(0) };
+    let unknown = MessageQueue { topic: "U".into(), ..queue(0) };
+    let asked = vec![queue(-1), queue(2), elsewhere, unknown, queue(1), queue(i32::MAX)];
+    assert_eq!(lock_queues(&mut client, "a", asked), [1]);
+    let refused = client.call(&lock_batch("G", vec![queue(0); 65_537]));
+    assert_eq!(refused.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(refused.remark().contains("65537"), "{}", refused.remark());
+    assert_eq!(lock(&mut client, "b", &[0, 1]), [0]);
+}
+
+#[test]
+fn a_queue_has_one_owner() {
+    let server = start_server("brokerName=here");
+    let mut client = server.broker();
+    client.create_topic("T", 4);
     assert_eq!(lock(&mut client, "a", &[0, 1]), [0, 1]);
     assert_eq!(lock(&mut client, "b", &[0, 2]), [2]);
     let body = UnlockBatchRequestBody {

@@ -97,6 +97,45 @@ fn a_reply_that_reaches_nobody_says_so() {
 }
 
 #[test]
+fn a_reply_that_is_answered_is_on_the_disk_and_its_topic_in_the_table() {
+    let server = start_server("flushDiskType=SYNC_FLUSH");
+    let mut replying = server.broker();
+    let mut client = asking(&server, "me@1", &["Asks"]);
+    for n in 0..20 {
+        let topic = format!("Replies{n}");
+        let Request::SendReplyMessage(mut send) = reply(SendForm::ReplyV2, "REPLY_TO_CLIENT=me@1") else {
+            unreachable!()
+        };
+        send.topic = topic.as_str().into();
+        replying.send(&Request::SendReplyMessage(send));
+        confirm(&mut client, ResponseCode::SUCCESS);
+        replying.receive().ok();
+        // A record is seen once it is flushed.
+        assert_eq!(replying.pull_all(&topic, 0, 0).len(), 1, "{topic}");
+        let table = std::fs::read_to_string(server.data().join("config/topics.json")).unwrap();
+        assert!(table.contains(&format!("\"{topic}\"")), "{table}");
+    }
+}
+
+#[test]
+fn a_connection_is_one_clients_whatever_its_heartbeats_say() {
+    let server = start_server("");
+    let mut replying = server.broker();
+    let mut client = asking(&server, "first@1", &["Asks"]);
+    let body = HeartbeatData {
+        client_id: "second@1".into(),
+        producer_data_set: vec![ProducerData { group_name: "Asks".into() }],
+        ..Default::default()
+    };
+    client.call(&Request::HeartBeat(HeartBeat { body })).ok();
+    let answer = replying.call(&reply(SendForm::ReplyV2, "REPLY_TO_CLIENT=first@1"));
+    assert!(answer.remark().contains("channel of <first@1> not found"), "{}", answer.remark());
+    replying.send(&reply(SendForm::ReplyV2, "REPLY_TO_CLIENT=second@1"));
+    confirm(&mut client, ResponseCode::SUCCESS);
+    replying.receive().ok();
+}
+
+#[test]
 fn replies_are_only_passed_on_if_they_are_not_to_be_kept() {
     let server = start_server("storeReplyMessageEnable=false");
     let mut replying = server.broker();

@@ -1,6 +1,6 @@
 //! The subscription groups of a broker, in `config/subscriptionGroup.json`. Apache's name: SubscriptionGroupManager.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,6 +80,8 @@ impl Group {
 pub(crate) struct Groups {
     table: RwLock<HashMap<String, Arc<Group>>>,
     version: Mutex<DataVersion>,
+    /// Which groups may not use which topics, of brokers of 5.x: kept for them.
+    forbidden: Mutex<BTreeMap<String, BTreeMap<String, i32>>>,
     /// The file is older than the table.
     changed: AtomicBool,
     file: Mutex<StateFile>,
@@ -106,6 +108,7 @@ impl Groups {
         Ok(Groups {
             table: RwLock::new(table),
             version: Mutex::new(version),
+            forbidden: Mutex::new(saved.forbidden_table),
             changed: AtomicBool::new(false),
             file: Mutex::new(file),
         })
@@ -147,6 +150,7 @@ impl Groups {
     pub fn remove(&self, broker: &Broker, name: &str) -> bool {
         let removed = self.table.write().remove(name).is_some();
         if removed {
+            self.forbidden.lock().remove(name);
             self.note_change(broker);
         }
         removed
@@ -160,8 +164,8 @@ impl Groups {
                 .iter()
                 .map(|(name, group)| (name.clone(), group.config.clone()))
                 .collect(),
+            forbidden_table: self.forbidden.lock().clone(),
             data_version: *self.version.lock(),
-            ..Default::default()
         }
     }
 
