@@ -189,6 +189,11 @@ impl Broker {
         Ok(())
     }
 
+    /// Has it register with these name servers from its start on, whatever its settings say.
+    pub fn register_with(&self, name_servers: &str) {
+        Arc::make_mut(&mut self.config.write()).namesrv_addr = Some(name_servers.to_owned());
+    }
+
     fn spawn(&self, name: &str, body: impl FnOnce(&Broker) + Send + 'static) -> Result<()> {
         let broker = self.shared();
         let thread = std::thread::Builder::new()

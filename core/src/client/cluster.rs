@@ -92,7 +92,8 @@ impl Cluster {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let connections = connections(&options)?;
+        let alone = home.as_ref().is_some_and(|home| !home.listens);
+        let connections = connections(&options, alone)?;
         Ok(Arc::new_cyclic(|cluster| {
             let pushes = Pushes::new(signal.clone(), cluster.clone());
             let net = Client::new(&loops, connections, Arc::new(pushes));
@@ -315,7 +316,8 @@ pub(super) fn succeeded(operation: &'static str, reply: Reply) -> Result<Reply> 
     Err(Error::remote(operation, code.0, why))
 }
 
-fn connections(options: &ClientOptions) -> Result<net::ClientOptions> {
+/// `alone` says that nothing outside this process is connected to.
+fn connections(options: &ClientOptions, alone: bool) -> Result<net::ClientOptions> {
     Ok(net::ClientOptions {
         connect_timeout: options.connect_timeout_millis,
         backoff_least: options.reconnect_least,
@@ -329,6 +331,9 @@ fn connections(options: &ClientOptions) -> Result<net::ClientOptions> {
             idle: Duration::from_secs(u64::from(options.client_channel_max_idle_time_seconds)),
             ..Limits::default()
         },
-        tls: options.tls_client()?.map(net::TlsClient::new).transpose()?,
+        tls: match alone {
+            true => None,
+            false => options.tls_client()?.map(net::TlsClient::new).transpose()?,
+        },
     })
 }

@@ -167,10 +167,8 @@ macro_rules! server_settings {
             /// # Errors
             /// When that file cannot be read or has a value that is not allowed.
             pub fn tls_server(&self) -> Result<TlsServerSettings> {
-                if self.tls_server_mode == TlsMode::Disabled {
-                    return Ok(of(self));
-                }
-                return with_file(self, &self.tls_config_file).map(|settings| of(&settings));
+                let wanted = self.tls_server_mode != TlsMode::Disabled;
+                return with_file(self, &self.tls_config_file, wanted).map(|settings| of(&settings));
 
                 fn of(settings: &$name) -> TlsServerSettings {
                     TlsServerSettings {
@@ -200,10 +198,11 @@ macro_rules! client_settings {
             /// When that file cannot be read or has a value that is not allowed.
             pub fn tls_client(&self) -> Result<Option<TlsClientSettings>> {
                 let enabled: fn(&$name) -> bool = $enabled;
-                if !enabled(self) {
+                // The file may switch it on, or off, too.
+                let settings = with_file(self, &self.tls_config_file, enabled(self))?;
+                if !enabled(&settings) {
                     return Ok(None);
                 }
-                let settings = with_file(self, &self.tls_config_file)?;
                 Ok(Some(TlsClientSettings {
                     test_mode: settings.tls_test_mode_enable,
                     auth_server: settings.tls_client_auth_server,
@@ -239,13 +238,18 @@ impl NamesrvConfig {
 }
 
 /// The settings with those of the TLS file put above them. Servers and clients share such a file: what the other side
-/// needs is passed over.
-fn with_file<S: Settings>(settings: &S, path: &Path) -> Result<S> {
+/// needs is passed over. `wanted` says whether there would be TLS without the file.
+fn with_file<S: Settings>(settings: &S, path: &Path, wanted: bool) -> Result<S> {
     let mut settings = settings.clone();
+    let nobody_named_it = path == Path::new(TLS_FILE);
     let bytes = match read(path) {
         Ok(bytes) => bytes,
-        // Only who names a file expects it to be there.
-        Err(_) if path == Path::new(TLS_FILE) && !path.exists() => return Ok(settings),
+        // Only who names a file expects it to be there, and it may be another program's alone.
+        Err(_) if nobody_named_it && !path.exists() => return Ok(settings),
+        Err(error) if nobody_named_it && !wanted => {
+            tracing::warn!("without TLS, whatever {} says: {error}", path.display());
+            return Ok(settings);
+        }
         Err(error) => return Err(error),
     };
     let name = path.display().to_string();
@@ -270,6 +274,7 @@ fn with_file<S: Settings>(settings: &S, path: &Path) -> Result<S> {
 /// Keys that one side obeys and the other passes over.
 const KNOWN: &[&str] = &[
     "tls.enable",
+    "useTLS",
     "tls.server.mode",
     "tls.server.need.client.auth",
     "tls.server.keyPath",
@@ -285,14 +290,16 @@ const KNOWN: &[&str] = &[
     "tls.client.serverName",
 ];
 
-/// What tells a changed file from the same one: when it was changed, its length, which file it is. `None` if there is none.
-pub type Stamp = Option<(SystemTime, u64, u64)>;
+/// What tells a changed file from the same one: when its content was changed, its length, which file it is, and when any of
+/// its attributes was changed, such as who may read it. `None` if there is none.
+pub type Stamp = Option<(SystemTime, u64, u64, (i64, i64))>;
 
 /// The stamp of a file; links are followed.
 pub fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    let attributes = (metadata.ctime(), metadata.ctime_nsec());
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino(), attributes))
 }
 
 /// Reads a file with certificates, a key, or settings of TLS.
@@ -320,11 +327,17 @@ pub fn write_new(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(fail)?;
     }
-    let tmp = path.with_extension("tmp");
+    let mut tmp = path.as_os_str().to_owned();
+    tmp.push(".tmp");
+    let tmp = PathBuf::from(tmp);
     let mode = if private { 0o600 } else { 0o644 };
     let write = || -> std::io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&tmp)?;
+        // A mode counts only for a file that is made: one that a crash left behind may be open to all.
+        match fs::remove_file(&tmp) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&tmp)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&tmp, path)
@@ -365,6 +378,35 @@ mod tests {
     }
 
     #[test]
+    fn the_file_alone_switches_it_on_and_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tls.properties");
+        let named = format!("tls.config.file={}\n", file.display());
+        let client = |more: &[(&str, &str)]| {
+            let mut client = ClientOptions::default();
+            client.set("tls.config.file", &file.display().to_string()).unwrap();
+            more.iter().for_each(|(key, value)| client.set(key, value).unwrap());
+            client.tls_client().unwrap()
+        };
+        for key in ["tls.enable", "useTLS"] {
+            fs::write(&file, format!("{key}=true\n")).unwrap();
+            assert!(client(&[]).is_some(), "{key}");
+        }
+        fs::write(&file, "tls.enable=true\n").unwrap();
+        assert!(broker(&named).tls_client().unwrap().is_some());
+        fs::write(&file, "tls.enable=false\n").unwrap();
+        assert!(client(&[("tls.enable", "true")]).is_none());
+        fs::write(&file, "tls.server.mode=enforcing\n").unwrap();
+        let config = broker(&format!("{named}tls.server.mode=disabled"));
+        assert_eq!(config.tls_server().unwrap().mode, TlsMode::Enforcing);
+        assert!(config.tls_client().unwrap().is_some(), "its name servers enforce it too");
+        let mut namesrv = NamesrvConfig { tls_server_mode: TlsMode::Disabled, ..NamesrvConfig::default() };
+        namesrv.tls_config_file.clone_from(&file);
+        assert_eq!(namesrv.tls_server().unwrap().mode, TlsMode::Enforcing);
+        assert!(client(&[]).is_none());
+    }
+
+    #[test]
     fn a_bad_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tls.properties");
@@ -398,7 +440,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/key");
         write_new(&path, b"x", true).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        // Whatever a write that was cut short has left.
+        for left in ["other.tmp", "other.key.tmp", "other.crt.tmp"] {
+            let left = dir.path().join(left);
+            fs::write(&left, "half").unwrap();
+            fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let other = dir.path().join("other.key");
+        write_new(&other, b"x", true).unwrap();
+        assert_eq!(mode(&other), 0o600);
         let before = stamp(&path);
         assert!(before.is_some() && before == stamp(&path));
         fs::write(&path, "xy").unwrap();

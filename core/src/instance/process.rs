@@ -80,19 +80,26 @@ impl Server {
         namesrv.share_tls_of(&broker);
         // One certificate of their own making does for both.
         let kept = Some(data.join("config"));
-        let namesrv = NamesrvProcess::start_on(loops, namesrv, clock.clone(), kept)?;
         broker.store_path_root_dir = data;
         broker.bind_address.clone_from(&host);
         broker.listen_port = broker_port;
         let advertised =
-            if host == "0.0.0.0" { crate::config::address::local_ipv4().to_string() } else { host };
+            if host == "0.0.0.0" { crate::config::address::local_ipv4().to_string() } else { host.clone() };
         broker.broker_ip1.clone_from(&advertised);
         broker.broker_ip2 = advertised;
-        let own = if broker.bind_address == "0.0.0.0" { "127.0.0.1" } else { &broker.bind_address };
+        // First, because it takes the directory's lock: the name server writes a certificate there.
+        let broker = OpenBroker::open(loops, broker, clock.clone(), storage, false)?;
+        let namesrv = match NamesrvProcess::start_on(loops, namesrv, clock, kept) {
+            Ok(namesrv) => namesrv,
+            Err(error) => {
+                broker.broker.close()?;
+                return Err(error);
+            }
+        };
+        let own = if host == "0.0.0.0" { "127.0.0.1" } else { &host };
         let name_servers = format!("{own}:{}", namesrv.port());
-        broker.namesrv_addr = Some(name_servers.clone());
-        let beside = Some((name_servers.as_str(), &namesrv));
-        let broker = BrokerProcess::start_on(loops, broker, clock, storage, beside)?;
+        broker.broker.register_with(&name_servers);
+        let broker = broker.start(loops, Some((name_servers.as_str(), &namesrv)))?;
         namesrv.wait_for_broker();
         Ok(Server { broker, namesrv, name_servers })
     }
@@ -236,61 +243,8 @@ impl BrokerProcess {
     /// # Errors
     /// When the port is in use, or the data directory is in use or not usable.
     pub fn start(config: BrokerConfig) -> Result<BrokerProcess> {
-        Self::start_on(Some(&Loops::new(event_loops())), config, Clock::new(), Arc::new(Files), None)
-    }
-
-    /// `beside` is a name server of this process and the address under which it is registered with.
-    fn start_on(
-        loops: Option<&Arc<Loops>>,
-        config: BrokerConfig,
-        clock: Clock,
-        storage: Arc<dyn Storage>,
-        beside: Option<(&str, &NamesrvProcess)>,
-    ) -> Result<BrokerProcess> {
-        let tls = match loops {
-            None => None,
-            Some(_) => {
-                let kept = config.store_path_root_dir.join("config");
-                let names = names_of(&[&config.bind_address, &config.broker_ip1]);
-                net::TlsServer::new(config.tls_server()?, kept, names)?
-            }
-        };
-        let outwards = match beside {
-            // Nothing is connected to.
-            Some(_) => None,
-            None => config.tls_client()?.map(net::TlsClient::new).transpose()?,
-        };
-        let outwards = net::ClientOptions { tls: outwards, ..net::ClientOptions::default() };
-        let options = net::ServerOptions {
-            host: config.bind_address.clone(),
-            port: config.listen_port,
-            vip: true,
-            tls,
-            max_connections: config.max_connections,
-            limits: net::Limits {
-                frame: config.frame_max_length,
-                idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
-                ..Default::default()
-            },
-        };
-        let port = options.port;
-        let broker = Broker::open_on(storage, config, clock)?;
-        let bind = |loops| listen(loops, options, broker.clone());
-        // The store was opened cleanly; it is left so.
-        let listener = match loops.map(bind).transpose() {
-            Ok(listener) => listener,
-            Err(error) => {
-                broker.close()?;
-                return Err(error);
-            }
-        };
-        let unused = Loops::new(1);
-        let client = net::Client::new(loops.unwrap_or(&unused), outwards, Arc::new(NothingAsked));
-        if let Some((address, process)) = beside {
-            client.attach(address, process.namesrv.clone());
-        }
-        broker.start(listener.as_ref().map_or(port, net::Server::port), client.clone())?;
-        Ok(BrokerProcess { broker, listener, client })
+        let loops = Loops::new(event_loops());
+        OpenBroker::open(Some(&loops), config, Clock::new(), Arc::new(Files), true)?.start(Some(&loops), None)
     }
 
     /// The port it listens on.
@@ -317,6 +271,79 @@ impl Drop for BrokerProcess {
         if let Err(error) = self.stop() {
             tracing::error!(%error, "the broker did not close cleanly");
         }
+    }
+}
+
+/// A broker whose directory is this process's, and which nobody reaches yet.
+struct OpenBroker {
+    broker: Arc<Broker>,
+    options: net::ServerOptions,
+    outwards: net::ClientOptions,
+}
+
+impl OpenBroker {
+    /// Opens the store. `outwards` says whether the broker connects to name servers of other processes.
+    fn open(
+        loops: Option<&Arc<Loops>>,
+        config: BrokerConfig,
+        clock: Clock,
+        storage: Arc<dyn Storage>,
+        outwards: bool,
+    ) -> Result<OpenBroker> {
+        let tls = match loops {
+            None => None,
+            Some(_) => {
+                let kept = config.store_path_root_dir.join("config");
+                let names = names_of(&[&config.bind_address, &config.broker_ip1]);
+                net::TlsServer::new(config.tls_server()?, kept, names)?
+            }
+        };
+        let outwards = match outwards {
+            false => None,
+            true => config.tls_client()?.map(net::TlsClient::new).transpose()?,
+        };
+        let outwards = net::ClientOptions { tls: outwards, ..net::ClientOptions::default() };
+        let options = net::ServerOptions {
+            host: config.bind_address.clone(),
+            port: config.listen_port,
+            vip: true,
+            tls,
+            max_connections: config.max_connections,
+            limits: net::Limits {
+                frame: config.frame_max_length,
+                idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
+                ..Default::default()
+            },
+        };
+        let broker = Broker::open_on(storage, config, clock)?;
+        Ok(OpenBroker { broker, options, outwards })
+    }
+
+    /// Listens and registers. `beside` is a name server of this process and the address under which it is registered
+    /// with.
+    fn start(
+        self,
+        loops: Option<&Arc<Loops>>,
+        beside: Option<(&str, &NamesrvProcess)>,
+    ) -> Result<BrokerProcess> {
+        let OpenBroker { broker, options, outwards } = self;
+        let port = options.port;
+        let bind = |loops| listen(loops, options, broker.clone());
+        // The store was opened cleanly; it is left so.
+        let listener = match loops.map(bind).transpose() {
+            Ok(listener) => listener,
+            Err(error) => {
+                broker.close()?;
+                return Err(error);
+            }
+        };
+        let unused = Loops::new(1);
+        let client = net::Client::new(loops.unwrap_or(&unused), outwards, Arc::new(NothingAsked));
+        if let Some((address, process)) = beside {
+            client.attach(address, process.namesrv.clone());
+        }
+        broker.start(listener.as_ref().map_or(port, net::Server::port), client.clone())?;
+        Ok(BrokerProcess { broker, listener, client })
     }
 }
 

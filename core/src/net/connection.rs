@@ -172,9 +172,12 @@ impl Connection {
         matches!(self.state.lock().phase, Phase::Open | Phase::Draining)
     }
 
-    /// Bytes waiting for the peer to read them.
+    /// Bytes waiting for the peer to read them; within the process, those of requests that the client has not taken yet.
     pub fn queued_bytes(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        match &self.link {
+            None => self.queued.load(Ordering::Relaxed),
+            Some(link) => link.lane().queued_bytes(),
+        }
     }
 
     /// Whether more than [`Limits::output`] bytes wait for the peer. What answers parked requests with much data

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
@@ -19,6 +20,8 @@ pub(super) struct Lane {
     pushes: Arc<dyn Service>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Bytes of requests that wait to be handed to an end, or are being handed.
+    asked: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -45,9 +48,24 @@ pub(super) enum Job {
     End { near: Arc<Connection>, far: Arc<Connection>, service: Arc<dyn Service> },
 }
 
+impl Job {
+    /// What a service put there for a client that has not taken it yet; the ends of calls are bounded by their number.
+    fn bytes(&self) -> usize {
+        match self {
+            Job::Ask { frame, .. } => frame.len(),
+            Job::Tell(..) | Job::End { .. } => 0,
+        }
+    }
+}
+
 impl Lane {
     pub fn new(pushes: Arc<dyn Service>) -> Arc<Lane> {
-        Arc::new(Lane { pushes, state: Mutex::default(), changed: Condvar::new() })
+        Arc::new(Lane {
+            pushes,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            asked: AtomicUsize::new(0),
+        })
     }
 
     pub fn pushes(&self) -> &Arc<dyn Service> {
@@ -64,6 +82,11 @@ impl Lane {
     /// Jobs that wait.
     pub fn backlog(&self) -> usize {
         self.state.lock().jobs.len()
+    }
+
+    /// Bytes of requests to an end that has not taken them yet.
+    pub fn queued_bytes(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Starts the thread if it does not run.
@@ -88,6 +111,7 @@ impl Lane {
 
     /// Queues a job. After the end, or when there is no thread to be had, it is done on the spot.
     pub fn post(self: &Arc<Self>, job: Job) {
+        self.asked.fetch_add(job.bytes(), Ordering::Relaxed);
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
@@ -183,10 +207,12 @@ impl Lane {
     }
 
     fn work(self: &Arc<Self>, job: Job) {
+        let bytes = job.bytes();
         // A callback that panics must not take along the calls of all others.
         if catch_unwind(AssertUnwindSafe(|| self.do_work(job))).is_err() {
             tracing::error!("what was to be told the end of a call in this process panicked");
         }
+        self.asked.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn do_work(&self, job: Job) {

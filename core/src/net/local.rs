@@ -26,6 +26,16 @@ pub(super) enum Link {
     Far { near: Weak<Connection>, lane: Arc<Lane> },
 }
 
+impl Link {
+    /// What passes between the two ends and is not waited for.
+    pub fn lane(&self) -> &Lane {
+        match self {
+            Link::Near(near) => &near.lane,
+            Link::Far { lane, .. } => lane,
+        }
+    }
+}
+
 pub(super) struct Near {
     lane: Arc<Lane>,
     far: Arc<Connection>,

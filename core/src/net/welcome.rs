@@ -34,7 +34,8 @@ pub(super) async fn run(
             tls.complain(&connection.peer(), ONLY_TLS);
             return pump::run(Stream::plain(socket), connection, Arc::new(TlsOnly)).await;
         }
-        Ok(First::Tls) => match unless_ended(&connection, tls.accept(&socket)).await {
+        // Apart from the connection's task, which would keep the room for as long as it lives.
+        Ok(First::Tls) => match unless_ended(&connection, Box::pin(tls.accept(&socket))).await {
             Ok(Ok(session)) => Stream::encrypted(socket, session),
             Ok(Err(error)) => {
                 let end = End::from(error);

@@ -12,6 +12,7 @@ use ferromq::wire::{
     UpdateBrokerConfig,
 };
 use ferromq::{Error, ErrorKind};
+use parking_lot::Mutex;
 
 use crate::net_support::*;
 
@@ -231,6 +232,41 @@ fn a_service_asks_its_client_and_is_answered() {
     assert_eq!(results.recv_timeout(HANG).unwrap().unwrap(), "and you?");
     near.push(&echo(b"oneway"));
     eventually("the service has it", || service.handled.load(Ordering::SeqCst) == 3);
+}
+
+/// Handles nothing while it is held.
+#[derive(Default)]
+struct Held {
+    hold: Mutex<()>,
+    handled: AtomicUsize,
+}
+
+impl Service for Held {
+    fn handle(&self, _: Call<'_>) {
+        let _hold = self.hold.lock();
+        self.handled.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_client_that_does_not_take_its_requests_is_congested() {
+    let mut options = ClientOptions::default();
+    (options.limits.output, options.limits.output_ceiling) = (10_000, 30_000);
+    let (service, pushes) = (Arc::new(Echo::default()), Arc::new(Held::default()));
+    let client = Client::new(&Loops::new(1), options, pushes.clone());
+    client.attach(ADDRESS, service.clone());
+    client.call(ADDRESS, &echo(b""), HANG).unwrap();
+    let far = service.last.lock().clone().unwrap();
+    let hold = pushes.hold.lock();
+    assert!(!far.is_congested());
+    for _ in 0..100 {
+        far.push(&echo(&[0; 1000]));
+    }
+    assert!(far.is_congested());
+    assert!((30_000..32_000).contains(&far.queued_bytes()), "{}", far.queued_bytes());
+    drop(hold);
+    eventually("all is taken", || far.queued_bytes() == 0);
+    assert!((29..32).contains(&pushes.handled.load(Ordering::SeqCst)));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq::config::{ClientAuth, TlsClientSettings, TlsMode, TlsServerSettings};
+use ferromq::instance::{Server, ServerOptions};
 use ferromq::net::{Client, ClientOptions, Loops, TlsServer};
 use ferromq::wire::{Request, RequestCode, ResponseCode, UpdateBrokerConfig};
 use ferromq::{Error, ErrorKind};
@@ -525,4 +526,41 @@ fn settings_that_cannot_be_obeyed_stop_the_start() {
         &["tls.client.keyPath"],
     );
     assert_says(&client(TlsClientSettings { server_name: Some("no name".into()), ..good() }), &["no name"]);
+}
+
+#[test]
+fn a_server_writes_nothing_into_a_directory_that_is_anothers() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |mode| {
+        let mut options = ServerOptions::new(dir.path());
+        (options.namesrv_port, options.broker_port) = (0, 0);
+        options.broker.tls_server_mode = mode;
+        options
+    };
+    let _first = Server::start(options(TlsMode::Disabled)).unwrap();
+    let files = || {
+        let files = std::fs::read_dir(dir.path().join("config")).unwrap();
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name.contains("tls"));
+        names
+    };
+    let Err(error) = Server::start(options(TlsMode::Enforcing)) else {
+        panic!("two servers in one directory")
+    };
+    assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
+    assert_eq!(files(), Vec::<String>::new());
+}
+
+#[test]
+fn who_requires_certificates_and_takes_plain_text_is_warned() {
+    logs::listen();
+    let ca = Ca::new("a CA");
+    let mut settings = server_settings(Some(&ca.signs("server", Like::default())));
+    settings.need_client_auth = ClientAuth::Require;
+    settings.trust_cert_path = Some(ca.cert());
+    let said = || logs::said(&["need.client.auth=require", "plain ones are taken too"]);
+    let before = said();
+    server_tls(settings);
+    assert!(said() > before);
 }

@@ -144,3 +144,20 @@ fn a_handshake_that_does_not_go_on_is_given_up() {
     eventually("they are gone", || server.server.connections() == 0);
     assert_eq!(server.service.connected.load(Ordering::SeqCst), 0);
 }
+
+#[test]
+fn who_never_goes_on_holds_up_nobody_however_many_they_are() {
+    let (ca, server) = usual();
+    let hello = client_hello(&ca);
+    // More than handshakes are under way at a time.
+    let silent: Vec<Raw> = (0..1100)
+        .map(|count| {
+            let mut peer = server.raw();
+            peer.send(&hello[..1 + count % (hello.len() - 1)]);
+            peer
+        })
+        .collect();
+    let client = client(client_settings(Some(&ca.cert())));
+    assert_eq!(ask(&client, &server, b"fine").unwrap(), b"fine");
+    drop(silent);
+}

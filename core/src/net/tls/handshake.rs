@@ -2,58 +2,142 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::Connection as Tls;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::{Connection as Tls, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::explain::{broken_off, refused, Side};
 use super::session::Session;
 
-/// How long a handshake may take, from its first byte.
+/// How long a handshake may take once the client's first flight is there.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a client's first flight may take, from its first byte.
+pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Most bytes of a client's first flight; those with session tickets and post-quantum keys have some 4000.
+const HELLO: usize = 16 << 10;
 
 /// Bytes read at a time; handshakes are small.
 const READ: usize = 4096;
 
-/// Goes through with the handshake. With `workers` what takes long (signatures, certificates) is done on threads beside the
-/// event loop, on as many at a time as there are permits.
+/// Reads a client's whole first flight. It is parsed where this runs, which takes microseconds, and nothing is computed.
+pub(super) async fn hello(socket: &TcpStream) -> io::Result<Accepted> {
+    let mut acceptor = Acceptor::default();
+    let mut left = HELLO;
+    let mut bytes = vec![0; READ];
+    loop {
+        let count = read(socket, &mut bytes[..left.min(READ)], &Side::Server).await?;
+        left -= count;
+        let mut rest = &bytes[..count];
+        let mut whole = Ok(None);
+        while matches!(whole, Ok(None)) && !rest.is_empty() {
+            acceptor.read_tls(&mut rest)?;
+            whole = acceptor.accept();
+        }
+        match whole {
+            Ok(Some(accepted)) => return Ok(accepted),
+            Ok(None) if left == 0 => {
+                let why = format!("TLS: the client's first message has more than {HELLO} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            Ok(None) => {}
+            Err((error, alert)) => return Err(alerted(socket, &error, alert)),
+        }
+    }
+}
+
+/// Goes through with the handshake of a client. What takes long (signatures, certificates) is done on threads beside the
+/// event loop, on as many at a time as `workers` has permits.
+pub(super) async fn receive(
+    socket: &TcpStream,
+    accepted: Accepted,
+    config: Arc<ServerConfig>,
+    workers: &Arc<Semaphore>,
+) -> io::Result<Session> {
+    let begin = move || {
+        let mut tls = Box::new(Tls::from(accepted.into_connection(config)?));
+        // What came behind the first message.
+        let taken = tls.process_new_packets().map(drop);
+        Ok((tls, taken))
+    };
+    let begun: Result<_, (rustls::Error, AcceptedAlert)> = beside(workers, begin).await?;
+    let (mut tls, taken) = begun.map_err(|(error, alert)| alerted(socket, &error, alert))?;
+    settle(socket, &mut tls, &Side::Server, taken).await?;
+    shake(socket, tls, Side::Server, Some(workers)).await
+}
+
+/// Goes through with the handshake, with `workers` beside the event loop.
 pub(super) async fn shake(
     socket: &TcpStream,
-    tls: Tls,
+    mut tls: Box<Tls>,
     side: Side,
-    workers: Option<&Semaphore>,
+    workers: Option<&Arc<Semaphore>>,
 ) -> io::Result<Session> {
-    let mut tls = Box::new(tls);
-    let mut kept = Vec::with_capacity(READ);
+    let mut kept = Vec::new();
     loop {
         send(socket, &mut tls).await?;
         if !tls.is_handshaking() {
             return Ok(Session::new(tls, side, kept));
         }
-        kept.clear();
-        socket.readable().await?;
-        match socket.try_read_buf(&mut kept) {
-            Ok(0) => return Err(broken_off(&side)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        }
+        kept.resize(READ, 0);
+        let count = read(socket, &mut kept, &side).await?;
+        kept.truncate(count);
         let taken;
         (tls, kept, taken) = match workers {
             None => take(tls, kept),
-            Some(workers) => {
-                let permit = workers.acquire().await.map_err(io::Error::other)?;
-                let taken = tokio::task::spawn_blocking(move || take(tls, kept)).await;
-                drop(permit);
-                taken.map_err(io::Error::other)?
-            }
+            Some(workers) => beside(workers, move || take(tls, kept)).await?,
         };
-        if let Err(error) = taken {
-            // The peer learns why, if the socket takes it at once; the connection ends anyway.
-            let _unsent = poll_once(send(socket, &mut tls)).await;
-            return Err(refused(&side, &error));
+        settle(socket, &mut tls, &side, taken).await?;
+    }
+}
+
+/// Does work on another thread once there is a permit, which the work has until it is done: also when nobody waits for
+/// it any more.
+async fn beside<T: Send + 'static>(
+    workers: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let permit = workers.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let work = move || {
+        let done = work();
+        drop(permit);
+        done
+    };
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// Goes on after a good step; after another the peer learns why, if the socket takes it at once. The connection ends
+/// anyway.
+async fn settle(
+    socket: &TcpStream,
+    tls: &mut Tls,
+    side: &Side,
+    taken: Result<(), rustls::Error>,
+) -> io::Result<()> {
+    let Err(error) = taken else { return Ok(()) };
+    let _unsent = poll_once(send(socket, tls)).await;
+    Err(refused(side, &error))
+}
+
+fn alerted(socket: &TcpStream, error: &rustls::Error, mut alert: AcceptedAlert) -> io::Error {
+    // The connection ends anyway.
+    let _unsent = alert.write_all(&mut Sink(socket));
+    refused(&Side::Server, error)
+}
+
+/// Reads at least a byte.
+async fn read(socket: &TcpStream, bytes: &mut [u8], side: &Side) -> io::Result<usize> {
+    loop {
+        socket.readable().await?;
+        match socket.try_read(bytes) {
+            Ok(0) => return Err(broken_off(side)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Encrypted connections (TLS 1.2 and 1.3), for servers on the same ports as plain text.
 //!
 //! A connection's first byte decides; a plain one costs a look at that byte and nothing after. What is bounded: handshakes
-//! at a time, the time of each, the memory of a session. Certificates are read anew once their files have changed.
+//! at a time, also of one address, the time of each, the memory of a session. Certificates are read anew once their files have changed.
 
 mod explain;
 mod from_files;
@@ -9,27 +9,27 @@ mod handshake;
 mod material;
 mod self_made;
 mod session;
+mod turns;
 mod verify;
 
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use self::explain::Side;
 use self::from_files::FromFiles;
 pub(super) use self::session::Session;
-use crate::config::{TlsClientSettings, TlsMode, TlsServerSettings};
+use self::turns::Turns;
+use crate::config::{ClientAuth, TlsClientSettings, TlsMode, TlsServerSettings};
 use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
-
-/// Handshakes of a server at a time; further connections wait their turn, within the time of a handshake.
-const HANDSHAKES: usize = 1024;
 
 /// First byte of a TLS connection: a record of the handshake. As a frame's first byte it would announce 350 MiB.
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -39,8 +39,8 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 pub struct TlsServer {
     enforcing: bool,
     config: Arc<FromFiles<ServerConfig>>,
-    handshakes: Semaphore,
-    workers: Semaphore,
+    handshakes: Turns,
+    workers: Arc<Semaphore>,
     complaints: Seldom,
 }
 
@@ -68,7 +68,7 @@ impl TlsServer {
         }
         let given = material::own(&settings)?.is_some();
         // Without, settings that cannot be obeyed should be told now and not at the first handshake.
-        let asks = settings.need_client_auth != crate::config::ClientAuth::None;
+        let asks = settings.need_client_auth != ClientAuth::None;
         if asks && settings.auth_client && settings.trust_cert_path.is_none() {
             let context = "tls.server.need.client.auth asks for certificates of clients, and tls.server.trustCertPath names no \
                            CA to verify them by; set it, or tls.server.authClient=false to take any";
@@ -89,8 +89,8 @@ impl TlsServer {
         Ok(Some(Arc::new(TlsServer {
             enforcing,
             config: Arc::new(config),
-            handshakes: Semaphore::new(HANDSHAKES),
-            workers: Semaphore::new(cores),
+            handshakes: Turns::default(),
+            workers: Arc::new(Semaphore::new(cores)),
             complaints: Seldom::default(),
         })))
     }
@@ -119,21 +119,18 @@ impl TlsServer {
         })
     }
 
-    /// The handshake of an accepted connection.
+    /// The handshake of an accepted connection. Its turn is taken once the client's first flight is there: who sends none,
+    /// or half of one, holds up nobody. Each of the three parts has a time of its own.
     pub(super) async fn accept(&self, socket: &TcpStream) -> io::Result<Session> {
-        let shaken = tokio::time::timeout(handshake::WITHIN, async {
-            let _turn = self.handshakes.acquire().await.map_err(io::Error::other)?;
+        let hello = handshake::hello(socket);
+        let hello = within(handshake::HELLO_WITHIN, "no first message of a handshake", hello).await?;
+        let turn = self.handshakes.take(socket.peer_addr()?.ip());
+        let _turn = within(turns::WITHIN, "other handshakes were under way and had no end", turn).await?;
+        let shaken = async {
             let config = self.config.current().await.map_err(io::Error::other)?;
-            let tls = ServerConnection::new(config).map_err(io::Error::other)?;
-            handshake::shake(socket, tls.into(), Side::Server, Some(&self.workers)).await
-        });
-        match shaken.await {
-            Ok(shaken) => shaken,
-            Err(_) => {
-                let why = format!("TLS: no handshake within {} s", handshake::WITHIN.as_secs());
-                Err(io::Error::new(io::ErrorKind::TimedOut, why))
-            }
-        }
+            handshake::receive(socket, hello, config, &self.workers).await
+        };
+        within(handshake::WITHIN, "no handshake", shaken).await
     }
 
     /// Logs why a connection comes to nothing; of many in a short time only some, with their number.
@@ -149,6 +146,13 @@ impl TlsServer {
     }
 }
 
+async fn within<T>(time: Duration, what: &str, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
+        let why = format!("TLS: {what} within {} s", time.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    })
+}
+
 impl std::fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.enforcing { "TlsServer(enforcing)" } else { "TlsServer(permissive)" })
@@ -161,6 +165,12 @@ fn warn_of(settings: &TlsServerSettings, asks: bool) {
     }
     if asks && !settings.auth_client {
         tracing::warn!("tls.server.authClient=false: clients' certificates are asked for and not verified");
+    }
+    if settings.need_client_auth == ClientAuth::Require && settings.mode == TlsMode::Permissive {
+        tracing::warn!(
+            "tls.server.need.client.auth=require holds for encrypted connections only, and plain ones are taken too: \
+             tls.server.mode=enforcing keeps out who has no certificate"
+        );
     }
     if !asks && settings.trust_cert_path.is_some() {
         tracing::warn!(
@@ -208,7 +218,7 @@ impl TlsClient {
         };
         let config = self.config.current().await.map_err(io::Error::other)?;
         let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        handshake::shake(socket, tls.into(), Side::Client(address.to_owned()), None).await
+        handshake::shake(socket, Box::new(tls.into()), Side::Client(address.to_owned()), None).await
     }
 }
 

@@ -31,7 +31,9 @@ pub(crate) struct Session {
 impl Session {
     /// `tls` has its handshake behind it; `kept` was read from the socket and not yet given to it.
     pub(super) fn new(tls: Box<Tls>, side: Side, kept: Vec<u8>) -> Session {
-        Session { tls, side, kept, said_goodbye: false }
+        let mut session = Session { tls, side, kept, said_goodbye: false };
+        session.forget(0);
+        session
     }
 
     /// Reads plain bytes; none at the end.
@@ -48,7 +50,7 @@ impl Session {
                 let taken = self.decrypt(&kept, out);
                 self.kept = kept;
                 let taken = self.said_why(taken, socket, cx)?;
-                self.kept.drain(..taken);
+                self.forget(taken);
             } else if self.fetch(out)? {
                 return Poll::Ready(Ok(()));
             }
@@ -58,6 +60,14 @@ impl Session {
             if self.kept.is_empty() && ready!(self.poll_more(socket, cx, out))? == 0 {
                 return Poll::Ready(Ok(()));
             }
+        }
+    }
+
+    /// Drops what was decrypted of the bytes kept. An idle connection holds no buffer.
+    fn forget(&mut self, taken: usize) {
+        self.kept.drain(..taken);
+        if self.kept.is_empty() {
+            self.kept = Vec::new();
         }
     }
 
@@ -206,3 +216,7 @@ fn blocking<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
