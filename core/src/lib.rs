@@ -200,6 +200,27 @@
 //! # }
 //! ```
 //!
+//! # Operate
+//!
+//! [`Instance::admin`] makes, lists and deletes topics and groups, tells how far groups have come and who is in them, moves
+//! them elsewhere, and tells how the brokers are; [`admin::to_json`] writes its answers as JSON.
+//!
+//! ```
+//! # use ferromq::OpenOptions;
+//! use ferromq::admin::{to_json, StartAt};
+//!
+//! # fn main() -> ferromq::Result<()> {
+//! # let mq = ferromq::open_with(OpenOptions::memory())?;
+//! # mq.create_topic("Orders", 4)?;
+//! # mq.consumer("billing").and_then(|c| { c.subscribe("Orders", "*")?; c.start() })?;
+//! let admin = mq.admin();
+//! println!("{:?}: {}", admin.topics()?, to_json(&admin.topic("Orders")?));
+//! println!("billing lags by {}", admin.progress("billing")?.lag);
+//! admin.reset_offsets("billing", "Orders", StartAt::Begin)?;
+//! # mq.close()
+//! # }
+//! ```
+//!
 //! # What goes wrong
 //!
 //! Every call that can fail returns an [`Error`]: [`Error::kind`] to branch on, [`Error::is_retriable`] tells whether the same call may succeed when
@@ -245,6 +266,7 @@ mod sync;
 pub mod wire;
 
 pub use broker::{GivenUp, Undecided};
+pub use client::admin::{self, Admin};
 pub use client::allocate::{OwnStrategy, Rooms, Strategy};
 pub use client::trace;
 pub use client::{

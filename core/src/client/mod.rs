@@ -8,7 +8,7 @@
 //!   was not committed comes again.
 
 mod access_point;
-mod admin;
+pub mod admin;
 pub mod allocate;
 mod callbacks;
 mod client_id;
@@ -30,6 +30,7 @@ mod tracer;
 mod worker;
 
 pub use crate::config::{ClientOptions, ConsumerOptions, ProducerOptions, StartFrom};
+pub use admin::Admin;
 pub(crate) use closing::Home;
 pub use cluster::Cluster;
 pub use consumer::{

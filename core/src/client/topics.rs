@@ -191,7 +191,7 @@ impl Cluster {
         Err(Error::new(ErrorKind::NotFound, "find topic", context))
     }
 
-    fn ask_route(&self, topic: &str, until: Instant) -> Result<Option<TopicRouteData>> {
+    pub(super) fn ask_route(&self, topic: &str, until: Instant) -> Result<Option<TopicRouteData>> {
         let request = GetRouteinfoByTopic { topic: topic.into(), ..GetRouteinfoByTopic::default() };
         let limit = self.options().mq_client_api_timeout;
         let reply = self.name_servers.ask(self.net(), &request.into(), limit, until)?;

@@ -13,7 +13,7 @@ pub use open::{Listen, OpenOptions, Place};
 pub use process::{BrokerProcess, NamesrvProcess, Server, ServerOptions};
 
 use crate::client::{
-    ClientOptions, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, PushConsumer,
+    Admin, ClientOptions, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, PushConsumer,
     TransactionListener, TransactionProducer,
 };
 use crate::message::StoredMessage;
@@ -145,6 +145,11 @@ impl Instance {
     #[doc(alias = "createTopic")]
     pub fn create_topic(&self, name: &str, queues: i32) -> Result<()> {
         self.cluster.create_topic(name, queues)
+    }
+
+    /// Operators' calls: topics, groups and how far they have come, the state of the cluster.
+    pub fn admin(&self) -> Admin {
+        Admin::new(&self.cluster)
     }
 
     /// Gives the masters of a topic a filter function of a consumer group: a WebAssembly module that is asked for each

@@ -20,6 +20,7 @@ mod orderly;
 mod pull;
 mod push;
 pub(in crate::client) mod pushes;
+mod ready;
 mod rebalance;
 mod reset;
 mod seek;
@@ -270,6 +271,7 @@ impl Shared {
     }
 
     fn wake_polls(&self, mut state: MutexGuard<'_, State>) {
+        self.tell_ready(&mut state);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.arrived.notify_all();

@@ -153,7 +153,12 @@ impl Consumer {
                 break taken?;
             }
             if shared.arrived.wait_until(&mut state, deadline).timed_out() {
-                return Ok(Vec::new());
+                // What came at the last moment: who is told of messages when there were none is not told again.
+                let Some(taken) = shared.take(&mut state, count) else {
+                    shared.note_taken(&mut state);
+                    return Ok(Vec::new());
+                };
+                break taken?;
             }
         };
         drop(state);
@@ -164,6 +169,19 @@ impl Consumer {
     /// message is lost.
     pub fn poll_async(&self) -> Poll {
         Poll { consumer: self.clone(), number: None }
+    }
+
+    /// Has `callback` called on a thread of the client whenever a poll would not wait any more: messages have come while
+    /// there were none, something is to be told, or the consumer was closed. It is called once until the polls have
+    /// emptied what there is, so poll until nothing comes. For programs with an event loop: let it write to a descriptor
+    /// that the loop watches, or wake the loop. It replaces the one before. The consumer has to be started.
+    ///
+    /// It must not block, as sends' callbacks wait for it. It holds what it owns until the consumer is closed, so let it
+    /// not own the consumer. After [`Consumer::close`] has returned it does not run any more.
+    pub fn on_ready(&self, callback: impl Fn() + Send + Sync + 'static) {
+        if !self.shared().is_forked() {
+            self.shared().on_ready(Box::new(callback));
+        }
     }
 
     pub(super) fn start_if_needed(&self) -> Result<()> {
@@ -308,6 +326,7 @@ impl Shared {
             return Some(Err(Error::new(ErrorKind::Closed, "poll", "the consumer was closed")));
         }
         if let Some(error) = state.failure.take() {
+            self.note_taken(state);
             return Some(Err(error));
         }
         let queue = state.in_turn(|_, _| true)?;
@@ -317,6 +336,7 @@ impl Shared {
         let records = assigned.poll(count.max(1));
         assigned.last_consume = self.cluster.now_ms();
         let resumed = assigned.resume(room);
+        self.note_taken(state);
         Some(Ok(Taken { queue, records, resumed }))
     }
 
@@ -361,6 +381,7 @@ impl Future for Poll {
             Some(taken) => (Some(taken), state.wakers.remove(&number)),
             None => (None, state.wakers.insert(number, waker)),
         };
+        shared.note_taken(&mut state);
         drop(state);
         // Not under the lock: a waker may own what polls, and end it.
         drop(earlier);

@@ -33,12 +33,12 @@ impl Shared {
         if self.is_own_thread() {
             return Ok(());
         }
-        let ended = self.wait_for_calls(deadline);
+        let ended = self.wait_for_calls(deadline) & self.end_ready(deadline);
         let left = deadline.saturating_duration_since(Instant::now());
         let stored = self.leave_in_time(left.min(self.cluster.options().mq_client_api_timeout));
         if !ended {
             let context = format!(
-                "a listener of group {} has not returned within {} ms; it goes on by itself",
+                "a listener or callback of group {} has not returned within {} ms; it goes on by itself",
                 self.group().unwrap_or_default(),
                 limit.as_millis()
             );
@@ -120,6 +120,7 @@ impl Shared {
         let ended = match Loops::is_current() {
             true => {
                 self.stop();
+                self.end_ready(Instant::now());
                 self.leave_in_time(Duration::ZERO)
             }
             false => self.end_within(limit),

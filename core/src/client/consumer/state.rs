@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::assigned::{Assigned, Room};
+use super::ready::Ready;
 use super::threads::Threads;
 use super::Shared;
 use crate::config::ConsumerOptions;
@@ -26,6 +28,10 @@ pub(super) struct State {
     pub failure: Option<Error>,
     /// Polls that wait as futures, by their numbers.
     pub wakers: BTreeMap<u64, Waker>,
+    /// Whom to tell that a poll does not wait.
+    pub ready: Option<Arc<Ready>>,
+    /// Whether that was told since a poll found nothing.
+    pub ready_told: bool,
     pub started: bool,
     pub closed: bool,
     /// Whether it was closed by a listener, so that the last of its threads leaves the group.
@@ -60,6 +66,8 @@ impl State {
             complete: false,
             failure: None,
             wakers: BTreeMap::new(),
+            ready: None,
+            ready_told: false,
             started: false,
             closed: false,
             closed_inside: false,

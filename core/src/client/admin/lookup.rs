@@ -1,64 +1,24 @@
-//! What programs ask of a cluster besides sending and consuming: topics to be made, messages looked up, where queues begin
-//! and end. Apache's name: MQAdminImpl.
+//! What programs ask of a cluster besides sending and consuming: messages looked up, where queues begin and end. Apache's
+//! name: MQAdminImpl.
 
 use bytes::Bytes;
 
-use super::cluster::{succeeded, Cluster};
-use super::stored::stored_message;
-use super::topics::NewTopic;
-use crate::clock::deadline_in;
+use crate::client::cluster::{succeeded, Cluster};
+use crate::client::stored::stored_message;
 use crate::message::{property, OffsetId, StoredMessage};
 use crate::record::{body_crc, records};
-use crate::wire::body::{ClusterInfo, MessageQueue};
+use crate::wire::body::MessageQueue;
 use crate::wire::{
-    json, GetEarliestMsgStoretime, GetEarliestMsgStoretimeResponse, GetMaxOffset, GetMaxOffsetResponse,
+    GetEarliestMsgStoretime, GetEarliestMsgStoretimeResponse, GetMaxOffset, GetMaxOffsetResponse,
     GetMinOffset, GetMinOffsetResponse, QueryMessage, RegisterMessageFilterClass, Request, ResponseCode,
-    SearchOffsetByTimestamp, SearchOffsetByTimestampResponse, UpdateAndCreateTopic, ViewMessageById,
+    SearchOffsetByTimestamp, SearchOffsetByTimestampResponse, ViewMessageById,
 };
 use crate::{Error, ErrorKind, Result};
-
-/// Reading and writing.
-const READ_WRITE: i32 = 6;
 
 /// Most messages of a look-up by unique id. Its copies are there when a send was repeated. Apache's number.
 const MOST_COPIES: i32 = 32;
 
 impl Cluster {
-    /// Makes a topic with this many queues on every master that takes new topics, or changes the number of one that is
-    /// there.
-    pub(crate) fn create_topic(&self, topic: &str, queues: i32) -> Result<()> {
-        self.check_process()?;
-        if queues <= 0 {
-            let context = format!("topic {topic:?} with {queues} queues; it needs at least one");
-            return Err(Error::new(ErrorKind::InvalidArgument, "create topic", context));
-        }
-        let wire_topic = self.namespace().wrap(topic);
-        let request = Request::UpdateAndCreateTopic(UpdateAndCreateTopic {
-            topic: wire_topic.as_ref().into(),
-            default_topic: Some(NewTopic::default().template.into()),
-            read_queue_nums: queues,
-            write_queue_nums: queues,
-            perm: READ_WRITE,
-            topic_filter_type: Some("SINGLE_TAG".into()),
-            topic_sys_flag: Some(0),
-            ..UpdateAndCreateTopic::default()
-        });
-        let masters = self.masters_for_new_topics()?;
-        let mut made = Err(Error::new(ErrorKind::NotFound, "create topic", "there is no master at present"));
-        for address in &masters {
-            match self.call(address, "create topic", &request) {
-                Ok(_) => made = Ok(()),
-                // One that has it is enough to use it; the others are told of.
-                Err(error) if made.is_ok() => {
-                    tracing::warn!("topic {topic} is not made at {address}: {error}")
-                }
-                Err(error) => made = Err(error),
-            }
-        }
-        self.forget_route(&wire_topic);
-        made
-    }
-
     /// Gives every master of a topic a group's filter function; an empty module takes it away.
     pub(crate) fn set_filter_function(
         &self,
@@ -80,28 +40,6 @@ impl Cluster {
             self.call(address, "set filter function", &request)?;
         }
         Ok(())
-    }
-
-    /// Masters that new topics are made on: those with the default topic, or where none makes topics by itself, all.
-    fn masters_for_new_topics(&self) -> Result<Vec<String>> {
-        let template = NewTopic::default().template;
-        // A broker that joined a moment ago is to have the topic too.
-        self.forget_route(&template);
-        match self.route(&template) {
-            Ok(route) => Ok(route.brokers.values().filter_map(|set| set.get(&0)).cloned().collect()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let limit = self.options().mq_client_api_timeout;
-                let until = deadline_in(limit);
-                let reply =
-                    self.name_servers.ask(self.net(), &Request::GetBrokerClusterInfo, limit, until)?;
-                let reply = succeeded("find brokers", reply)?;
-                let info: ClusterInfo = json::from_slice(&reply.body())
-                    .map_err(|error| Error::new(ErrorKind::Corrupt, "find brokers", error.to_string()))?;
-                let sets = info.broker_addr_table.values();
-                Ok(sets.filter_map(|set| set.broker_addrs.get(&0)).cloned().collect())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The queues of a topic that can be consumed from.
