@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
-OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples
+OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
 .PHONY: help demo test quick check soak bench dist
 

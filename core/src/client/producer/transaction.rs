@@ -146,6 +146,16 @@ impl TransactionProducer {
         self.send_half(message, |message, _| execute(message))
     }
 
+    /// As [`TransactionProducer::send_with_executor`]; `execute` gets the transaction's id as well, as
+    /// [`TransactionListener::execute`] does.
+    pub fn send_executing(
+        &self,
+        message: &Message,
+        execute: impl FnOnce(&Message, &str) -> TransactionState,
+    ) -> Result<TransactionSent> {
+        self.send_half(message, execute)
+    }
+
     /// The producer, for what it knows and for messages without transaction. Those should go by a producer of another
     /// group.
     pub fn producer(&self) -> &Producer {

@@ -1,0 +1,97 @@
+//! Compiles C programs against the header and the built libraries, and runs them.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What every program must compile with.
+pub const STRICT: &[&str] =
+    &["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-D_GNU_SOURCE"];
+
+/// Longest time a program may take before it counts as hanging, s.
+const HANG: &str = "600";
+
+pub fn crate_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The directory of the libraries that this test was built with.
+pub fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("this program");
+    test.parent().expect("its directory").to_owned()
+}
+
+/// A directory with the libraries under the names that they are installed with.
+pub fn libraries(dir: &Path) -> PathBuf {
+    let lib = dir.join("lib");
+    std::fs::create_dir_all(&lib).expect("a directory");
+    for (from, to) in [
+        ("libferromq_ffi.so", "libferromq.so.0"),
+        ("libferromq_ffi.so", "libferromq.so"),
+        ("libferromq_ffi.a", "libferromq.a"),
+    ] {
+        let link = lib.join(to);
+        if !link.exists() {
+            std::os::unix::fs::symlink(built().join(from), link).expect("a link");
+        }
+    }
+    lib
+}
+
+/// The C compilers that are there; one at least has to be.
+pub fn compilers() -> Vec<&'static str> {
+    let there =
+        |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success());
+    let found: Vec<&str> = ["gcc", "clang"].into_iter().filter(there).collect();
+    match found.is_empty() {
+        true => vec!["cc"],
+        false => found,
+    }
+}
+
+/// How a program is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Shared,
+    Static,
+}
+
+/// Compiles a program of `source`; returns where it is.
+pub fn compile(compiler: &str, source: &Path, include: &Path, link: Link, dir: &Path) -> PathBuf {
+    let lib = libraries(dir);
+    let name = source.file_stem().expect("a name").to_string_lossy();
+    let program = dir.join(format!("{name}-{compiler}-{link:?}"));
+    let mut command = Command::new(compiler);
+    command.args(STRICT).arg("-g").arg("-I").arg(include).arg(source).arg("-o").arg(&program);
+    match link {
+        Link::Shared => {
+            command.arg("-L").arg(&lib).arg("-lferromq").arg(format!("-Wl,-rpath,{}", lib.display()));
+        }
+        Link::Static => {
+            command.arg(lib.join("libferromq.a")).args(["-lm", "-ldl", "-lgcc_s", "-lc"]);
+        }
+    }
+    let output = command.arg("-pthread").output().expect("the compiler runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+/// Compiles `tests/c/NAME.c` against the header.
+pub fn compile_test(compiler: &str, name: &str, link: Link, dir: &Path) -> PathBuf {
+    let source = crate_dir().join("tests/c").join(format!("{name}.c"));
+    compile(compiler, &source, &crate_dir().join("../include"), link, dir)
+}
+
+/// Runs a program until it ends; it must end well. Returns what it wrote.
+pub fn run(program: &Path, arguments: &[&str]) -> String {
+    let output = output_of(program, arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program:?} {arguments:?}: {}\n{text}\n{errors}", output.status);
+    text
+}
+
+fn output_of(program: &Path, arguments: &[&str]) -> Output {
+    Command::new("timeout").arg("-k5").arg(HANG).arg(program).args(arguments).output().expect("it runs")
+}
