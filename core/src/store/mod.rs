@@ -304,8 +304,11 @@ impl Core {
     /// Forgets the queues of a topic and removes their files. Its records stay in the log until they expire.
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
         self.catch_up();
-        let deleted = self.between_dispatches(|| self.queues.delete(topic));
-        deleted.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+        // Readers wait while no record is passed on, so the files are removed after that.
+        if let Some(removed) = self.between_dispatches(|| self.queues.forget(topic)) {
+            let gone = self.queues.remove_files(removed);
+            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+        }
         // Behind the checkpoint nothing is made again from the log, so the topic does not come back.
         self.save().map_err(|reason| Error::new(ErrorKind::NotWritable, "delete topic", reason))
     }

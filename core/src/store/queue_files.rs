@@ -7,13 +7,35 @@ use std::sync::Arc;
 
 use super::segment::file_name;
 use super::storage::{File, Open, Storage};
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 
 /// Open files of all queues; the ones unused longest are closed when there are too many.
 pub(crate) struct OpenFiles {
     pub storage: Arc<dyn Storage>,
     limit: usize,
     open: Mutex<Used>,
+    /// Directories of topics that are being removed: nobody makes a file there meanwhile.
+    going: Mutex<Vec<PathBuf>>,
+    gone: Condvar,
+}
+
+/// A directory that is being removed until this is dropped.
+pub(crate) struct Removing<'a> {
+    files: &'a OpenFiles,
+    dir: PathBuf,
+}
+
+impl Removing<'_> {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Removing<'_> {
+    fn drop(&mut self) {
+        self.files.going.lock().retain(|dir| *dir != self.dir);
+        self.files.gone.notify_all();
+    }
 }
 
 #[derive(Default)]
@@ -24,7 +46,22 @@ struct Used {
 
 impl OpenFiles {
     pub fn new(storage: Arc<dyn Storage>, limit: usize) -> Self {
-        OpenFiles { storage, limit: limit.max(8), open: Mutex::default() }
+        let (going, gone) = (Mutex::default(), Condvar::new());
+        OpenFiles { storage, limit: limit.max(8), open: Mutex::default(), going, gone }
+    }
+
+    /// Holds up who wants to make files below `dir`.
+    pub fn removing(&self, dir: PathBuf) -> Removing<'_> {
+        self.wait_until_gone(&dir);
+        self.going.lock().push(dir.clone());
+        Removing { files: self, dir }
+    }
+
+    fn wait_until_gone(&self, dir: &Path) {
+        let mut going = self.going.lock();
+        while going.iter().any(|going| dir.starts_with(going)) {
+            self.gone.wait(&mut going);
+        }
     }
 
     /// The file of queue `uid` that starts at byte `base`, opened by `open` if it is not.
@@ -70,7 +107,7 @@ impl Used {
 }
 
 /// The files of one queue: a continuous space of units from `first` on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UnitFiles {
     pub dir: PathBuf,
     /// Number under which the open files are found.
@@ -91,6 +128,14 @@ impl UnitFiles {
     pub fn new(dir: PathBuf, uid: u32, unit: usize, file_size: usize) -> Self {
         let per_file = (file_size.div_ceil(unit) as i64).max(1);
         UnitFiles { dir, uid, unit, per_file, first: 0, end: 0, unsynced: BTreeSet::new(), renamed: false }
+    }
+
+    /// The files, to be removed; none are left here.
+    pub fn take(&mut self) -> UnitFiles {
+        let taken = self.clone();
+        (self.first, self.end) = (0, 0);
+        self.unsynced.clear();
+        taken
     }
 
     /// Bytes of a file.
@@ -120,6 +165,7 @@ impl UnitFiles {
             return files.file(self.uid, base, |storage| storage.open(&path, Open::Existing));
         }
         let size = self.file_size();
+        files.wait_until_gone(&self.dir);
         let file = files.file(self.uid, base, |storage| {
             storage.create_dir_all(path.parent().unwrap_or(Path::new("")))?;
             let file = storage.open(&path, Open::Create)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 use super::queue::{Form, Queue};
-use super::queue_files::{OpenFiles, UnitFiles};
+use super::queue_files::{OpenFiles, Removing, UnitFiles};
 use super::storage::Storage;
 use super::StoreOptions;
 use crate::message::java_hash;
@@ -211,21 +211,41 @@ impl Queues {
         Ok(())
     }
 
-    /// Forgets a topic and removes its files and directories.
-    pub fn delete(&self, name: &str) -> io::Result<()> {
-        let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
-        for queue in topic.all() {
+    /// Forgets a topic: nothing is written to its queues any more, and new ones of its name get no files before those of
+    /// the old ones are gone. To be called while no record is passed on.
+    pub fn forget(&self, name: &str) -> Option<Forgotten<'_>> {
+        let topic = self.topics.write().remove(name)?;
+        let removing = self.files.removing(self.dir(topic.form).join(name));
+        let take = |queue: Arc<Queue>| {
             let mut state = queue.state();
             state.deleted = true;
-            let first = state.files.first;
-            state.files.cut(&self.files, first)?;
-            state.files.unsynced.clear();
-            ignore_missing(self.storage().remove_dir(&state.files.dir))?;
-        }
-        let dir = self.dir(topic.form);
-        ignore_missing(self.storage().remove_dir(&dir.join(name)))?;
-        ignore_missing(self.storage().sync_dir(dir))
+            state.files.take()
+        };
+        Some(Forgotten { form: topic.form, queues: topic.all().into_iter().map(take).collect(), removing })
     }
+
+    /// Forgets a topic and removes its files and directories.
+    pub fn delete(&self, name: &str) -> io::Result<()> {
+        self.forget(name).map_or(Ok(()), |forgotten| self.remove_files(forgotten))
+    }
+
+    /// Removes the files and directories of a topic that was forgotten.
+    pub fn remove_files(&self, forgotten: Forgotten<'_>) -> io::Result<()> {
+        for mut files in forgotten.queues {
+            let first = files.first;
+            files.cut(&self.files, first)?;
+            ignore_missing(self.storage().remove_dir(&files.dir))?;
+        }
+        ignore_missing(self.storage().remove_dir(forgotten.removing.dir()))?;
+        ignore_missing(self.storage().sync_dir(self.dir(forgotten.form)))
+    }
+}
+
+/// What is left of a topic that was forgotten: its files.
+pub(crate) struct Forgotten<'a> {
+    form: Form,
+    queues: Vec<UnitFiles>,
+    removing: Removing<'a>,
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
@@ -322,5 +342,34 @@ mod tests {
         assert!(queues.queue("T", 0).is_none());
         assert_eq!(memory.list(queues.dir(Form::Plain)).unwrap(), []);
         assert_eq!(queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 0).max(), 0);
+    }
+
+    #[test]
+    fn a_topic_of_the_name_of_one_that_is_being_removed_keeps_its_files() {
+        let memory = Memory::new();
+        let queues = table(&memory);
+        let push = |offset| {
+            let queue = queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 0);
+            queue.push(&slot(offset));
+            queues.note_unsaved(&queue);
+            queue
+        };
+        let old = push(0);
+        queues.save_all().unwrap();
+        let forgotten = queues.forget("T").unwrap();
+        let new = push(0);
+        std::thread::scope(|scope| {
+            let saved = scope.spawn(|| queues.save_all());
+            queues.remove_files(forgotten).unwrap();
+            saved.join().unwrap().unwrap();
+        });
+        assert_eq!(memory.list(&queues.dir(Form::Plain).join("T/0")).unwrap().len(), 1);
+        let mut found = Vec::new();
+        new.state().files.read(&queues.files, 0, 1, &mut found).unwrap();
+        assert_eq!(found.len(), Form::Plain.unit());
+        // Who still holds the old one writes nothing.
+        old.push(&slot(1));
+        old.write_behind(&queues.files, true).unwrap();
+        assert_eq!(old.state().files.end, 0);
     }
 }

@@ -1,4 +1,10 @@
+use std::sync::mpsc;
+
 use super::*;
+use crate::store::storage::Operation;
+
+/// What takes this long hangs.
+const HANG: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_appended_is_read_in_order_and_again_after_a_restart() {
@@ -44,4 +50,37 @@ fn real_files_work_the_same() {
         assert_eq!(store.query_key("T", "k", 100, 0, i64::MAX).records.len(), 64);
         store.close().unwrap();
     }
+}
+
+/// The files of a topic that goes are removed while others read on.
+#[test]
+fn readers_do_not_wait_for_a_topic_to_be_removed() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    for topic in ["Going", "Staying"] {
+        store.append(&new(topic, 0, b"x", b"")).unwrap();
+    }
+    // Now the queues have files.
+    store.close().unwrap();
+    let store = open(&memory);
+    let (begun, begins) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let goes_on = Mutex::new(goes_on);
+    memory.intercept(move |operation, path| {
+        if operation == Operation::Remove && path.to_str().unwrap().contains("Going") {
+            begun.send(()).unwrap();
+            let _waited = goes_on.lock().recv_timeout(HANG);
+        }
+        Ok(())
+    });
+    std::thread::scope(|scope| {
+        let deleted = scope.spawn(|| store.delete_topic("Going"));
+        begins.recv_timeout(HANG).unwrap();
+        store.append(&new("Staying", 0, b"y", b"")).unwrap();
+        assert_eq!(bodies(&store, "Staying", 0, 0).len(), 2);
+        assert!(store.queue_bounds("Going", 0).is_none());
+        go_on.send(()).expect("still waited for");
+        deleted.join().unwrap().unwrap();
+    });
+    assert_eq!(names(&memory, "/store/consumequeue"), ["Staying"]);
 }
