@@ -1,8 +1,9 @@
 //! Small configuration files kept by a process (JSON tables, properties): read with a fallback, replaced so that a
 //! crash at any moment leaves the old content or the new one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read, Write};
+use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sync::Mutex;
@@ -55,7 +56,8 @@ pub fn load_with<T, E: std::fmt::Display>(
 }
 
 /// Replaces `path` by `bytes`; what was there before stands in `.bak` afterwards. On disk (fsync of the file and of
-/// its directory) when it returns. Makes missing directories.
+/// its directory) when it returns. Makes missing directories. The file keeps its mode and, where that is allowed, its
+/// owner; where `path` is a link, what it leads to is replaced.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] naming the file; what was there before is then still there, in the file or its `.bak`.
@@ -65,6 +67,8 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     let _one_at_a_time = ONE_AT_A_TIME.lock();
     let fail = |path: &Path, error| Error::io("save configuration file", path.display().to_string(), error);
 
+    let target = fs::canonicalize(path).ok().filter(|_| path.is_symlink());
+    let path = target.as_deref().unwrap_or(path);
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -72,7 +76,7 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::create_dir_all(directory).map_err(|error| fail(directory, error))?;
     let tmp = beside(path, ".tmp");
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&tmp)?;
+        let mut file = create_like(path, &tmp)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -86,6 +90,22 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     fs::rename(&tmp, path).map_err(|error| fail(path, error))?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| fail(directory, error))
+}
+
+/// A new file at `tmp` that those may read who may read `path`, before there is anything to be read in it.
+fn create_like(path: &Path, tmp: &Path) -> std::io::Result<File> {
+    match fs::remove_file(tmp) {
+        Err(error) if error.kind() != IoKind::NotFound => return Err(error),
+        // One that a crash left may be anybody's.
+        _ => {}
+    }
+    let Ok(present) = fs::metadata(path) else { return File::create_new(tmp) };
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(tmp)?;
+    // Only root may give files away; to others the owner is theirs already, mostly.
+    let _kept = fchown(&file, Some(present.uid()), Some(present.gid()));
+    file.set_permissions(present.permissions())?;
+    Ok(file)
 }
 
 /// Content of a regular file; `None` if it is missing or empty.
@@ -134,6 +154,26 @@ mod tests {
         assert_eq!(load(&path).unwrap().unwrap(), b"2");
         assert_eq!(fs::read(backup(&path)).unwrap(), b"1");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "no .tmp stays");
+    }
+
+    #[test]
+    fn a_file_stays_as_private_as_it_was_and_a_link_stays_a_link() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real/broker.conf"), dir.path().join("broker.conf"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        save(&real, b"1").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+        // What a crash left.
+        fs::write(beside(&real, ".tmp"), "torn").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        save(&link, b"2").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"2");
+        assert_eq!((mode(&real), mode(&backup(&real))), (0o600, 0o600));
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o664)).unwrap();
+        save(&real, b"3").unwrap();
+        assert_eq!(mode(&real), 0o664);
     }
 
     #[test]

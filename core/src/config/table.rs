@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::known::{self, Verdict};
+use super::tls::Secret;
 use super::value::Value;
 use super::{file, properties};
 use crate::{Error, ErrorKind, Result};
@@ -221,7 +222,9 @@ pub(super) fn updated<S: Settings>(settings: &S, changes: &[(String, String)]) -
             Some(true) => {}
             _ => return Err(refused::<S>("", key, value)),
         }
-        if row.change == Change::AtStart && changed.text_of(key) != settings.text_of(key) {
+        // Secrets look the same whatever they are, so none is taken.
+        let is_secret = row.kind == Secret::KIND && !value.is_empty();
+        if row.change == Change::AtStart && (is_secret || changed.text_of(key) != settings.text_of(key)) {
             return Err(refuse(format!(
                 "{key} takes effect at the start only; set it in the settings file and start again"
             )));

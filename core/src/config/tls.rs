@@ -432,6 +432,13 @@ mod tests {
         assert!(!format!("{config:?}").contains("hunter2"));
         let shown = ("tls.server.keyPassword".to_owned(), config.get("tls.server.keyPassword").unwrap());
         config.updated(&[shown]).unwrap_err();
+        // Nor can they be changed by who cannot see them; all that can be seen can be written back but them.
+        for other in ["hunter3", "hunter2", ""] {
+            let change = ("tls.server.keyPassword".to_owned(), other.to_owned());
+            config.updated(&[change]).unwrap_err();
+        }
+        let none = ("tls.client.keyPassword".to_owned(), String::new());
+        config.updated(&[none]).unwrap();
     }
 
     #[test]
