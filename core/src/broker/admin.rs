@@ -5,7 +5,7 @@ use crate::wire::body::SubscriptionGroupConfig;
 use crate::wire::{self, Body, GetBrokerConfigResponse, Response, ResponseCode, ResponseHeader};
 
 use super::handler::{json, old_json, refused, Answer, Caller};
-use super::{names, Broker};
+use super::{names, offsets, Broker};
 
 /// Queues of a retry topic at most; so many still list and register in a frame.
 const MAX_RETRY_QUEUES: i32 = 65_536;
@@ -42,13 +42,16 @@ pub(crate) fn delete_group(
     caller: &Caller<'_>,
     request: &wire::DeleteSubscriptiongroup<'_>,
 ) -> Answer {
-    let from = caller.remote();
-    tracing::info!(%from, group = %request.group_name, "subscription group deleted");
-    broker.groups.remove(broker, &request.group_name);
-    if request.clean_offset || request.remove_offset {
-        broker.offsets.remove_group(&request.group_name);
-    }
-    Answer::from(Response::ok()).once_saved(broker)
+    let (from, group) = (caller.remote(), request.group_name.to_string());
+    let with_offsets = request.clean_offset || request.remove_offset;
+    Answer::apart(broker, move |broker| {
+        tracing::info!(%from, group, "subscription group deleted");
+        broker.groups.remove(broker, &group);
+        if with_offsets {
+            broker.offsets.remove_group(&group);
+        }
+        Answer::from(offsets::once_kept(broker, Response::ok())).once_saved(broker)
+    })
 }
 
 /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).

@@ -4,7 +4,7 @@
 use crate::wire::{self, Response, ResponseCode};
 
 use super::handler::{refused, Answer, Caller};
-use super::{names, Broker};
+use super::{names, offsets, state, Broker};
 
 /// DELETE_TOPIC_IN_BROKER (215): the topic, its queues and the offsets of groups in it. Its messages stay in the
 /// commit log until that is cleaned.
@@ -17,7 +17,7 @@ pub(crate) fn delete_topic(
     if topic.trim().is_empty() {
         return refused(ResponseCode::INVALID_PARAMETER, "The specified topic is blank.").into();
     }
-    if names::is_system_topic(&topic) {
+    if is_the_systems(broker, &topic) {
         let remark = format!("The topic[{topic}] is conflict with system topic.");
         return refused(ResponseCode::INVALID_PARAMETER, remark).into();
     }
@@ -25,10 +25,16 @@ pub(crate) fn delete_topic(
     Answer::apart(broker, move |broker| {
         tracing::info!(%from, topic, "topic deleted");
         match remove(broker, &topic) {
-            Ok(()) => Answer::from(Response::ok()).once_saved(broker),
+            Ok(()) => Answer::from(offsets::once_kept(broker, Response::ok())).once_saved(broker),
             Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
         }
     })
+}
+
+/// Whether a topic is one of those that every broker has, or that this one makes for itself at its start.
+fn is_the_systems(broker: &Broker, topic: &str) -> bool {
+    names::is_system_topic(topic)
+        || state::system_topics(&broker.config()).iter().any(|own| own.topic_name == topic)
 }
 
 fn remove(broker: &Broker, topic: &str) -> crate::Result<()> {
@@ -46,8 +52,9 @@ pub(crate) fn unused_topics(broker: &Broker, caller: &Caller<'_>) -> Answer {
     let from = caller.remote();
     tracing::info!(%from, "unused topics are removed");
     Answer::apart(broker, |broker| {
-        let of_users = broker.store.topics().into_iter().filter(|topic| !names::is_system_topic(topic));
-        for topic in of_users {
+        let is_light = |topic: &str| topic.starts_with(names::LIGHT_PREFIX);
+        let topics = broker.store.topics().into_iter();
+        for topic in topics.filter(|topic| !is_light(topic) && !is_the_systems(broker, topic)) {
             // Looked up when no send makes it any more.
             let removed = broker.topics.while_doomed(&topic, || match broker.topics.find(&topic) {
                 Some(_) => Ok(false),

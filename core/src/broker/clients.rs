@@ -10,7 +10,7 @@ use crate::net::Connection;
 use crate::sync::Mutex;
 use crate::wire::body::{
     Connection as ConnectionInfo, ConsumerConnection, ConsumerData, GetConsumerListByGroupResponseBody,
-    ProducerConnection, ProducerInfo, ProducerTableInfo, SubscriptionData,
+    HeartbeatData, ProducerConnection, ProducerInfo, ProducerTableInfo, SubscriptionData,
 };
 use crate::wire::{self, Language, Request, Response, ResponseCode};
 
@@ -283,6 +283,9 @@ impl ConsumerGroup {
 /// HEART_BEAT (34): registers the producers and consumers of a client.
 pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::HeartBeat) -> Response {
     let data = request.body;
+    if let Err(why) = check_size(&data) {
+        return refused(ResponseCode::INVALID_PARAMETER, why);
+    }
     let member = Member {
         client_id: data.client_id,
         connection: caller.connection.clone(),
@@ -304,6 +307,25 @@ pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::Hea
         register_consumer(broker, member.clone(), consumer);
     }
     Response::ok()
+}
+
+/// Groups of a client, and subscriptions of all its groups together, at most: a table entry each, for as long as it is
+/// connected, and a topic for each group of consumers.
+const MOST_GROUPS: usize = 1_000;
+const MOST_SUBSCRIPTIONS: usize = 10_000;
+
+fn check_size(data: &HeartbeatData) -> Result<(), String> {
+    let groups = data.producer_data_set.len() + data.consumer_data_set.len();
+    if groups > MOST_GROUPS {
+        return Err(format!("the heartbeat names {groups} groups, allowed are {MOST_GROUPS}"));
+    }
+    let subscriptions: usize = data.consumer_data_set.iter().map(|one| one.subscription_data_set.len()).sum();
+    if subscriptions > MOST_SUBSCRIPTIONS {
+        return Err(format!(
+            "the heartbeat has {subscriptions} subscriptions, allowed are {MOST_SUBSCRIPTIONS}"
+        ));
+    }
+    Ok(())
 }
 
 /// Two clients with one id share queues that each takes for its own. A client that connects anew is its own namesake until
@@ -434,6 +456,7 @@ fn remove_consumers(broker: &Broker, take: impl Fn(&str, &mut Members) -> Vec<Me
         }
         if group.members.is_empty() {
             broker.filters.unregister(name, broker.clock.now_ms());
+            broker.offsets.nobody_to_tell(name);
         }
         !group.members.is_empty()
     });

@@ -27,8 +27,17 @@ struct Waiting {
     errands: VecDeque<Errand>,
     /// A table changed since the thread last looked.
     save: bool,
-    /// The thread runs; otherwise who brings work does it.
-    running: bool,
+    thread: Thread,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// Not yet: who brings work does it.
+    #[default]
+    ToCome,
+    Runs,
+    /// The broker stopped: it saves its tables once more by itself, and nobody else does.
+    Ended,
 }
 
 impl Errands {
@@ -49,7 +58,8 @@ impl Errands {
 
     fn add(&self, broker: &Broker, save: bool, errand: Option<Errand>) {
         let mut waiting = self.waiting.lock();
-        if waiting.running {
+        let thread = waiting.thread;
+        if thread == Thread::Runs {
             waiting.save |= save;
             waiting.errands.extend(errand);
             drop(waiting);
@@ -57,7 +67,11 @@ impl Errands {
             return;
         }
         drop(waiting);
-        let saved = if save { broker.save_tables() } else { Ok(()) };
+        let saved = match thread {
+            Thread::Ended => Err("the broker is stopping".to_owned()),
+            _ if save => saved_tables(broker),
+            _ => Ok(()),
+        };
         if let Some(errand) = errand {
             errand(broker, &saved);
         }
@@ -65,7 +79,7 @@ impl Errands {
 
     /// From here on there is a thread: [`run`].
     pub fn begin(&self) {
-        self.waiting.lock().running = true;
+        self.waiting.lock().thread = Thread::Runs;
     }
 
     /// The broker is stopping: the thread does what waits and ends.
@@ -82,17 +96,73 @@ pub(crate) fn run(broker: &Broker, this: &Errands) {
             let mut waiting = this.waiting.lock();
             while waiting.errands.is_empty() && !waiting.save {
                 if broker.is_stopping() {
-                    waiting.running = false;
+                    waiting.thread = Thread::Ended;
                     return;
                 }
                 this.more.wait(&mut waiting);
             }
             (std::mem::take(&mut waiting.errands), std::mem::take(&mut waiting.save))
         };
-        let saved = if save { broker.save_tables() } else { Ok(()) };
+        let saved = if save { saved_tables(broker) } else { Ok(()) };
         for errand in errands {
-            // What panicked was reported by the panic hook, and its ticket; the others go on.
+            // What panicked was reported by the panic hook; the others go on.
             let _panicked = catch_unwind(AssertUnwindSafe(|| errand(broker, &saved)));
         }
+    }
+}
+
+fn saved_tables(broker: &Broker) -> Saved {
+    catch_unwind(AssertUnwindSafe(|| broker.save_tables()))
+        .unwrap_or_else(|_panic| Err("the broker failed to save its tables; its log says where".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::handler::Answer;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::BrokerConfig;
+    use crate::net::{Call, Client, ClientOptions, Connection, Loops, Service};
+    use crate::wire::{Request, Response, ResponseCode};
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Answers every request by an errand that panics.
+    struct Clumsy(Arc<Broker>);
+
+    impl Service for Clumsy {
+        fn handle(&self, call: Call<'_>) {
+            let answer = Answer::apart(&self.0, |_| -> Response { panic!("on purpose") });
+            let Answer::Later(park) = answer else { panic!("not apart") };
+            park(call.park());
+        }
+
+        fn drained(&self, _: &Arc<Connection>) {}
+
+        fn closed(&self, _: &Arc<Connection>) {}
+    }
+
+    #[test]
+    fn an_errand_that_panics_is_answered_and_so_are_those_after_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig { store_path_root_dir: dir.path().into(), ..BrokerConfig::default() };
+        let broker = Broker::open(config, Clock::new()).unwrap();
+        let client = Client::new(&Loops::new(1), ClientOptions::default(), broker.clone());
+        broker.start(10911, client.clone()).unwrap();
+        client.attach("127.0.0.1:1", Arc::new(Clumsy(broker.clone())));
+        client.attach("127.0.0.1:2", broker.clone());
+        let failed = client.call("127.0.0.1:1", &Request::CleanUnusedTopic, TIMEOUT).unwrap();
+        assert_eq!(failed.code(), ResponseCode::SYSTEM_ERROR);
+        assert!(failed.remark().contains("failed at this request"), "{}", failed.remark());
+        // The thread goes on.
+        let clean = || client.call("127.0.0.1:2", &Request::CleanUnusedTopic, TIMEOUT).unwrap();
+        assert_eq!(clean().code(), ResponseCode::SUCCESS);
+        broker.stop();
+        assert_eq!(clean().code(), ResponseCode::SERVICE_NOT_AVAILABLE);
+        broker.saving.when_saved(&broker, |saved| assert!(saved.is_err()));
+        broker.close().unwrap();
     }
 }

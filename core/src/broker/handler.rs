@@ -1,6 +1,7 @@
 //! One match: a decoded request goes to the plain function that answers it.
 
 use std::net::SocketAddr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use crate::net::{Call, Connection, Service, Ticket};
@@ -41,14 +42,25 @@ impl Answer {
         }))
     }
 
-    /// What `work` answers, which may wait for the disk or take long.
+    /// What `work` answers, which may wait for the disk or take long. A broker that is stopping does no more of it.
     pub fn apart<R: Into<Answer>>(
         broker: &Broker,
         work: impl FnOnce(&Broker) -> R + Send + 'static,
     ) -> Answer {
         let broker = broker.shared();
         Answer::Later(Box::new(move |ticket| {
-            broker.errands.run_apart(&broker, move |broker| work(broker).into().give(ticket));
+            broker.errands.run_apart(&broker, move |broker| {
+                if broker.is_stopping() {
+                    return ticket.reply(stopping());
+                }
+                // The panic hook reported it; who asked must not wait for ever.
+                let answer =
+                    catch_unwind(AssertUnwindSafe(|| work(broker).into())).unwrap_or_else(|_panic| {
+                        let remark = "the broker failed at this request; its log says where";
+                        refused(ResponseCode::SYSTEM_ERROR, remark).into()
+                    });
+                answer.give(ticket);
+            });
         }))
     }
 
@@ -110,6 +122,11 @@ pub(crate) fn refuse(code: ResponseCode, remark: impl Into<String>) -> Refusal {
 /// An error answer.
 pub(crate) fn refused(code: ResponseCode, remark: impl Into<String>) -> Response {
     Response::error(code, remark)
+}
+
+/// The answer of a broker that is stopping.
+pub(crate) fn stopping() -> Response {
+    refused(ResponseCode::SERVICE_NOT_AVAILABLE, "the broker is stopping")
 }
 
 /// SUCCESS with a JSON body.
@@ -200,6 +217,8 @@ fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> An
         Request::GetBrokerConsumeStats(ask) => progress::of_all(broker, &ask),
         Request::QueryConsumeTimeSpan(ask) => progress::time_span(broker, &ask),
         Request::QueryConsumeQueue(ask) => query::queue(broker, &ask),
+        Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
+        Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
         Request::InvokeBrokerToGetConsumerStatus(ask) => relay::status(broker, &ask),
         Request::GetConsumerRunningInfo(ask) => relay::running_info(broker, &ask),
         Request::ConsumeMessageDirectly(ask) => relay::consume_directly(broker, &ask),
@@ -230,8 +249,6 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
         Request::QueryTopicConsumeByWho(ask) => progress::groups_of_topic(broker, &ask),
         Request::QueryTopicsByConsumer(ask) => progress::topics_of_group(broker, &ask),
         Request::QuerySubscriptionByConsumer(ask) => progress::subscription(broker, &ask),
-        Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
-        Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
         Request::QueryCorrectionOffset(ask) => reset::corrections(broker, &ask),
         other => unsupported(other.code()),
     }

@@ -230,7 +230,7 @@ impl Broker {
         transaction::close(self);
         // Why a table could not be saved is in the log; a change since its last save was not answered as done.
         let _told = self.save_tables();
-        self.offsets.save(self.clock.now_ms());
+        let _told = self.offsets.save(self.clock.now_ms());
         self.save_filters();
         self.delay.save(self);
         self.store.close()

@@ -47,6 +47,8 @@ pub const SYSTEM_TOPICS: &[&str] = &[
 const FORBIDDEN_TO_SEND: &[&str] =
     &[SCHEDULE_TOPIC, HALF_TOPIC, OP_HALF_TOPIC, GIVEN_UP_TOPIC, "SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"];
 
+/// Prefix of light queues, whose topics stand in no table.
+pub const LIGHT_PREFIX: &str = "%LMQ%";
 /// Prefix of system topics of 5.x.
 const SYSTEM_PREFIX: &str = "rmq_sys_";
 

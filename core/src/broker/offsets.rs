@@ -55,12 +55,22 @@ pub(crate) fn update(
         let remark = format!("offset {offset} of queue {queue} is illegal: neither may be negative");
         return refused(ResponseCode::SYSTEM_ERROR, remark);
     }
-    if broker.offsets.is_reset(group, topic, request.queue_id) {
+    if !broker.offsets.commit(group, topic, request.queue_id, request.commit_offset, broker.clock.now_ms()) {
         // Progress from before the reset; the client hears of it with its next pull.
         return Response { remark: Some("Offset has been previously reset".into()), ..Response::ok() };
     }
-    broker.offsets.commit(group, topic, request.queue_id, request.commit_offset);
     Response::ok()
+}
+
+/// `answer`, once the offsets of groups are on the disk as they are now; an error if they cannot be. Waits for the disk.
+pub(crate) fn once_kept(broker: &Broker, answer: Response) -> Response {
+    match broker.offsets.save(broker.clock.now_ms()) {
+        Ok(()) => answer,
+        Err(error) => {
+            let remark = format!("offsets are changed until the next start only: {error}");
+            refused(ResponseCode::SYSTEM_ERROR, remark)
+        }
+    }
 }
 
 /// GET_MAX_OFFSET (30): the offset the next message will get; 0 for a queue that does not exist.

@@ -12,7 +12,7 @@ use crate::wire::body::{
 use crate::wire::{self, Response, ResponseCode};
 
 use super::clients::Subscribed;
-use super::handler::{json, old_json, refused, Answer};
+use super::handler::{json, old_json, refused, stopping, Answer};
 use super::state::Topic;
 use super::Broker;
 
@@ -62,7 +62,7 @@ fn add(broker: &Broker, group: &str, topic: &Topic, queues: i32, stats: &mut Con
 fn queue_progress(broker: &Broker, group: &str, topic: &str, queue_id: i32) -> OffsetWrapper {
     let end = broker.store.queue_bounds(topic, queue_id).map_or(0, |bounds| bounds.end);
     let consumed = broker.offsets.find(group, topic, queue_id).unwrap_or(0);
-    let last = consumed - 1;
+    let last = consumed.saturating_sub(1);
     let last_timestamp = if last < 0 { None } else { broker.store.store_time(topic, queue_id, last) };
     OffsetWrapper {
         broker_offset: end,
@@ -78,6 +78,9 @@ pub(crate) fn of_all(broker: &Broker, request: &wire::GetBrokerConsumeStats) -> 
     Answer::apart(broker, move |broker| {
         let mut list = ConsumeStatsList { broker_addr: broker.address(), ..Default::default() };
         for group in broker.groups.names() {
+            if broker.is_stopping() {
+                return stopping();
+            }
             let mut of_topics = Vec::new();
             for topic in consumed_topics(broker, &group, broker.offsets.topics_of(&group)) {
                 if only_ordered && !topic.order {
@@ -85,10 +88,13 @@ pub(crate) fn of_all(broker: &Broker, request: &wire::GetBrokerConsumeStats) -> 
                 }
                 let mut stats = ConsumeStats::default();
                 add(broker, &group, &topic, topic.write_queue_nums, &mut stats);
-                let behind = stats.offset_table.values().map(|at| at.broker_offset - at.consumer_offset);
-                list.total_diff += behind.sum::<i64>();
-                let under_way = stats.offset_table.values().map(|at| at.pull_offset - at.consumer_offset);
-                list.total_inflight_diff += under_way.sum::<i64>();
+                for at in stats.offset_table.values() {
+                    // Clients may say any offset.
+                    let behind = at.broker_offset.saturating_sub(at.consumer_offset);
+                    list.total_diff = list.total_diff.saturating_add(behind);
+                    let under_way = at.pull_offset.saturating_sub(at.consumer_offset);
+                    list.total_inflight_diff = list.total_inflight_diff.saturating_add(under_way);
+                }
                 of_topics.push(stats);
             }
             list.consume_stats_list.push(BTreeMap::from([(group, of_topics)]));

@@ -42,8 +42,12 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
     if let Some(moved) = moved(broker, &pull) {
         return moved.into();
     }
-    if request.sys_flag & pull_flag::COMMIT_OFFSET != 0 && !names::is_own_progress(&pull.group) {
-        broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset);
+    if request.sys_flag & pull_flag::COMMIT_OFFSET != 0
+        && request.commit_offset >= 0
+        && !names::is_own_progress(&pull.group)
+    {
+        let now = broker.clock.now_ms();
+        broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset, now);
     }
     let found = look(broker, &pull);
     let response = response(broker, &pull, found);
@@ -83,8 +87,8 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
 
 /// What a pull is told once after an operator moved its group: go on from there.
 fn moved(broker: &Broker, pull: &OwnedPull) -> Option<Response> {
-    let next_begin_offset = broker.offsets.take_reset(&pull.group, &pull.topic, pull.queue_id)?;
     let (group, topic, queue) = (&pull.group, &pull.topic, pull.queue_id);
+    let next_begin_offset = broker.offsets.tell(group, topic, queue, pull.offset, broker.clock.now_ms())?;
     tracing::info!(group, topic, queue, next_begin_offset, "a consumer is told that its group was moved");
     let bounds = broker.store.queue_bounds(topic, queue).unwrap_or(0..0);
     let header = PullMessageResponse {

@@ -15,34 +15,42 @@ use crate::wire::{
 };
 
 use super::clients::{Peer, Subscribed};
-use super::handler::{old_json, refuse, refused, Caller, Refusal};
-use super::{names, waiters, Broker};
+use super::handler::{old_json, refuse, refused, Answer, Caller, Refusal};
+use super::{names, offsets, waiters, Broker};
 
 /// Version ordinal of 3.0.7's snapshot: clients before it cannot be moved.
 const VERSION_WITH_RESET: i32 = 28;
 
 type Offsets = BTreeMap<i32, i64>;
 
-/// INVOKE_BROKER_TO_RESET_OFFSET (222). Answered with the offsets the queues have now.
-pub(crate) fn reset(
-    broker: &Broker,
-    caller: &Caller<'_>,
-    request: &InvokeBrokerToResetOffset<'_>,
-) -> Response {
-    let (from, group, topic) = (caller.remote(), &request.group, &request.topic);
-    tracing::info!(%from, %group, %topic, timestamp = request.timestamp, queue = request.queue_id,
-        offset = request.offset, force = request.is_force, "offsets of a group are reset");
-    let moved = match broker.config().use_server_side_reset_offset {
-        true => reset_here(broker, request),
-        false => reset_members(broker, caller, request),
+/// INVOKE_BROKER_TO_RESET_OFFSET (222). Answered with the offsets the queues have now, when they are saved.
+pub(crate) fn reset(broker: &Broker, caller: &Caller<'_>, request: &InvokeBrokerToResetOffset<'_>) -> Answer {
+    let (from, language) = (caller.remote(), caller.language);
+    let request = InvokeBrokerToResetOffset {
+        group: request.group.to_string().into(),
+        topic: request.topic.to_string().into(),
+        queue_id: request.queue_id,
+        offset: request.offset,
+        timestamp: request.timestamp,
+        is_force: request.is_force,
     };
-    match moved {
-        Ok(offsets) => {
-            let offset_table = OffsetTable(by_queue(broker, topic, &offsets));
-            old_json(&ResetOffsetBody::Table { offset_table })
+    // Where a time is in a queue stands in records that may have to be read from the disk.
+    Answer::apart(broker, move |broker| {
+        let (group, topic) = (&request.group, &request.topic);
+        tracing::info!(%from, %group, %topic, timestamp = request.timestamp, queue = request.queue_id,
+            offset = request.offset, force = request.is_force, "offsets of a group are reset");
+        let moved = match broker.config().use_server_side_reset_offset {
+            true => reset_here(broker, &request),
+            false => reset_members(broker, language, &request),
+        };
+        match moved {
+            Ok(offsets) => {
+                let offset_table = OffsetTable(by_queue(broker, topic, &offsets));
+                offsets::once_kept(broker, old_json(&ResetOffsetBody::Table { offset_table }))
+            }
+            Err(refusal) => refusal.into(),
         }
-        Err(refusal) => refusal.into(),
-    }
+    })
 }
 
 fn by_queue(broker: &Broker, topic: &str, offsets: &Offsets) -> BTreeMap<MessageQueue, i64> {
@@ -73,13 +81,17 @@ fn reset_here(broker: &Broker, request: &InvokeBrokerToResetOffset<'_>) -> Resul
             waiters::rouse(broker, topic, queue_id);
         }
     }
+    if is_live && broker.clients.members(group).is_empty() {
+        // The last one left meanwhile.
+        broker.offsets.nobody_to_tell(group);
+    }
     Ok(offsets)
 }
 
 /// Tells every member where to go on. Members that are gone before they store it find the offsets stored already.
 fn reset_members(
     broker: &Broker,
-    caller: &Caller<'_>,
+    language: Language,
     request: &InvokeBrokerToResetOffset<'_>,
 ) -> Result<Offsets, Refusal> {
     let (group, topic) = (&*request.group, &*request.topic);
@@ -110,10 +122,10 @@ fn reset_members(
         return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
     }
     for (&queue_id, &offset) in &offsets {
-        broker.offsets.commit(group, topic, queue_id, offset);
+        broker.offsets.set(group, topic, queue_id, offset);
     }
     for member in members {
-        let as_list = caller.language == Language::CPP || member.language == Language::CPP;
+        let as_list = language == Language::CPP || member.language == Language::CPP;
         send_offsets(broker, &member, request, &offsets, as_list);
     }
     Ok(offsets)
@@ -200,35 +212,41 @@ fn hold_back(broker: &Broker, request: &InvokeBrokerToResetOffset<'_>, offsets: 
     }
 }
 
-/// CLONE_GROUP_OFFSET (314).
-pub(crate) fn clone(broker: &Broker, caller: &Caller<'_>, request: &wire::CloneGroupOffset<'_>) -> Response {
-    let (source, target) = (&*request.src_group, &*request.dest_group);
-    if broker.groups.find_or_create(broker, target).is_none() {
+/// CLONE_GROUP_OFFSET (314). Answered when the offsets are saved.
+pub(crate) fn clone(broker: &Broker, caller: &Caller<'_>, request: &wire::CloneGroupOffset<'_>) -> Answer {
+    let (source, target) = (request.src_group.to_string(), request.dest_group.to_string());
+    if broker.groups.find_or_create(broker, &target).is_none() {
         let remark = format!("Group {target} not exist!");
-        return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+        return refused(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark).into();
     }
-    if names::is_own_progress(target) {
-        return refused(ResponseCode::NO_PERMISSION, names::own_progress(target));
+    if names::is_own_progress(&target) {
+        return refused(ResponseCode::NO_PERMISSION, names::own_progress(&target)).into();
     }
     let topics = match request.topic.as_deref().filter(|topic| !topic.trim().is_empty()) {
         Some(topic) => vec![topic.to_owned()],
-        None => broker.offsets.topics_of(source),
+        None => broker.offsets.topics_of(&source),
     };
-    let from = caller.remote();
-    tracing::info!(%from, source, target, ?topics, "offsets of a group are cloned");
-    for topic in topics {
-        if broker.topics.find(&topic).is_none() {
-            tracing::warn!(topic, "the topic does not exist: no offsets of it are cloned");
-            continue;
+    let (from, offline) = (caller.remote(), request.offline);
+    Answer::apart(broker, move |broker| {
+        tracing::info!(%from, source, target, ?topics, "offsets of a group are cloned");
+        for topic in &topics {
+            clone_topic(broker, &source, &target, topic, offline);
         }
-        let gone = matches!(broker.clients.subscription(source, &topic), Subscribed::NoTopic);
-        if gone && !request.offline {
-            tracing::warn!(topic, source, "the group does not subscribe to the topic any more: not cloned");
-            continue;
-        }
-        broker.offsets.clone_group(source, target, &topic);
+        offsets::once_kept(broker, Response::ok())
+    })
+}
+
+fn clone_topic(broker: &Broker, source: &str, target: &str, topic: &str, offline: bool) {
+    if broker.topics.find(topic).is_none() {
+        tracing::warn!(topic, "the topic does not exist: no offsets of it are cloned");
+        return;
     }
-    Response::ok()
+    let gone = matches!(broker.clients.subscription(source, topic), Subscribed::NoTopic);
+    if gone && !offline {
+        tracing::warn!(topic, source, "the group does not subscribe to the topic any more: not cloned");
+        return;
+    }
+    broker.offsets.clone_group(source, target, topic);
 }
 
 /// QUERY_CORRECTION_OFFSET (308).

@@ -125,8 +125,8 @@ pub(crate) fn park(broker: &Broker, parked: Parked) {
 
 /// Runs the pulls again of groups that were moved in a queue: they are told so.
 pub(crate) fn rouse(broker: &Broker, topic: &str, queue_id: i32) {
-    if broker.offsets.has_resets() {
-        let moved = |parked: &mut Parked| broker.offsets.is_reset(&parked.pull.group, topic, queue_id);
+    if broker.offsets.has_moved() {
+        let moved = |parked: &mut Parked| broker.offsets.is_to_tell(&parked.pull.group, topic, queue_id);
         run_again(broker, broker.waiters.take(topic, queue_id, moved));
     }
 }

@@ -38,7 +38,7 @@ header! {
         /// The offset wanted instead of a time (5.x).
         offset: Option<i64> = "offset",
         /// The time wanted, ms; -1: now.
-        timestamp: i64 = "timestamp" or 0,
+        timestamp: i64 = "timestamp",
         /// Whether offsets may go forward too.
         is_force: bool = "isForce" or false,
     }

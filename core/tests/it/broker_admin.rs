@@ -271,6 +271,34 @@ fn progress_of_groups_is_told() {
     assert!(delays.offset_table.values().all(|offset| *offset == 0));
 }
 
+/// Clients may say any number.
+#[test]
+fn progress_is_told_of_groups_that_are_anywhere() {
+    let server = start_server("");
+    let mut client = server.broker();
+    client.create_topic("T", 3);
+    for queue_id in 0..3 {
+        client.produce("T", queue_id, b"x", "").ok();
+    }
+    for (queue_id, offset) in [(0, i64::MAX), (1, i64::MAX), (2, i64::MIN)] {
+        let mut far = pull("G", "T", queue_id, i64::MAX, 0);
+        (far.sys_flag, far.commit_offset) = (far.sys_flag | 1, offset);
+        client.call(&Request::PullMessage(far));
+    }
+    assert_eq!(offset_of(&mut client, "G", "T", 0), i64::MAX);
+    assert_eq!(offset_of(&mut client, "G", "T", 2), -1, "nothing is before the beginning");
+    let ask = GetConsumeStats { consumer_group: "G".into(), ..Default::default() };
+    let progress: ConsumeStats = read(&client.call(&Request::GetConsumeStats(ask)).ok());
+    assert_eq!(progress.offset_table.len(), 3);
+    let all: ConsumeStatsList =
+        read(&client.call(&Request::GetBrokerConsumeStats(GetBrokerConsumeStats { is_order: false })).ok());
+    assert!(all.total_diff < 0, "{}", all.total_diff);
+    let ask = QueryConsumeTimeSpan { topic: "T".into(), group: "G".into() };
+    client.call(&Request::QueryConsumeTimeSpan(ask)).ok();
+    let ask = QueryCorrectionOffset { compare_group: "H".into(), topic: "T".into(), ..Default::default() };
+    client.call(&Request::QueryCorrectionOffset(ask)).ok();
+}
+
 #[test]
 fn a_topic_that_a_group_left_is_not_in_its_progress() {
     let server = start_server("");
@@ -465,6 +493,72 @@ fn cleaning_removes_what_is_over_and_nothing_else() {
     assert_eq!(client.produce("T", 0, b"d", "").ok().queue_offset(), 3);
     server.pass(2 * 3600 + 10);
     assert_eq!(client.await_messages("T", 0, 5)[4].body, b"later");
+}
+
+#[test]
+fn what_the_broker_made_for_itself_is_not_removed() {
+    let mut server = start_server(
+        "brokerClusterName=Own\nbrokerName=own-a\nmsgTraceTopicName=Traces\ntraceTopicEnable=true",
+    );
+    let mut client = server.broker();
+    for topic in ["Own", "own-a", "Own_REPLY_TOPIC", "Traces", "TBW102"] {
+        let delete = DeleteTopicInBroker { topic: topic.into() };
+        let answer = client.call(&Request::DeleteTopicInBroker(delete));
+        assert_eq!(answer.code(), ResponseCode::INVALID_PARAMETER, "{topic}");
+        assert!(answer.remark().contains("conflict with system topic"), "{}", answer.remark());
+    }
+    // Light queues of 5.x stand in no table; queues of topics that were there once are of no use.
+    for topic in ["%LMQ%light", "Left"] {
+        client.produce(topic, 0, b"x", "").ok();
+    }
+    drop(client);
+    server.restart();
+    let copy = server.copy_with(|data| {
+        let table = data.join("config/topics.json");
+        let text = std::fs::read_to_string(&table).unwrap();
+        let mut topics: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let topics_table = topics["topicConfigTable"].as_object_mut().unwrap();
+        topics_table.remove("%LMQ%light").unwrap();
+        topics_table.remove("Left").unwrap();
+        std::fs::write(&table, topics.to_string()).unwrap();
+    });
+    copy.broker().call(&Request::CleanUnusedTopic).ok();
+    let is_there = |topic: &str| copy.data().join("consumequeue").join(topic).exists();
+    assert!(is_there("%LMQ%light") && !is_there("Left"));
+}
+
+#[test]
+fn a_heartbeat_has_a_size() {
+    let server = start_server("");
+    let mut client = server.broker();
+    let topics = |from: usize, count: usize| {
+        let subscription = |n| SubscriptionData { topic: format!("T{n}"), ..Default::default() };
+        (from..from + count).map(subscription).collect::<Vec<_>>()
+    };
+    let mut beat = |groups: usize, subscriptions: usize| {
+        let group = |n| ConsumerData {
+            group_name: format!("G{n}"),
+            subscription_data_set: topics(0, subscriptions),
+            ..Default::default()
+        };
+        let consumer_data_set = (0..groups).map(group).collect();
+        let body = HeartbeatData { client_id: "c".into(), consumer_data_set, ..Default::default() };
+        client.send(&Request::HeartBeat(HeartBeat { body }));
+        // Notes of the group's change come before it.
+        std::iter::repeat_with(|| client.receive()).find(|answer| answer.frame().is_response()).unwrap()
+    };
+    let many = beat(2, 5_001);
+    assert_eq!(many.code(), ResponseCode::INVALID_PARAMETER);
+    assert!(many.remark().contains("10002 subscriptions, allowed are 10000"), "{}", many.remark());
+    let many = beat(1_001, 1);
+    assert!(many.remark().contains("1001 groups, allowed are 1000"), "{}", many.remark());
+    let ask = QueryTopicConsumeByWho { topic: "T1".into() };
+    let mut operator = server.broker();
+    let groups: GroupList = read(&operator.call(&Request::QueryTopicConsumeByWho(ask.clone())).ok());
+    assert!(groups.group_list.is_empty(), "{groups:?}");
+    beat(1, 10_000).ok();
+    let groups: GroupList = read(&operator.call(&Request::QueryTopicConsumeByWho(ask)).ok());
+    assert_eq!(groups.group_list, ["G0"]);
 }
 
 #[test]

@@ -169,6 +169,24 @@ fn a_group_that_comes_again_is_asked_again() {
     }
 }
 
+/// Members that subscribe by tags and by SQL at the same time can leave a filter that is older than the subscription: who
+/// pulls by the newer one is told so, and what it says next helps.
+#[test]
+fn a_filter_that_is_older_than_the_pulls_is_told_of() {
+    let server = start_server(ON);
+    let mut client = server.broker();
+    client.produce("T", 0, b"two", "a=2").ok();
+    subscribe(&mut client, "G", vec![subscription("T", "SQL92", "a > 1", 5)]);
+    subscribe(&mut client, "G", vec![subscription("T", "TAG", "*", 4)]);
+    subscribe(&mut client, "G", vec![subscription("T", "SQL92", "a > 1", 3)]);
+    let answer = call(&mut client, subscribed("G", "T", 5));
+    assert_eq!(answer.code(), ResponseCode::FILTER_DATA_NOT_LATEST);
+    assert_eq!(answer.remark(), "the consumer's consumer filter data not latest");
+    assert_eq!(bodies(&call(&mut client, subscribed("G", "T", 3)).ok()), ["two"]);
+    subscribe(&mut client, "G", vec![subscription("T", "SQL92", "a > 1", 5)]);
+    assert_eq!(bodies(&call(&mut client, subscribed("G", "T", 5)).ok()), ["two"]);
+}
+
 #[test]
 fn nothing_but_tags_unless_it_is_switched_on() {
     let server = start_server("");

@@ -103,6 +103,9 @@ fn a_group_is_moved_by_its_next_pulls() {
     let told = member.call(&Request::PullMessage(at_work.clone()));
     assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
     assert_eq!(offset_of(&mut operator, "G", "T", 1), 0);
+    // Nor does what it stores late, until it goes on from there.
+    assert_eq!(member.call(&commit("G", "T", 1, 9)).ok().remark(), "Offset has been previously reset");
+    assert_eq!(offset_of(&mut operator, "G", "T", 1), 0);
     // Once is enough.
     (at_work.queue_offset, at_work.commit_offset) = (0, 0);
     assert_eq!(member.call(&Request::PullMessage(at_work)).ok().records().len(), 10);
@@ -110,6 +113,107 @@ fn a_group_is_moved_by_its_next_pulls() {
     assert_eq!(offset_of(&mut operator, "G", "T", 1), 3);
     // Another group is not concerned.
     assert_eq!(operator.call(&Request::PullMessage(pull("H", "T", 1, 9, 0))).ok().records().len(), 1);
+}
+
+/// Some clients store where they go on from before they pull there, others do neither.
+#[test]
+fn a_member_that_was_told_has_gone_on_sooner_or_later() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    let mut tell = |target, member: &mut RawClient| {
+        let one = InvokeBrokerToResetOffset { queue_id: 1, offset: Some(target), ..reset("G", "T", 0) };
+        operator.call(&one.into()).ok();
+        let told = member.call(&Request::PullMessage(pull("G", "T", 1, 9, 0)));
+        assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, target));
+        member.call(&commit("G", "T", 1, 9)).ok();
+        assert_eq!(offset_of(&mut operator, "G", "T", 1), target);
+    };
+    tell(2, &mut member);
+    member.call(&commit("G", "T", 1, 2)).ok();
+    member.call(&commit("G", "T", 1, 4)).ok();
+    assert_eq!(offset_of(&mut server.broker(), "G", "T", 1), 4);
+    tell(3, &mut member);
+    server.pass(31);
+    member.call(&commit("G", "T", 1, 8)).ok();
+    assert_eq!(offset_of(&mut server.broker(), "G", "T", 1), 8);
+}
+
+#[test]
+fn a_move_that_nobody_is_left_to_be_told_of_is_over() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    operator.call(&reset("G", "T", 0).into()).ok();
+    let goodbye =
+        UnregisterClient { client_id: "a".into(), consumer_group: Some("G".into()), ..Default::default() };
+    member.call(&Request::UnregisterClient(goodbye)).ok();
+    assert_eq!(operator.call(&commit("G", "T", 0, 7)).ok().remark(), "");
+    assert_eq!(offset_of(&mut operator, "G", "T", 0), 7);
+    assert_eq!(operator.call(&Request::PullMessage(pull("G", "T", 0, 7, 0))).ok().records().len(), 3);
+}
+
+/// What operators were told is done is so after a crash.
+#[test]
+fn moved_offsets_outlive_a_crash() {
+    let mut server = start_server("flushConsumerOffsetInterval=3600000");
+    let mut client = half_consumed(&server);
+    for group in ["Cloned", "Removed"] {
+        make_group(&mut client, group);
+        client.call(&commit(group, "T", 0, 3)).ok();
+    }
+    // From here on the file has all that.
+    server.restart();
+    let mut client = server.broker();
+    client.call(&reset("G", "T", 0).into()).ok();
+    assert_eq!(offset_of(&mut server.copy().broker(), "G", "T", 0), 0);
+    let clone =
+        CloneGroupOffset { src_group: "Removed".into(), dest_group: "G".into(), topic: None, offline: true };
+    client.call(&Request::CloneGroupOffset(clone)).ok();
+    assert_eq!(offset_of(&mut server.copy().broker(), "G", "T", 0), 3);
+    let delete =
+        DeleteSubscriptiongroup { group_name: "Removed".into(), clean_offset: true, ..Default::default() };
+    client.call(&Request::DeleteSubscriptiongroup(delete)).ok();
+    assert_eq!(offset_of(&mut server.copy().broker(), "Removed", "T", 0), -1);
+    client.call(&Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "T".into() })).ok();
+    let crashed = server.copy();
+    let mut client = crashed.broker();
+    client.create_topic("T", 2);
+    client.produce("T", 0, b"new", "").ok();
+    assert_eq!(offset_of(&mut client, "G", "T", 0), -1);
+}
+
+/// As when a broker dies after a topic is out of its table, and before its offsets are out of theirs.
+#[test]
+fn a_new_topic_does_not_take_over_offsets_of_an_older_one() {
+    let server = start_server("flushConsumerOffsetInterval=3600000");
+    let mut client = half_consumed(&server);
+    client.call(&Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "T".into() })).ok();
+    drop(client);
+    let crashed = server.copy_with(|data| {
+        let file = data.join("config/consumerOffset.json");
+        std::fs::write(file, r#"{"offsetTable":{"T@G":{0:5,1:5},"Other@G":{0:1}}}"#).unwrap();
+    });
+    let mut client = crashed.broker();
+    assert_eq!(offset_of(&mut client, "G", "T", 0), 5);
+    client.produce("T", 0, b"new", "").ok();
+    assert_eq!(offset_of(&mut client, "G", "T", 0), -1);
+    assert_eq!(offset_of(&mut client, "G", "Other", 0), 1);
+}
+
+#[test]
+fn a_reset_says_where_to() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let header = r#"{"code":222,"flag":0,"language":"JAVA","opaque":7,"version":401,"extFields":{"group":"G","topic":"T","isForce":"true"}}"#;
+    let mut frame = (header.len() as u32 + 4).to_be_bytes().to_vec();
+    frame.extend_from_slice(&(header.len() as u32).to_be_bytes());
+    frame.extend_from_slice(header.as_bytes());
+    operator.write(&frame);
+    let answer = operator.receive();
+    assert_eq!(answer.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(answer.remark().contains("timestamp"), "{}", answer.remark());
+    assert_eq!(offset_of(&mut operator, "G", "T", 0), 5);
 }
 
 #[test]

@@ -97,11 +97,17 @@ impl TestServer {
     /// A further server, on a copy of this one's directory as a crash now would leave it. Its time goes on from here, by
     /// itself.
     pub fn copy(&self) -> TestServer {
+        self.copy_with(|_| {})
+    }
+
+    /// As [`TestServer::copy`], with the copy changed before the server starts on it.
+    pub fn copy_with(&self, change: impl FnOnce(&Path)) -> TestServer {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (data, clock) = (dir.path().join("data"), Clock::new());
         clock.advance(Duration::from_millis((self.clock.now_ms() - clock.now_ms()).max(0) as u64));
         let options = ServerOptions { data, clock, ..self.options.clone() };
         copy_dir(&self.options.data, &options.data);
+        change(&options.data);
         let server = Server::start(options.clone()).expect("the server starts on the copy");
         TestServer { server: Some(server), clock: options.clock.clone(), options, _dir: dir }
     }

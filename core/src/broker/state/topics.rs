@@ -204,6 +204,7 @@ impl Topics {
     /// Makes a topic unless it is there; nothing while its queues are being removed, unless it is one `of_the_system`.
     fn create(&self, broker: &Broker, made: TopicConfig, of_the_system: bool) -> Option<Arc<Topic>> {
         let name = made.topic_name.clone();
+        forget_older_namesake(broker, &name);
         let topic = {
             let mut table = self.table.write();
             // Another thread may have made it since we looked.
@@ -234,6 +235,9 @@ impl Topics {
 
     /// Creates a topic or replaces its settings.
     pub fn put(&self, broker: &Broker, changed: TopicConfig) {
+        if self.find(&changed.topic_name).is_none() {
+            forget_older_namesake(broker, &changed.topic_name);
+        }
         let topic = {
             let mut table = self.table.write();
             let topic = match table.get(&changed.topic_name) {
@@ -300,6 +304,14 @@ impl Topics {
                 now.saved.store(true, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// A topic that is made has no progress: offsets that are there were left by one that was deleted (by a crash before its
+/// offsets were saved, or a commit that came late). As long as there are queues they may be true.
+fn forget_older_namesake(broker: &Broker, name: &str) {
+    if broker.store.queue_ids(name).is_empty() {
+        broker.offsets.remove_topic(name);
     }
 }
 

@@ -61,8 +61,8 @@ pub(super) fn settle(broker: &Broker) {
     book.note_progress(broker.store.max_physical_offset());
     if let Some((half, op)) = book.safe_progress(broker.store.flushed_offset()) {
         // In this order: marks before the op queue's progress are about half messages before that of the half queue.
-        broker.offsets.commit(names::TRANSACTION_GROUP, names::HALF_TOPIC, QUEUE, half);
-        broker.offsets.commit(names::TRANSACTION_GROUP, names::OP_HALF_TOPIC, QUEUE, op);
+        broker.offsets.set(names::TRANSACTION_GROUP, names::HALF_TOPIC, QUEUE, half);
+        broker.offsets.set(names::TRANSACTION_GROUP, names::OP_HALF_TOPIC, QUEUE, op);
     }
 }
 
