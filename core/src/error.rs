@@ -5,11 +5,39 @@ use std::fmt;
 /// Result of every fallible call of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure an [`Error`] is. The numbers are fixed: they cross the C ABI and never change meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
-#[non_exhaustive]
-pub enum ErrorKind {
+/// Defines [`ErrorKind`] and what is told about each kind.
+macro_rules! kinds {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $number:literal,)*) => {
+        /// What kind of failure an [`Error`] is. The numbers are fixed: they cross the C ABI and never change meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $($(#[doc = $meaning])+ $name = $number,)*
+        }
+
+        impl ErrorKind {
+            /// All kinds, by their numbers.
+            pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$name,)*];
+
+            /// The name, the same in all languages: `NotFound`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(ErrorKind::$name => stringify!($name),)*
+                }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(ErrorKind::$name => concat!($($meaning),+).trim(),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// An argument, setting or command line is not usable as given.
     InvalidArgument = 1,
     /// The operating system refused: file, socket, disk full.
@@ -32,7 +60,7 @@ pub enum ErrorKind {
     InUse = 10,
     /// The store does not take writes: disk full, failed write, shutting down.
     NotWritable = 11,
-    /// The peer answered with an error code of the protocol; [`Error::code`] holds it.
+    /// The peer answered with an error code of the protocol, which the error holds.
     Remote = 12,
     /// The peer does not support the request.
     Unsupported = 13,
@@ -58,6 +86,7 @@ pub struct FailedSend {
 }
 
 /// An error: the kind to branch on, and a message that names the thing, the value and the way out.
+#[doc(alias = "MQClientException")]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
@@ -121,13 +150,15 @@ impl Error {
         self.send.as_deref()
     }
 
+    /// The response codes that make an error of the kind [`ErrorKind::Remote`] retriable: what Apache's producer repeats
+    /// on another broker.
+    pub const RETRIABLE_CODES: [i32; 8] = [1, 2, 14, 16, 17, 204, 205, 1500];
+
     /// Whether the same call may succeed when repeated, perhaps on another broker.
     pub fn is_retriable(&self) -> bool {
         match self.kind {
             ErrorKind::Timeout | ErrorKind::Connection => true,
-            // TOPIC_NOT_EXIST, SERVICE_NOT_AVAILABLE, SYSTEM_ERROR, SYSTEM_BUSY, NO_PERMISSION, NO_BUYER_ID,
-            // NOT_IN_CURRENT_UNIT, GO_AWAY: what Apache's producer repeats on another broker.
-            ErrorKind::Remote => matches!(self.code, Some(17 | 14 | 1 | 2 | 16 | 204 | 205 | 1500)),
+            ErrorKind::Remote => self.code.is_some_and(|code| Error::RETRIABLE_CODES.contains(&code)),
             _ => false,
         }
     }

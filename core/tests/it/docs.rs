@@ -1,4 +1,4 @@
-//! The tables of settings in the documentation are those of the code.
+//! The tables in the documentation are those of the code.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::path::Path;
 use ferromq::config::{
     BrokerConfig, Change, ClientOptions, ConsumerOptions, Key, NamesrvConfig, ProducerOptions,
 };
+use ferromq::wire::ResponseCode;
+use ferromq::{Error, ErrorKind};
 
 const BEGIN: &str = "<!-- settings: do not edit by hand -->\n";
 const END: &str = "<!-- end of settings -->";
@@ -78,4 +80,122 @@ fn the_servers_settings_are_documented_as_they_are() {
         servers_table("Name servers (`namesrv.properties`)", NamesrvConfig::KEYS),
     ];
     assert_fresh("settings.md", &tables);
+}
+
+/// `NotFound` with this between its words, such as `not_found`.
+fn spelled(name: &str, between: char) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push(between);
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}
+
+fn kinds_table() -> String {
+    let mut text = String::from(
+        "\n### Kinds\n\n| number | kind (Rust, Node) | C | C++ | Python | retriable | what it means |\n|---|---|---|---|---|---|---|\n",
+    );
+    for kind in ErrorKind::ALL {
+        let name = kind.name();
+        let constant = format!("FMQ_{}", spelled(name, '_').to_uppercase());
+        let retriable = match kind {
+            ErrorKind::Remote => "by its response code",
+            _ if Error::new(*kind, "", "").is_retriable() => "yes",
+            _ => "no",
+        };
+        writeln!(
+            text,
+            "| {} | `{name}` | `{constant}` | `kind::{}` | `{name}Error` | {retriable} | {} |",
+            *kind as i32,
+            spelled(name, '_'),
+            kind.meaning()
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn retriable_codes() -> String {
+    let mut text = String::from(
+        "\n### Response codes of peers that are retriable\n\n| code | Apache's name |\n|---|---|\n",
+    );
+    for code in Error::RETRIABLE_CODES {
+        writeln!(text, "| {code} | `{}` |", ResponseCode(code).name()).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_errors_are_documented_as_they_are() {
+    assert_fresh("errors.md", &[kinds_table(), retriable_codes()]);
+    let numbers: Vec<i32> = ErrorKind::ALL.iter().map(|kind| *kind as i32).collect();
+    assert_eq!(numbers, (1..=numbers.len() as i32).collect::<Vec<_>>());
+    for kind in ErrorKind::ALL {
+        assert_eq!(kind.name(), format!("{kind:?}"));
+        assert!(kind.meaning().ends_with('.'), "{}", kind.meaning());
+    }
+}
+
+/// Everything that the crate's source says, in one text.
+fn source() -> String {
+    fn collect(dir: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    text
+}
+
+/// Names that users of Java know (packaging-22) and that have to be in the glossary.
+const JAVA: [&str; 13] = [
+    "DefaultMQProducer",
+    "DefaultMQPushConsumer",
+    "CommunicationMode",
+    "SendStatus",
+    "ConsumeOrderlyStatus",
+    "ConsumeConcurrentlyStatus",
+    "MessageStoreConfig",
+    "messageDelayLevel",
+    "LocalTransactionState",
+    "MessageModel",
+    "ConsumeFromWhere",
+    "MessageSelector",
+    "AllocateMessageQueueStrategy",
+];
+
+#[test]
+fn every_java_name_of_the_glossary_is_found_in_the_documentation_of_the_crate() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/glossary.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let names: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let missing: Vec<_> =
+        JAVA.iter().chain(&["MessageQueueSelector"]).filter(|name| !names.contains(name)).collect();
+    assert!(missing.is_empty(), "not in the glossary: {missing:?}");
+    let source = source();
+    for name in names {
+        // An alias, a type of the same name, or a row of a table, which makes an alias.
+        let found = [
+            format!("doc(alias = \"{name}\")"),
+            format!("pub struct {name} "),
+            format!("pub enum {name} "),
+            format!("pub trait {name}: "),
+            format!("\n    {name}, \""),
+            format!("\n        \"{name}\" "),
+        ];
+        assert!(
+            found.iter().any(|text| source.contains(text)),
+            "{name} leads nowhere: give its place a doc alias"
+        );
+    }
 }
