@@ -1,11 +1,11 @@
 //! kill -9 of the server under load with SYNC_FLUSH: what was acknowledged is there, whole, at its place, and the queues
 //! agree with the log. 5 rounds here, 50 with FERROMQ_SOAK=1 (`make soak`); FERROMQ_SEED repeats a run.
 
+mod server;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ferromq::message::property;
@@ -15,46 +15,13 @@ use ferromq::wire::{
     SendForm, SendMessage, SendMessageResponse,
 };
 
+use server::{read_frame, Random, Server};
+
 const TOPIC: &str = "Crash";
 const QUEUES: i32 = 4;
 const SENDERS: usize = 4;
 /// Sends that each connection keeps in flight.
 const WINDOW: usize = 16;
-
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(dir: &Path, conf: &Path) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ferromq"))
-            .args(["server", "--namesrv-port", "0", "--broker-port", "0", "--data"])
-            .arg(dir)
-            .arg("-c")
-            .arg(conf)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("the ready line");
-        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
-        Server { child, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("kill -9");
-        self.child.wait().expect("the end");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
 
 /// An acknowledged message: its id, and the queue and offset the server told.
 #[derive(Clone)]
@@ -62,18 +29,6 @@ struct Acked {
     id: u64,
     queue_id: i32,
     offset: i64,
-}
-
-/// A small generator, so that a seed repeats a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 fn body(id: u64) -> Vec<u8> {
@@ -98,15 +53,6 @@ fn send(out: &mut Vec<u8>, id: u64, opaque: i32) {
         ..Default::default()
     });
     request.encode(Encoding::Json, opaque, false, out).unwrap();
-}
-
-fn read_frame(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut bytes = length.to_vec();
-    bytes.resize(4 + u32::from_be_bytes(length) as usize, 0);
-    stream.read_exact(&mut bytes[4..])?;
-    Ok(bytes)
 }
 
 /// Sends with a window until the connection breaks; what was acknowledged.
