@@ -122,13 +122,54 @@ typedef struct fmq_push_consumer fmq_push_consumer;
 /** Is asked for messages, at the program's own pace. Threads may share it; a commit then covers what all of them polled. */
 typedef struct fmq_consumer fmq_consumer;
 
+/**
+ * A name server, a broker, or both, for other processes; in this one as well fmq_open with the option listen is the
+ * better choice. Threads may share it.
+ */
+typedef struct fmq_server fmq_server;
+
 /* The library --------------------------------------------------------------------------------------------------- */
+
+/** How much a line of the log matters. */
+enum fmq_log_level {
+  /** No lines. */
+  FMQ_LOG_OFF = 0,
+  /** Something failed, and somebody has to look at it. */
+  FMQ_LOG_ERROR = 1,
+  /** Something is odd or went wrong; the library goes on. */
+  FMQ_LOG_WARN = 2,
+  /** Starts, ends, changes of who consumes what. */
+  FMQ_LOG_INFO = 3,
+  /** What helps to find out why. */
+  FMQ_LOG_DEBUG = 4,
+  /** Everything. */
+  FMQ_LOG_TRACE = 5,
+};
 
 /** Gives user_data back to the program: called once, on any thread, when no callback gets it any more. */
 typedef void (*fmq_free_user_data)(void *user_data);
 
+/**
+ * Gets a line of the log: its level (one of fmq_log_level), the part of the library that it is from, and the text. Both
+ * texts are valid during the call. Runs on whichever thread has something to say, several at a time, and should be quick.
+ * What the library says about calls from here is dropped.
+ */
+typedef void (*fmq_log_callback)(int32_t level, const char *part, const char *text, void *user_data);
+
 /** Frees a text that the library gave to the caller, where its documentation says so. NULL is fine. */
 void fmq_string_free(char *string);
+
+/**
+ * Has the log of the whole library, of this level and what matters more, handed to a callback, in place of the one before.
+ * NULL, or FMQ_LOG_OFF, ends that; without callback nothing is logged, nor written anywhere else. user_data is given back
+ * with free_user_data (may be NULL) when the last line that it gets has ended.
+ *
+ * FMQ_UNSUPPORTED in a Rust program that collects tracing itself.
+ */
+fmq_error *fmq_log_set(int32_t level,
+                       fmq_log_callback callback,
+                       void *user_data,
+                       fmq_free_user_data free_user_data);
 
 /** The version of the library: "0.1.0". Valid for ever. */
 const char *fmq_version(void);
@@ -958,6 +999,12 @@ void fmq_push_consumer_free(fmq_push_consumer *consumer);
 /* Consumers that are asked -------------------------------------------------------------------------------------- */
 
 /**
+ * Is told that there may be something to poll. Runs on a callback thread of the client; it must not wait, as callbacks of
+ * sends wait for it, but may poll with 0.
+ */
+typedef void (*fmq_ready_callback)(void *user_data);
+
+/**
  * Makes a pull consumer of a group. With group NULL, and no consumerGroup in the options, it reads all queues for
  * itself. options may be NULL; docs/client.md lists its keys. To be freed with fmq_consumer_free.
  */
@@ -1007,6 +1054,25 @@ fmq_error *fmq_consumer_poll_at_most(fmq_consumer *consumer,
                                      size_t most,
                                      int64_t timeout_ms,
                                      fmq_messages **messages);
+
+/**
+ * A file descriptor for poll(), epoll and event loops: it can be read while there may be something to poll. When it can,
+ * call fmq_consumer_poll with 0, once or until the list is empty; it can be read until a poll came back empty. Do not
+ * read or close it. It starts the consumer, and is valid until that is freed. FMQ_UNSUPPORTED where the system has no
+ * eventfd.
+ */
+fmq_error *fmq_consumer_fd(fmq_consumer *consumer,
+                           int32_t *fd);
+
+/**
+ * Has a callback called, in place of the one before, when a poll would not wait any more: once until polls have emptied
+ * what there is, and when the consumer is closed. For event loops that can be woken. It starts the consumer. user_data
+ * is given back with free_user_data (may be NULL) when the consumer is closed or another one is set.
+ */
+fmq_error *fmq_consumer_on_ready(fmq_consumer *consumer,
+                                 fmq_ready_callback callback,
+                                 void *user_data,
+                                 fmq_free_user_data free_user_data);
 
 /**
  * All messages that were polled so far are consumed. Brokers are told within seconds; fmq_consumer_flush tells them at
@@ -1075,6 +1141,113 @@ fmq_error *fmq_consumer_close(fmq_consumer *consumer,
  * handle that was freed are fine.
  */
 void fmq_consumer_free(fmq_consumer *consumer);
+
+/* For operators ------------------------------------------------------------------------------------------------- */
+
+/** Places that a group can be moved to, besides a time. */
+enum fmq_start_at {
+  /** The first message that each queue still has. */
+  FMQ_BEGIN = -2,
+  /** What is sent from now on. */
+  FMQ_END = -1,
+};
+
+/** The topics of users, as an array of names. This text and those below are to be freed with fmq_string_free. */
+fmq_error *fmq_admin_topics(fmq_instance *instance,
+                            char **json);
+
+/** All topics, those of the system too, as an array of names. */
+fmq_error *fmq_admin_all_topics(fmq_instance *instance, char **json);
+
+/**
+ * A topic with its settings and how much is in it: topic, brokers, queues (brokerName, queueId, minOffset, maxOffset,
+ * lastTimestamp), messages.
+ */
+fmq_error *fmq_admin_topic(fmq_instance *instance,
+                           const char *topic,
+                           char **json);
+
+/**
+ * Makes a topic on every master, or changes one that is there. Options, NULL for the defaults: readQueueNums and
+ * writeQueueNums (1 to 65536, 4), perm (4 read, 2 write, 6 both, the default), order (true or false, the default).
+ */
+fmq_error *fmq_admin_create_topic(fmq_instance *instance,
+                                  const char *topic,
+                                  const fmq_options *options);
+
+/** Deletes a topic with its messages, at all brokers and name servers. */
+fmq_error *fmq_admin_delete_topic(fmq_instance *instance, const char *topic);
+
+/** The consumer groups, as an array of names. */
+fmq_error *fmq_admin_groups(fmq_instance *instance, char **json);
+
+/**
+ * How far a group has come: queues (topic, brokerName, queueId, brokerOffset, consumerOffset, lag, lastTimestamp), lag,
+ * consumeTps.
+ */
+fmq_error *fmq_admin_progress(fmq_instance *instance,
+                              const char *group,
+                              char **json);
+
+/** Who consumes as a group: members (clientId, address, language, version), subscriptions, messageModel and more. */
+fmq_error *fmq_admin_members(fmq_instance *instance,
+                             const char *group,
+                             char **json);
+
+/**
+ * Moves a group in a topic, whether its members run or not: to a time, ms since 1970, or one of fmq_start_at. The answer
+ * is an array of queues (topic, brokerName, queueId, offset).
+ */
+fmq_error *fmq_admin_reset_offsets(fmq_instance *instance,
+                                   const char *group,
+                                   const char *topic,
+                                   int64_t time_ms,
+                                   char **json);
+
+/** Deletes a group with its progress, at all brokers. */
+fmq_error *fmq_admin_delete_group(fmq_instance *instance, const char *group);
+
+/** How the cluster is: nameServers, brokers (cluster, brokerName, brokerId, address, version, runtime, error). */
+fmq_error *fmq_admin_cluster(fmq_instance *instance, char **json);
+
+/* Servers ------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Starts a name server and a broker in one, with the messages in a directory (path NULL: in memory). They listen as the
+ * option listen says: true (127.0.0.1 with Apache's ports 9876 and 10911, the default), free, or
+ * host:port of the name server:port of the broker. The other options are those of fmq_open; NULL for none. Returns when
+ * both accept and the broker is registered. To be freed with fmq_server_free.
+ */
+fmq_error *fmq_server_start(const char *path,
+                            const fmq_options *options,
+                            fmq_server **server);
+
+/** Starts a name server alone, as its options say (docs/settings.md: listenPort, bindAddress, ...); NULL for the defaults. */
+fmq_error *fmq_server_start_namesrv(const fmq_options *options,
+                                    fmq_server **server);
+
+/**
+ * Starts a broker alone, as its options say (docs/settings.md: storePathRootDir, listenPort, namesrvAddr, ...); NULL for
+ * the defaults. It need not find its name servers at once.
+ */
+fmq_error *fmq_server_start_broker(const fmq_options *options,
+                                   fmq_server **server);
+
+/** The ports of name server and broker, 0 for what is not there. Either output may be NULL. */
+fmq_error *fmq_server_ports(const fmq_server *server, uint16_t *name_server_port, uint16_t *broker_port);
+
+/** Where clients of this machine find the name server, for fmq_connect. Valid until the server is freed. */
+const char *fmq_server_name_servers(const fmq_server *server);
+
+/**
+ * Orderly end: goodbye to the name servers, answers for what is in flight (3 s at most), everything saved. A server of
+ * both ends within timeout_ms, below 0: 30 s. Stopping again is fine.
+ */
+fmq_error *fmq_server_stop(fmq_server *server,
+                           int64_t timeout_ms);
+
+/** Stops a server as fmq_server_stop with -1 does, and ends the handle. NULL and a handle that was freed are fine. */
+void fmq_server_free(fmq_server *server);
 
 #ifdef __cplusplus
 }

@@ -1,17 +1,18 @@
 //! `fmq_consumer`: is asked for messages.
 
-use std::ffi::{c_char, CString};
+use std::ffi::{c_char, c_void, CString};
 use std::ptr::null;
 use std::time::Duration;
 
 use ferromq::{Consumer, Result, Subscription};
 
 use crate::error::fmq_error;
-use crate::guard::{c_string, from_c, guard, look, output, text, text_or_null, time};
-use crate::handle::{object, share, thing_or_null, unshare, Shared};
+use crate::guard::{c_string, from_c, guard, look, output, text, text_or_null, time, unusable};
+use crate::handle::{fmq_free_user_data, object, share, thing_or_null, unshare, Shared, UserData};
 use crate::instance::fmq_instance;
 use crate::options::{fmq_options, Pairs};
 use crate::queue::{fmq_queue, fmq_queues, list, queue_of, queues_of};
+use crate::ready::{Callback, Ready};
 use crate::stored::{self, fmq_messages};
 
 /// Is asked for messages, at the program's own pace. Threads may share it; a commit then covers what all of them polled.
@@ -29,6 +30,7 @@ impl Shared for fmq_consumer {
 pub struct Polled {
     consumer: Consumer,
     group: Option<CString>,
+    ready: Ready,
 }
 
 /// Makes a pull consumer of a group. With `group` NULL, and no consumerGroup in the options, it reads all queues for
@@ -46,7 +48,7 @@ pub unsafe extern "C" fn fmq_consumer_new(
         let options = Pairs::consumer(from_c!(thing_or_null(options, "options"))?, group)?;
         let consumer = object(instance, "instance")?.instance().consumer_with(options)?;
         let group = consumer.group().map(c_string);
-        *place = share(Polled { consumer, group })?;
+        *place = share(Polled { consumer, group, ready: Ready::default() })?;
         Ok(())
     })
 }
@@ -125,9 +127,11 @@ pub unsafe extern "C" fn fmq_consumer_poll(
     timeout_ms: i64,
     messages: *mut *mut fmq_messages,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
+    guard(|| {
         let place = from_c!(output(messages, "messages"))?;
-        *place = stored::list(consumer.poll(time(timeout_ms).unwrap_or(FOR_EVER))?);
+        let Polled { consumer, ready, .. } = &*object(consumer, "consumer")?;
+        let limit = time(timeout_ms).unwrap_or(FOR_EVER);
+        *place = stored::list(ready.around(|| consumer.poll(limit))?);
         Ok(())
     })
 }
@@ -140,9 +144,52 @@ pub unsafe extern "C" fn fmq_consumer_poll_at_most(
     timeout_ms: i64,
     messages: *mut *mut fmq_messages,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
+    guard(|| {
         let place = from_c!(output(messages, "messages"))?;
-        *place = stored::list(consumer.poll_at_most(most, time(timeout_ms).unwrap_or(FOR_EVER))?);
+        let Polled { consumer, ready, .. } = &*object(consumer, "consumer")?;
+        let limit = time(timeout_ms).unwrap_or(FOR_EVER);
+        *place = stored::list(ready.around(|| consumer.poll_at_most(most, limit))?);
+        Ok(())
+    })
+}
+
+/// A file descriptor for poll(), epoll and event loops: it can be read while there may be something to poll. When it can,
+/// call `fmq_consumer_poll` with 0, once or until the list is empty; it can be read until a poll came back empty. Do not
+/// read or close it. It starts the consumer, and is valid until that is freed. FMQ_UNSUPPORTED where the system has no
+/// eventfd.
+#[no_mangle]
+pub unsafe extern "C" fn fmq_consumer_fd(consumer: *mut fmq_consumer, fd: *mut i32) -> *mut fmq_error {
+    guard(|| {
+        let place = from_c!(output(fd, "fd"))?;
+        *place = -1;
+        let Polled { consumer, ready, .. } = &*object(consumer, "consumer")?;
+        consumer.start()?;
+        *place = ready.descriptor(consumer)?;
+        Ok(())
+    })
+}
+
+/// Is told that there may be something to poll. Runs on a callback thread of the client; it must not wait, as callbacks of
+/// sends wait for it, but may poll with 0.
+#[allow(non_camel_case_types, reason = "names of the header")]
+pub type fmq_ready_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Has a callback called, in place of the one before, when a poll would not wait any more: once until polls have emptied
+/// what there is, and when the consumer is closed. For event loops that can be woken. It starts the consumer. `user_data`
+/// is given back with `free_user_data` (may be NULL) when the consumer is closed or another one is set.
+#[no_mangle]
+pub unsafe extern "C" fn fmq_consumer_on_ready(
+    consumer: *mut fmq_consumer,
+    callback: fmq_ready_callback,
+    user_data: *mut c_void,
+    free_user_data: fmq_free_user_data,
+) -> *mut fmq_error {
+    let user_data = UserData::new(user_data, free_user_data);
+    guard(|| {
+        let function = callback.ok_or_else(|| unusable("callback", "is NULL"))?;
+        let Polled { consumer, ready, .. } = &*object(consumer, "consumer")?;
+        consumer.start()?;
+        ready.call(consumer, Callback { function, user_data });
         Ok(())
     })
 }

@@ -9,31 +9,38 @@
     reason = "the header's front page says what pointers must be, once for all"
 )]
 
+mod admin;
 mod consumer;
 mod error;
 mod guard;
 mod handle;
 mod instance;
+mod log;
 mod message;
 mod options;
 mod producer;
 mod push;
 mod queue;
+mod ready;
 mod sent;
+mod server;
 mod stored;
 mod transaction;
 mod version;
 
+pub use admin::*;
 pub use consumer::*;
 pub use error::*;
 pub use handle::fmq_free_user_data;
 pub use instance::*;
+pub use log::*;
 pub use message::*;
 pub use options::*;
 pub use producer::*;
 pub use push::*;
 pub use queue::*;
 pub use sent::*;
+pub use server::*;
 pub use stored::*;
 pub use transaction::*;
 pub use version::*;

@@ -2,7 +2,9 @@
 
 use std::ffi::c_char;
 
-use ferromq::{ClientOptions, ConsumerOptions, OpenOptions, ProducerOptions, Result};
+use ferromq::{
+    BrokerConfig, ClientOptions, ConsumerOptions, NamesrvConfig, OpenOptions, ProducerOptions, Result,
+};
 
 use crate::error::fmq_error;
 use crate::guard::{from_c, guard, look, output, text};
@@ -27,7 +29,8 @@ impl Thing for fmq_options {
 pub struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
-    fn borrowed(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// All of them.
+    pub(crate) fn borrowed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
@@ -47,6 +50,14 @@ impl Pairs {
         let mut made = ClientOptions::new(name_servers);
         set_all(options, |key, value| made.set(key, value))?;
         Ok(made)
+    }
+
+    pub(crate) fn broker(options: Option<&Pairs>) -> Result<BrokerConfig> {
+        BrokerConfig::from_pairs(options.into_iter().flat_map(Pairs::borrowed))
+    }
+
+    pub(crate) fn namesrv(options: Option<&Pairs>) -> Result<NamesrvConfig> {
+        NamesrvConfig::from_pairs(options.into_iter().flat_map(Pairs::borrowed))
     }
 
     pub(crate) fn producer(options: Option<&Pairs>, group: Option<&str>) -> Result<ProducerOptions> {

@@ -13,3 +13,30 @@ fn basics() {
         }
     }
 }
+
+/// The scenarios that every language plays, in the order of the program.
+const SCENARIOS: &str = "send\npull\norder\nfilter\nretry\ntransaction\nrestart\nbroadcasting\ndelay\n";
+
+fn scenarios(at: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = compile_test(compilers()[0], "scenarios", Link::Shared, dir.path());
+    assert_eq!(run(&program, &[at]), SCENARIOS);
+}
+
+#[test]
+fn scenarios_embedded() {
+    scenarios("embedded");
+}
+
+#[test]
+fn scenarios_served() {
+    scenarios("served");
+}
+
+/// Against the cluster that `FERROMQ_SCENARIO_ADDR` names, if it does.
+#[test]
+fn scenarios_at_a_cluster() {
+    if let Ok(address) = std::env::var("FERROMQ_SCENARIO_ADDR") {
+        scenarios(&address);
+    }
+}
