@@ -5,11 +5,11 @@ CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
 OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
-.PHONY: help demo test quick check soak bench dist
+.PHONY: help demo test test-node quick check soak bench dist
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  make %-6s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  make %-9s %s\n' "$$target" "$$text"; done
 
 demo: ## build, start a server, send and receive a few messages, clean up
 	$(CARGO) build --release -p ferromq-cli
@@ -18,8 +18,12 @@ demo: ## build, start a server, send and receive a few messages, clean up
 test: ## everything: unit, integration and command tests, then Apache's clients and brokers against ours
 	$(CARGO) test $(OWN)
 	$(CARGO) test -p ferromq --features wasm-filter function
+	$(MAKE) test-node
 	interop/install.sh
 	FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
+
+test-node: ## the npm package: build, types, tests and examples
+	bindings/node/test.sh
 
 quick: ## the library's own tests; under two minutes once built
 	$(CARGO) test -p ferromq

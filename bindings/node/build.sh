@@ -1,0 +1,38 @@
+#!/bin/sh
+# build.sh dev|release [TARGET]: builds the native part, for another platform than this if one is named, and puts it where
+# the package looks first, beside index.cjs; and makes generated.js and generated.d.ts.
+set -eu
+cd "$(dirname "$0")"
+here=$(rustc -vV | sed -n 's/^host: //p')
+profile=${1:-dev}
+target=${2:-$here}
+case $profile in
+dev) folder=debug flags= ;;
+release) folder=release flags=--release ;;
+*)
+    echo "build.sh dev|release [TARGET]" >&2
+    exit 2
+    ;;
+esac
+output=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+types=$output/node-types/$profile-$target
+mkdir -p "$types"
+# The macros write the types while they are compiled: without them, compile again.
+[ -s "$types/ferromq-node" ] || export NAPI_FORCE_BUILD_FERROMQ_NODE="$(date +%s)"
+export NAPI_TYPE_DEF_TMP_FOLDER="$types"
+if [ "$target" = "$here" ]; then
+    cargo build -p ferromq-node $flags
+else
+    ${CARGO_CROSS:-cargo build} -p ferromq-node $flags --target "$target"
+    folder=$target/$folder
+fi
+name=$(node --input-type=module -e "import { PLATFORMS } from './scripts/platforms.mjs'
+    console.log(PLATFORMS.find(({ target }) => target === '$target').name)")
+for library in libferromq_node.so libferromq_node.dylib ferromq_node.dll; do
+    if [ -f "$output/$folder/$library" ]; then
+        # Beside and then over: a process may have the old one loaded.
+        cp "$output/$folder/$library" "ferromq.$name.node.new"
+        mv "ferromq.$name.node.new" "ferromq.$name.node"
+    fi
+done
+node scripts/generate.mjs "$types/ferromq-node"

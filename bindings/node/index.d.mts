@@ -1,0 +1,3 @@
+export * from './index.js'
+import * as ferromq from './index.js'
+export default ferromq

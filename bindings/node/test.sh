@@ -1,0 +1,15 @@
+#!/bin/sh
+# Builds the native part as `make test` builds everything else, and runs the package's tests and examples.
+set -eu
+cd "$(dirname "$0")"
+if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+    npm ci --no-audit --no-fund
+fi
+before=$(cat generated.js generated.d.ts | cksum)
+./build.sh dev
+if [ "$before" != "$(cat generated.js generated.d.ts | cksum)" ]; then
+    echo "generated.js or generated.d.ts was not fresh: commit what build.sh has made of it" >&2
+    exit 1
+fi
+npm run --silent types
+node --test --test-timeout=600000 test/*.test.mjs

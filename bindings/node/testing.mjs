@@ -1,0 +1,4 @@
+import testing from './testing.cjs'
+
+export const { addressOf, memoryBroker, receive, withBroker } = testing
+export default testing
