@@ -1,0 +1,60 @@
+import java.nio.file.Path;
+
+import net.openhft.chronicle.bytes.Bytes;
+import net.openhft.chronicle.queue.ChronicleQueue;
+import net.openhft.chronicle.queue.ExcerptAppender;
+import net.openhft.chronicle.queue.ExcerptTailer;
+
+/**
+ * Chronicle Queue in the cases of core/benches/embedded.rs: one thread appends bodies of 128 bytes and of 1 KiB for so
+ * long, then reads them from the first on. Default settings: like FerroMQ's ASYNC_FLUSH, what is appended is in the page
+ * cache. Prints a case and its messages a second per line.
+ */
+public final class Bench {
+    public static void main(String[] args) {
+        Path dir = Path.of(args[0]);
+        long time = (long) (Double.parseDouble(args[1]) * 1e9);
+        // The first round warms the virtual machine up and prints nothing.
+        for (String round : new String[] {"warm", ""}) {
+            bench(dir.resolve(round + "128"), "128", 128, time, round.isEmpty());
+            bench(dir.resolve(round + "1k"), "1k", 1024, time, round.isEmpty());
+        }
+        System.exit(0);
+    }
+
+    private static void bench(Path dir, String name, int size, long time, boolean print) {
+        try (ChronicleQueue queue = ChronicleQueue.single(dir.toString())) {
+            Bytes<?> body = Bytes.wrapForRead("x".repeat(size).getBytes());
+            long sent = 0;
+            long start = System.nanoTime();
+            try (ExcerptAppender appender = queue.createAppender()) {
+                // The most that is written; the disk is not Chronicle's to fill.
+                while (System.nanoTime() - start < time && sent * size < 2L << 30) {
+                    body.readPositionRemaining(0, size);
+                    appender.writeBytes(body);
+                    sent++;
+                }
+            }
+            long took = System.nanoTime() - start;
+            long read = 0;
+            long bytes = 0;
+            start = System.nanoTime();
+            Bytes<?> into = Bytes.allocateElasticOnHeap(size);
+            try (ExcerptTailer tailer = queue.createTailer()) {
+                while (tailer.readBytes(into)) {
+                    bytes += into.readRemaining();
+                    into.clear();
+                    read++;
+                }
+            }
+            long tookReading = System.nanoTime() - start;
+            if (read != sent || bytes != sent * size) {
+                throw new IllegalStateException("read " + read + " of " + sent + " messages, " + bytes + " bytes");
+            }
+            if (print) {
+                System.out.println("put-" + name + "-1\t" + Math.round(sent * 1e9 / took));
+                System.out.println("get-" + name + "\t" + Math.round(read * 1e9 / tookReading));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+#!/bin/sh
+# Messages a second through each language, embedded, and through in-process queues that others made:
+# scripts/bench-languages.sh TARGET [SECONDS]. Builds what it runs in release mode; a language that is not installed is
+# left out, and said so. Each program prints a case and its figure per line (core/benches/embedded.rs says which cases).
+set -eu
+cd "$(dirname "$0")/.."
+target="$1"
+seconds="${2:-3}"
+out="$target/bench"
+scratch="$out/embedded"
+figures="$out/languages.tsv"
+mkdir -p "$out"
+: > "$figures"
+trap 'rm -rf "$scratch"' EXIT
+
+say() { printf '%s\n' "$*" >&2; }
+
+# run NAME COMMAND...: the command gets a directory and the seconds of a case as its last arguments.
+run() {
+    name="$1"
+    shift
+    say "bench: $name"
+    rm -rf "$scratch"
+    mkdir -p "$scratch"
+    if "$@" "$scratch/data" "$seconds" > "$out/one.tsv"; then
+        sed "s/^/$name	/" "$out/one.tsv" >> "$figures"
+    else
+        say "bench: $name failed; its figures are left out"
+    fi
+}
+
+cargo="${CARGO:-cargo}"
+"$cargo" build --release -q -p ferromq-ffi
+"$cargo" bench -q -p ferromq --bench embedded --no-run
+run rust "$cargo" bench -q -p ferromq --bench embedded --
+
+if command -v cc > /dev/null; then
+    cc -O2 -Iinclude ffi/bench/bench.c -o "$out/bench-c" "-L$target/release" -lferromq_ffi "-Wl,-rpath,$(cd "$target/release" && pwd)"
+    run c "$out/bench-c"
+fi
+if command -v python3 > /dev/null; then
+    say "bench: building the wheel"
+    [ -x "$out/venv/bin/python" ] || python3 -m venv "$out/venv"
+    "$out/venv/bin/pip" install -q maturin litequeue persist-queue
+    rm -rf "$out/wheels"
+    "$out/venv/bin/maturin" build -q --release -m bindings/python/Cargo.toml -o "$out/wheels" --target-dir "$target"
+    "$out/venv/bin/pip" install -q --force-reinstall "$out"/wheels/*.whl
+    run python "$out/venv/bin/python" bindings/python/bench/bench.py
+    for queue in litequeue persist-queue; do
+        run "$queue" "$out/venv/bin/python" bindings/python/bench/queues.py "$queue"
+    done
+else
+    say "bench: no python3, so neither its figures nor those of its queues"
+fi
+if command -v npm > /dev/null; then
+    say "bench: building the npm package"
+    bindings/node/build.sh release > "$out/node.log" 2>&1 || { cat "$out/node.log" >&2; exit 1; }
+    run node node bindings/node/bench/bench.mjs
+else
+    say "bench: no npm, so no figures of Node"
+fi
+if command -v mvn > /dev/null && command -v javac > /dev/null; then
+    say "bench: fetching Chronicle Queue"
+    java_out="$out/chronicle"
+    mvn -q -B -f bench/chronicle/pom.xml dependency:copy-dependencies "-DoutputDirectory=$(cd "$out" && pwd)/chronicle/lib"
+    javac --release 17 -cp "$java_out/lib/*" -d "$java_out/classes" bench/chronicle/src/main/java/Bench.java
+    opens=""
+    for package in java.lang java.lang.reflect java.io java.nio java.util sun.nio.ch jdk.internal.ref; do
+        opens="$opens --add-opens=java.base/$package=ALL-UNNAMED --add-exports=java.base/$package=ALL-UNNAMED"
+    done
+    # shellcheck disable=SC2086
+    run chronicle java $opens --add-exports=jdk.unsupported/sun.misc=ALL-UNNAMED \
+        --add-opens=jdk.compiler/com.sun.tools.javac=ALL-UNNAMED -Dchronicle.analytics.disable=true \
+        -Dorg.slf4j.simpleLogger.defaultLogLevel=off -cp "$java_out/classes:$java_out/lib/*" Bench
+else
+    say "bench: no Maven or JDK, so no figures of Chronicle Queue"
+fi
+
+# A row a case, a column a program, and how many times Rust's figure is each.
+awk -F '\t' '
+    !($1 in column) { column[$1] = ++columns; name[columns] = $1 }
+    !($2 in row) { row[$2] = ++rows; of[rows] = $2 }
+    { value[$2, $1] = $3 }
+    END {
+        printf "%-14s", "messages/s"
+        for (c = 1; c <= columns; c++) printf "%22s", name[c]
+        printf "\n"
+        for (r = 1; r <= rows; r++) {
+            printf "%-14s", of[r]
+            for (c = 1; c <= columns; c++) {
+                figure = value[of[r], name[c]]
+                if (figure == "") printf "%22s", "-"
+                else if (value[of[r], "rust"] > 0) printf "%12d (%6.2fx)", figure, figure / value[of[r], "rust"]
+                else printf "%22d", figure
+            }
+            printf "\n"
+        }
+        print "(in brackets: how many times the figure of Rust)"
+    }' "$figures"
+say "bench: as lines: $figures"
