@@ -44,6 +44,7 @@ soak: ## the tests with long counts: hours
 bench: ## both brokers under the same load on this machine, ratios out; ARGS="--quick" for a first look
 	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
 	"$(TARGET)/release/ferromq-bench" $(ARGS)
+	scripts/bench-languages.sh "$(TARGET)"
 
 dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and its checksum
 	$(CARGO) build --release --locked -p ferromq-cli
