@@ -148,6 +148,9 @@ settings! {
             "Largest frame accepted.";
         "maxConnections" max_connections: usize = 65_536, COUNT, AtStart,
             "Most connections at a time; further ones are closed at once.";
+        "maxConnectionMemory" max_connection_memory: usize = 1 << 30, Range(1 << 20, 1 << 50), AtStart,
+            "Most bytes that frames partly received and answers not yet read take, of all connections together. Above it large \
+             frames wait for their turn, and connections that hold much and do not move are closed.";
 
         // Encrypted connections.
         "tls.server.mode" tls_server_mode: TlsMode = TlsMode::Permissive, Any, AtStart,

@@ -36,6 +36,9 @@ settings! {
             "Largest frame accepted, in bytes.";
         "maxConnections" max_connections: usize = 65_536, Range(1, i32::MAX as i64), AtStart,
             "Most connections at a time; further ones are closed at once.";
+        "maxConnectionMemory" max_connection_memory: usize = 256 << 20, Range(1 << 20, 1 << 50), AtStart,
+            "Most bytes that frames partly received and answers not yet read take, of all connections together. Above it large \
+             frames wait for their turn, and connections that hold much and do not move are closed.";
         "tls.server.mode" tls_server_mode: TlsMode = TlsMode::Permissive, Any, AtStart,
             "What ports make of TLS: plain text only, both (the first byte of a connection decides), or TLS only.";
         "tls.test.mode.enable" tls_test_mode_enable: bool = false, Any, AtStart,

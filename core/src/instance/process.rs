@@ -182,7 +182,10 @@ impl NamesrvProcess {
             port: config.listen_port,
             vip: false,
             tls,
+            max_connections: config.max_connections,
+            max_memory: config.max_connection_memory,
             limits: net::Limits {
+                frame: config.frame_max_length,
                 idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
                 ..Default::default()
             },
@@ -309,11 +312,13 @@ impl OpenBroker {
             vip: true,
             tls,
             max_connections: config.max_connections,
+            max_memory: config.max_connection_memory,
             limits: net::Limits {
                 frame: config.frame_max_length,
                 idle: Duration::from_secs(u64::from(config.server_channel_max_idle_time_seconds)),
                 ..Default::default()
             },
+            ..Default::default()
         };
         let broker = Broker::open_on(storage, config, clock)?;
         Ok(OpenBroker { broker, options, outwards })

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::calls::{Calls, Done, Waiting};
 use super::local::{self, Link};
+use super::memory::{Memory, SMALL};
 use super::output::{Output, SHARE_FROM};
 use super::{Limits, Reply};
 use crate::sync::Mutex;
@@ -24,6 +25,10 @@ pub struct Connection {
     id: u64,
     origin: Origin,
     limits: Arc<Limits>,
+    /// That of all connections of its server.
+    memory: Option<Arc<Memory>>,
+    /// Whether that was short when the task last looked, which it does once a batch.
+    short: AtomicBool,
     encoding: Encoding,
     addresses: OnceLock<(SocketAddr, SocketAddr)>,
     /// Bytes not yet written: those in `state` and those in the task's hands.
@@ -108,6 +113,12 @@ impl Connection {
         Arc::new(Connection::with_link(origin, limits, encoding, None))
     }
 
+    /// One that a server accepts, whose memory counts with that of the others.
+    pub(super) fn accepted(vip: bool, limits: Arc<Limits>, memory: Arc<Memory>) -> Arc<Connection> {
+        let accepted = Connection::with_link(Origin::Accepted { vip }, limits, Encoding::Json, None);
+        Arc::new(Connection { memory: Some(memory), ..accepted })
+    }
+
     /// One end of a connection within the process: the one that the client made to this address, or the service's.
     pub(super) fn local_end(made_to: Option<&str>, link: Link, limits: Arc<Limits>) -> Connection {
         let origin = match made_to {
@@ -127,6 +138,8 @@ impl Connection {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             origin,
             limits,
+            memory: None,
+            short: AtomicBool::new(false),
             encoding,
             addresses: OnceLock::new(),
             queued: AtomicUsize::new(0),
@@ -180,10 +193,13 @@ impl Connection {
         }
     }
 
-    /// Whether more than [`Limits::output`] bytes wait for the peer. What answers parked requests with much data
+    /// Whether more than [`Limits::output`] bytes wait for the peer, or any number worth counting while the memory of all
+    /// connections of the server is short. What answers parked requests with much data
     /// should answer such a connection with none, and let it ask again.
     pub fn is_congested(&self) -> bool {
-        self.queued_bytes() > self.limits.output
+        let queued = self.queued_bytes();
+        queued > self.limits.output
+            || queued > SMALL && self.memory.as_ref().is_some_and(|memory| memory.is_short())
     }
 
     /// Calls of this side that wait for a response.
@@ -425,6 +441,32 @@ impl Connection {
         }
     }
 
+    /// Looks whether memory is short, for the frames of the next batch.
+    pub(super) fn look_at_memory(&self) {
+        let short = self.memory.as_ref().is_some_and(|memory| memory.is_short());
+        if short != self.short.load(Ordering::Relaxed) {
+            self.short.store(short, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that may wait for the peer when its next request is handled.
+    fn most_queued(&self) -> usize {
+        match self.short.load(Ordering::Relaxed) {
+            true => SMALL.min(self.limits.output),
+            false => self.limits.output,
+        }
+    }
+
+    pub(super) fn memory(&self) -> Option<&Arc<Memory>> {
+        self.memory.as_ref()
+    }
+
+    /// Wakes the task.
+    pub(super) fn go_on(&self) {
+        let waker = self.state.lock().poke();
+        wake(waker);
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -442,8 +484,7 @@ impl Connection {
     pub(super) fn ticket_gone(&self) {
         let before = self.parked.fetch_sub(1, Ordering::SeqCst);
         if before == self.limits.parked || before == 1 {
-            let waker = self.state.lock().poke();
-            wake(waker);
+            self.go_on();
         }
     }
 
@@ -451,7 +492,8 @@ impl Connection {
     /// that were accepted are held back: a client that stopped reading responses could block both sides for good.
     pub(super) fn takes_requests(&self) -> bool {
         !self.is_accepted()
-            || (!self.is_congested() && self.parked.load(Ordering::SeqCst) < self.limits.parked)
+            || (self.queued_bytes() <= self.most_queued()
+                && self.parked.load(Ordering::SeqCst) < self.limits.parked)
     }
 
     pub(super) fn parked(&self) -> usize {

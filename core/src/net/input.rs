@@ -6,6 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{ready, Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Size of a loop's read buffer: how much one read can bring, and so how many frames share one write of replies.
@@ -28,14 +29,24 @@ pub(super) struct Input {
 pub(super) enum Received {
     /// The peer sends nothing more.
     End,
-    Bytes,
+    /// So many.
+    Bytes(usize),
 }
 
 impl Input {
     /// Bytes kept.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.kept.len()
+    }
+
+    /// Bytes of memory that they take.
+    pub fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// Bytes that the first frame still lacks; 0 if it is whole, or too little has come to tell.
+    pub fn missing(&self) -> usize {
+        claimed(&self.kept).saturating_sub(self.kept.len())
     }
 
     /// Hands the kept bytes to `handle` again, without reading.
@@ -45,11 +56,13 @@ impl Input {
         Ok(())
     }
 
-    /// Reads once and hands all the bytes there are to `handle`, which takes whole frames and returns their length.
+    /// Reads once, at most `room` bytes, and hands all the bytes there are to `handle`, which takes whole frames and
+    /// returns their length.
     pub fn poll_read<S, E>(
         &mut self,
         socket: &mut S,
         cx: &mut Context<'_>,
+        room: usize,
         handle: impl FnOnce(&[u8]) -> Result<usize, E>,
     ) -> Poll<Result<Received, E>>
     where
@@ -57,7 +70,7 @@ impl Input {
         E: From<io::Error>,
     {
         if self.kept.len() >= READ / 2 {
-            return self.poll_read_more(socket, cx, handle);
+            return self.poll_read_more(socket, cx, room, handle);
         }
         let mut shared = SHARED.take();
         if shared.capacity() == 0 {
@@ -65,14 +78,14 @@ impl Input {
         }
         shared.clear();
         shared.extend_from_slice(&self.kept);
-        let received = pin!(socket.read_buf(&mut shared)).poll(cx);
+        let received = pin!(socket.read_buf(&mut (&mut shared).limit(room))).poll(cx);
         let result = match received {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
-            Poll::Ready(Ok(_)) => Poll::Ready(handle(&shared).map(|taken| {
+            Poll::Ready(Ok(count)) => Poll::Ready(handle(&shared).map(|taken| {
                 self.keep(&shared[taken..]);
-                Received::Bytes
+                Received::Bytes(count)
             })),
         };
         SHARED.set(shared);
@@ -85,6 +98,7 @@ impl Input {
         &mut self,
         socket: &mut S,
         cx: &mut Context<'_>,
+        room: usize,
         handle: impl FnOnce(&[u8]) -> Result<usize, E>,
     ) -> Poll<Result<Received, E>>
     where
@@ -93,13 +107,13 @@ impl Input {
     {
         let have = self.kept.len();
         if self.kept.capacity() == have {
-            let missing = claimed(&self.kept).saturating_sub(have);
-            self.kept.reserve_exact(missing.min(have).max(READ / 2));
+            self.kept.reserve_exact(self.missing().min(have).max(READ / 2).min(room));
         }
-        if ready!(pin!(socket.read_buf(&mut self.kept)).poll(cx))? == 0 {
+        let count = ready!(pin!(socket.read_buf(&mut (&mut self.kept).limit(room))).poll(cx))?;
+        if count == 0 {
             return Poll::Ready(Ok(Received::End));
         }
-        Poll::Ready(self.again(handle).map(|()| Received::Bytes))
+        Poll::Ready(self.again(handle).map(|()| Received::Bytes(count)))
     }
 
     /// Keeps a copy of `rest`, and no more memory than that takes.
@@ -166,6 +180,7 @@ mod tests {
         fn frames_come_whole_however_they_are_cut(
             sizes in prop::collection::vec(prop::sample::select(vec![0usize, 1, 100, READ / 2, READ, 3 * READ]), 1..10),
             width in prop::sample::select(vec![1usize, 3, 1000, READ, usize::MAX]),
+            room in prop::sample::select(vec![4096usize, usize::MAX]),
         ) {
             let width = if width < 1000 && sizes.iter().sum::<usize>() > 1000 { 1000 } else { width };
             let expected: Vec<Vec<u8>> =
@@ -179,11 +194,11 @@ mod tests {
             let (mut input, mut found) = (Input::default(), Vec::new());
             let mut cx = Context::from_waker(std::task::Waker::noop());
             loop {
-                let read = input.poll_read(&mut socket, &mut cx, |bytes| {
+                let read = input.poll_read(&mut socket, &mut cx, room, |bytes| {
                     Ok::<_, io::Error>(frames(bytes, &mut found))
                 });
                 match read {
-                    Poll::Ready(Ok(Received::Bytes)) => {}
+                    Poll::Ready(Ok(Received::Bytes(_))) => {}
                     Poll::Ready(Ok(Received::End)) => break,
                     _ => prop_assert!(false, "neither bytes nor end"),
                 }
@@ -202,7 +217,7 @@ mod tests {
         let mut input = Input::default();
         let mut cx = Context::from_waker(std::task::Waker::noop());
         for _ in 0..4 {
-            let read = input.poll_read(&mut socket, &mut cx, |_| Ok::<_, io::Error>(0));
+            let read = input.poll_read(&mut socket, &mut cx, usize::MAX, |_| Ok::<_, io::Error>(0));
             assert!(matches!(read, Poll::Ready(Ok(_))));
         }
         assert_eq!(input.len(), bytes.len());

@@ -10,6 +10,7 @@
 //! - memory for input: what has arrived of one frame, and one shared buffer a loop;
 //! - memory for output: above [`Limits::output`] no further request of the connection is handled until the peer has
 //!   read; above [`Limits::output_ceiling`] the connection is closed;
+//! - both of all connections of a server together: [`ServerOptions::max_memory`];
 //! - parked tickets: [`Limits::parked`], likewise by not handling further requests;
 //! - connections of a server: [`ServerOptions::max_connections`];
 //! - handshakes of encrypted connections: their number and time, and the memory of each.
@@ -29,6 +30,7 @@ mod limits;
 mod listen;
 mod local;
 mod loops;
+mod memory;
 mod output;
 mod pump;
 mod server;

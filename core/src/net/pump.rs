@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::connection::{Phase, Rest};
 use super::input::{Input, Received};
+use super::memory::Charge;
 use super::output::Output;
 use super::stream::Stream;
 use super::{Call, Connection, Service};
@@ -78,13 +79,15 @@ pub(super) async fn run(stream: Stream, connection: Arc<Connection>, service: Ar
         moved: Instant::now(),
         received: Instant::now(),
         bad_input: None,
+        charge: Charge::to(connection.memory().cloned()),
+        awaits_peer: false,
         presence: Presence { connection, service, end: None },
     };
     let end = poll_fn(|cx| pump.turn(cx)).await;
     let linger = end.linger;
-    let Pump { mut stream, mut presence, .. } = pump;
+    let Pump { mut stream, mut presence, input, writing, charge, .. } = pump;
     presence.end = Some(end);
-    drop(presence);
+    drop((presence, input, writing, charge));
     if linger {
         // Whatever goes wrong now, the connection is given up next.
         let _ = tokio::time::timeout(LINGER, see_off(&mut stream)).await;
@@ -144,6 +147,10 @@ struct Pump {
     received: Instant,
     /// Input that cannot be understood: nothing further is read, and the connection ends once all is written.
     bad_input: Option<String>,
+    /// What it holds of the memory of all connections.
+    charge: Charge,
+    /// The last try to read found nothing.
+    awaits_peer: bool,
 }
 
 impl Pump {
@@ -171,12 +178,14 @@ impl Pump {
                 self.presence.service.drained(&self.presence.connection);
                 continue;
             }
+            self.charge.hold_output(self.presence.connection.queued_bytes());
             if let Rest::Sleep(call_deadline) = self.presence.connection.rest(cx.waker(), spare) {
                 if !self.alarm(cx, call_deadline)? {
                     return Ok(Poll::Pending);
                 }
             }
         }
+        self.charge.hold_output(self.presence.connection.queued_bytes());
         cx.waker().wake_by_ref();
         Ok(Poll::Pending)
     }
@@ -209,7 +218,9 @@ impl Pump {
             match self.writing.poll_write(&mut self.stream, cx) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(written) => {
-                    connection.wrote(written?);
+                    let written = written?;
+                    connection.wrote(written);
+                    self.charge.moved(written);
                     self.moved = Instant::now();
                 }
             }
@@ -219,6 +230,8 @@ impl Pump {
     /// Reads once and handles what came, or what was left waiting; says whether there was something.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Presence { connection, service, .. } = &self.presence;
+        self.awaits_peer = false;
+        connection.look_at_memory();
         if self.bad_input.is_some() || !connection.takes_requests() {
             return Ok(false);
         }
@@ -235,11 +248,18 @@ impl Pump {
         };
         if again {
             self.input.again(handle)?;
+            self.charge.hold_input(&self.input);
             return Ok(true);
         }
-        match self.input.poll_read(&mut self.stream, cx, handle) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Received::Bytes)) => {
+        let Some(room) = self.charge.room(connection, &self.input) else { return Ok(false) };
+        match self.input.poll_read(&mut self.stream, cx, room, handle) {
+            Poll::Pending => {
+                self.awaits_peer = true;
+                Ok(false)
+            }
+            Poll::Ready(Ok(Received::Bytes(count))) => {
+                self.charge.moved(count);
+                self.charge.hold_input(&self.input);
                 connection.heard();
                 self.moved = Instant::now();
                 self.received = self.moved;
@@ -256,8 +276,13 @@ impl Pump {
     fn alarm(&mut self, cx: &mut Context<'_>, call_deadline: Option<Instant>) -> Result<bool, End> {
         let connection = &self.presence.connection;
         let idle_at = self.moved + connection.limits().idle;
-        if !self.timer.poll(cx, call_deadline.map_or(idle_at, |deadline| deadline.min(idle_at))) {
+        let due = [call_deadline, self.charge.judged_at()].into_iter().flatten().fold(idle_at, Instant::min);
+        if !self.timer.poll(cx, due) {
             return Ok(false);
+        }
+        if let Some(why) = self.charge.judge(self.awaits_peer) {
+            tracing::warn!("closing the connection with {}: {why}", connection.peer());
+            return Err(End::new(ErrorKind::LimitExceeded, why));
         }
         let silent = self.received.elapsed();
         if connection.expire() && !connection.is_accepted() && silent >= SILENT_FOR {

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use super::connection::Origin;
+use super::memory::Memory;
 use super::stream::Stream;
 use super::{listen, pump, welcome, Connection, Limits, Loops, Service, TlsServer};
 use crate::sync::{Condvar, Mutex};
-use crate::wire::Encoding;
 use crate::{Error, ErrorKind, Result};
 
 /// Accepting pauses this long when the process has no descriptor or memory left for a further connection.
@@ -33,6 +32,13 @@ pub struct ServerOptions {
     pub vip: bool,
     /// Connections beyond this many are closed as soon as they are accepted. Default 65535.
     pub max_connections: usize,
+    /// Bytes that frames partly received and answers not yet read may take, of all connections together; 4 KiB of each do
+    /// not count. Above it large frames are received in turn, each whole, no requests of connections with unread answers
+    /// are handled, and those that hold much and do not move are closed. Default 1 GiB, which is as much as 64 of the
+    /// largest frames, and a thousandth of what all connections could take each for itself.
+    pub max_memory: usize,
+    /// How long a connection that holds much may stand still while memory is short. Default 5 s.
+    pub memory_patience: Duration,
     /// What the ports make of TLS; they take plain text only unless set.
     pub tls: Option<Arc<TlsServer>>,
     /// Bounds of each connection.
@@ -46,6 +52,8 @@ impl Default for ServerOptions {
             port: 0,
             vip: false,
             max_connections: 65_535,
+            max_memory: 1 << 30,
+            memory_patience: Duration::from_secs(5),
             tls: None,
             limits: Limits::default(),
         }
@@ -66,6 +74,7 @@ struct Shared {
     service: Arc<dyn Service>,
     tls: Option<Arc<TlsServer>>,
     limits: Arc<Limits>,
+    memory: Arc<Memory>,
     max_connections: usize,
     population: Mutex<Population>,
     left: Condvar,
@@ -97,6 +106,7 @@ impl Server {
             service,
             tls: options.tls,
             limits: Arc::new(options.limits),
+            memory: Memory::new(options.max_memory, options.max_connections, options.memory_patience),
             max_connections: options.max_connections,
             population: Mutex::default(),
             left: Condvar::new(),
@@ -127,6 +137,11 @@ impl Server {
     /// Connections that are open now.
     pub fn connections(&self) -> usize {
         self.shared.population.lock().connections.len()
+    }
+
+    /// Bytes that count towards [`ServerOptions::max_memory`] now.
+    pub fn memory_used(&self) -> usize {
+        self.shared.memory.used()
     }
 
     /// Stops: accepts no connection and handles no request any more, waits until what is in flight is answered and
@@ -223,7 +238,7 @@ impl Seat {
             return Ok(None);
         }
         population.refused = 0;
-        let connection = Connection::new(Origin::Accepted { vip }, shared.limits.clone(), Encoding::Json);
+        let connection = Connection::accepted(vip, shared.limits.clone(), shared.memory.clone());
         connection.established(local, remote);
         population.connections.insert(connection.id(), connection.clone());
         Ok(Some(Seat { shared: shared.clone(), connection }))

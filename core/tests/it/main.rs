@@ -43,6 +43,7 @@ mod namesrv;
 mod net_bad_input;
 mod net_client;
 mod net_local;
+mod net_memory;
 mod net_server;
 mod net_support;
 mod net_tls;
