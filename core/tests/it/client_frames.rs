@@ -90,7 +90,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, log: &Log, passed: impl Fn(Vec<u
 
 /// What a push consumer of four queues and its broker said to each other while 40 messages were consumed.
 fn recorded(orderly: bool) -> Vec<Passed> {
-    let server = start_server("");
+    let server = start_server("brokerName=broker-a");
     server.broker().create_topic("T", 4);
     let recorder = Recorder::before(server.broker_port());
     let names = FakeCluster::start(0, 0);
