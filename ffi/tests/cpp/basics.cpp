@@ -1,0 +1,199 @@
+// What C++ adds to the C ABI: exceptions, moving, views, ranges, futures, the lives of callables.
+#include <array>
+#include <map>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+
+using namespace std::chrono_literals;
+using ferromq::kind;
+
+static ferromq::options from_first() { return {{"consumeFromWhere", "CONSUME_FROM_FIRST_OFFSET"}}; }
+
+static void errors() {
+    ferromq::instance mq = ferromq::open_memory();
+    try {
+        mq.queues("NoSuchTopic");
+        CHECK(false);
+    } catch (const std::runtime_error &caught) {
+        const auto &error = dynamic_cast<const ferromq::error &>(caught);
+        CHECK(error.kind() == kind::not_found && !error.is_retriable() && !error.code());
+        CHECK(std::string(error.what()).find("NoSuchTopic") != std::string::npos);
+        const ferromq::error copy = error;
+        CHECK(copy.kind() == error.kind() && copy.topic().empty());
+    }
+    CHECK(kind_of([&] { mq.producer("bad group!"); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { mq.create_topic(std::string_view("a\0b", 3), 1); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { mq.producer("P", {{"sendMsgTimeot", "1"}}); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { ferromq::open_memory({{"flushDiskType", "NEVER"}}); }) == kind::invalid_argument);
+    ferromq::producer producer = mq.producer("P");
+    try {
+        producer.send({"T", "x"}, ferromq::send_options().to({"T", "nowhere", 3}).timeout(300ms));
+        CHECK(false);
+    } catch (const ferromq::error &error) {
+        CHECK(error.topic() == "T" && !error.message_id().empty());
+    }
+    mq.close();
+    mq.close();
+    CHECK(kind_of([&] { producer.send({"T", "x"}); }) == kind::closed);
+}
+
+static void handles() {
+    static_assert(!std::is_copy_constructible_v<ferromq::instance> && std::is_move_constructible_v<ferromq::instance>);
+    static_assert(!std::is_copy_constructible_v<ferromq::consumer> && std::is_move_assignable_v<ferromq::consumer>);
+    static_assert(!std::is_copy_constructible_v<ferromq::message> && std::is_move_assignable_v<ferromq::stored_message>);
+    std::optional<ferromq::instance> mq(ferromq::open_memory());
+    mq->create_topic("T", 1);
+    ferromq::producer producer = mq->producer("P");
+    ferromq::producer moved = std::move(producer);
+    moved.send({"T", "x"});
+    std::vector<ferromq::consumer> consumers;
+    consumers.push_back(mq->consumer("G"));
+    // The instance may end first: what was made from it is closed, and is freed later.
+    mq.reset();
+    CHECK(kind_of([&] { moved.send({"T", "x"}); }) == kind::closed);
+}
+
+static void messages() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 1);
+    ferromq::producer producer = mq.producer("P");
+    const std::array<std::byte, 4> raw{std::byte{0}, std::byte{1}, std::byte{0}, std::byte{255}};
+    ferromq::message first("T", ferromq::bytes(raw.data(), raw.size()));
+    first.tag("A").key("k1").key("k2").property("colour", "red").flag(7);
+    CHECK(first.view().topic() == "T" && first.view().body().size() == 4 && first.view().tag() == "A");
+    const ferromq::sent sent = producer.send(first);
+    CHECK(sent.status() == ferromq::send_status::ok && sent.queue_offset() == 0 && sent.queue().topic == "T");
+    producer.send(ferromq::message("T", "text").tag("B").key("k3"));
+    producer.send({"T", std::string(5'000, 'z')});
+
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.subscribe("T");
+    std::vector<ferromq::stored_message> kept;
+    for (const ferromq::message_view message : consumer.until_idle(2s)) {
+        kept.emplace_back(message);
+    }
+    consumer.close();
+    CHECK(kept.size() == 3);
+    CHECK(kept[0].body().size() == 4 && kept[0].body()[3] == std::byte{255} && kept[0].tag() == "A");
+    CHECK(kept[0].keys() == "k1 k2" && kept[0].property("colour") == "red" && kept[0].flag() == 7);
+    CHECK(kept[0].id() == sent.message_id() && kept[0].queue_offset() == 0 && kept[0].reconsume_times() == 0);
+    CHECK(kept[1].text() == "text" && !kept[1].property("colour") && kept[2].text().size() == 5'000);
+    std::map<std::string, std::string> properties;
+    for (const auto &[name, value] : kept[0].properties()) {
+        properties.emplace(name, value);
+    }
+    CHECK(properties.at("colour") == "red" && properties.at("TAGS") == "A");
+    CHECK(mq.message_by_id(sent.offset_id()).id() == sent.message_id());
+    CHECK(mq.min_offset(sent.queue()) == 0 && mq.max_offset(sent.queue()) == 3);
+    CHECK(mq.earliest_store_time(sent.queue()).has_value());
+}
+
+static void futures() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 2);
+    ferromq::producer producer = mq.producer("P");
+    std::vector<std::future<ferromq::sent>> under_way;
+    for (int number = 0; number < 200; ++number) {
+        under_way.push_back(producer.send_async({"T", std::to_string(number)}));
+    }
+    for (auto &one : under_way) {
+        CHECK(one.get().status() == ferromq::send_status::ok);
+    }
+    std::vector<ferromq::message> batch;
+    batch.emplace_back("T", "one");
+    batch.emplace_back("T", "two");
+    CHECK(producer.send_batch_async(batch).get().message_id().find(',') != std::string::npos);
+    auto failing = producer.send_async({"T", std::string(5 << 20, 'x')});
+    CHECK(kind_of([&] { failing.get(); }) != kind::internal);
+    inbox<std::string> told;
+    producer.send_callback({"T", "x"}, [&](ferromq::result<ferromq::sent> result) {
+        told.put(result ? result.value().queue().topic : result.error().what());
+        throw std::runtime_error("a callback's exception ends nothing");
+    });
+    CHECK(told.take() == "T");
+    producer.close();
+}
+
+static void callables() {
+    // What a callable holds is destroyed exactly when it is not called any more.
+    const auto held = std::make_shared<int>(0);
+    {
+        ferromq::instance mq = ferromq::open_memory();
+        ferromq::push_consumer consumer = mq.push_consumer("G");
+        consumer.listen([held](const ferromq::message_list &) {});
+        CHECK(held.use_count() == 2);
+        CHECK(kind_of([&] { consumer.listen([held](const ferromq::message_list &) {}); }) == kind::invalid_argument);
+        CHECK(held.use_count() == 2);
+        auto sender = mq.transaction_producer(
+            "TG", [held](auto, auto) { return ferromq::transaction_state::commit; },
+            [held](auto) { return ferromq::transaction_state::commit; });
+        CHECK(held.use_count() == 4);
+        mq.create_topic("T", 1);
+        ferromq::send_options how;
+        how.select([held](const std::vector<ferromq::queue> &queues, ferromq::outgoing_view) {
+            return queues.size() - 1;
+        });
+        mq.producer("P").send({"T", "x"}, how);
+        CHECK(held.use_count() == 5);
+    }
+    CHECK(held.use_count() == 1);
+}
+
+static void ranges() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 1);
+    ferromq::producer producer = mq.producer("P");
+    for (int number = 1; number <= 100; ++number) {
+        producer.send({"T", std::to_string(number)});
+    }
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.subscribe("T");
+    int sum = 0;
+    // The loop ends when somebody closes the consumer.
+    for (const auto message : consumer) {
+        sum += std::stoi(std::string(message.text()));
+        if (sum == 5050) {
+            consumer.close();
+        }
+    }
+    CHECK(sum == 5050);
+    CHECK(kind_of([&] { consumer.poll(1ms); }) == kind::closed);
+
+    ferromq::consumer other = mq.consumer("H", from_first());
+    other.subscribe("T");
+    std::thread closes([&] {
+        std::this_thread::sleep_for(300ms);
+        other.close();
+    });
+    int count = 0;
+    for (const auto message : other) {
+        count += message.text().empty() ? 0 : 1;
+    }
+    closes.join();
+    CHECK(count == 100);
+}
+
+static void settings() {
+    const std::map<std::string, std::string> pairs{{"producerGroup", "FromMap"}};
+    ferromq::instance mq = ferromq::open_memory();
+    CHECK(mq.producer("", ferromq::options(pairs)).group() == "FromMap");
+    ferromq::options several;
+    several.set("sendMsgTimeout", 1500ms).set("enableMsgTrace", false).set("retryTimesWhenSendFailed", 3);
+    CHECK(mq.producer("Own", several).group() == "Own");
+    CHECK(!mq.listening() && !mq.client_id().empty() && !ferromq::version().empty());
+    CHECK(ferromq::open_memory({{"listen", "free"}}).listening()->first > 0);
+}
+
+int main() {
+    errors();
+    handles();
+    messages();
+    futures();
+    callables();
+    ranges();
+    settings();
+    std::puts("ok");
+}
