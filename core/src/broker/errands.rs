@@ -1,6 +1,6 @@
 //! What may wait for the disk or take long, and therefore has no place on an event loop: a thread does it, in the order in
-//! which it came. A broker has two: one for what operators ask, and one that saves the tables of topics and groups, once for
-//! all changes that came meanwhile, so that a first send does not wait for the former.
+//! which it came. A broker has three: one for what operators ask, one for look-ups that clients make too, and one that saves
+//! the tables of topics and groups, once for all changes that came meanwhile, so that a first send does not wait for the former.
 //!
 //! Apache's names: the admin processor's executor; ConfigManager.persist, which it calls on the handler's thread.
 
@@ -15,7 +15,7 @@ pub(crate) type Saved = Result<(), String>;
 
 type Errand = Box<dyn FnOnce(&Broker, &Saved) + Send>;
 
-/// The work that waits. Each piece answers a parked request, and connections bound how many of those there are.
+/// The work that waits. Each piece answers a parked request; how many may wait is up to who brings them.
 #[derive(Default)]
 pub(crate) struct Errands {
     waiting: Mutex<Waiting>,
@@ -44,6 +44,11 @@ impl Errands {
     /// Runs `errand` apart from the caller.
     pub fn run_apart(&self, broker: &Broker, errand: impl FnOnce(&Broker) + Send + 'static) {
         self.add(broker, false, Some(Box::new(move |broker, _| errand(broker))));
+    }
+
+    /// Pieces of work that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().errands.len()
     }
 
     /// A table changed and is to be saved soon.
@@ -118,7 +123,7 @@ fn saved_tables(broker: &Broker) -> Saved {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{mpsc, Arc};
     use std::time::Duration;
 
     use super::super::handler::Answer;
@@ -160,6 +165,19 @@ mod tests {
         // The thread goes on.
         let clean = || client.call("127.0.0.1:2", &Request::CleanUnusedTopic, TIMEOUT).unwrap();
         assert_eq!(clean().code(), ResponseCode::SUCCESS);
+        // One that takes long, and many behind it.
+        let (begun, begins) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        broker.errands.run_apart(&broker, move |_| {
+            begun.send(()).unwrap();
+            let _waited = goes_on.recv_timeout(TIMEOUT);
+        });
+        begins.recv_timeout(TIMEOUT).unwrap();
+        (0..10_000).for_each(|_| broker.errands.run_apart(&broker, |_| {}));
+        assert_eq!(clean().code(), ResponseCode::SYSTEM_BUSY);
+        let look_up = client.call("127.0.0.1:2", &Request::GetBrokerRuntimeInfo, TIMEOUT).unwrap();
+        assert_eq!(look_up.code(), ResponseCode::SUCCESS, "look-ups do not wait for it");
+        go_on.send(()).unwrap();
         broker.stop();
         assert_eq!(clean().code(), ResponseCode::SERVICE_NOT_AVAILABLE);
         broker.saving.when_saved(&broker, |saved| assert!(saved.is_err()));

@@ -5,6 +5,7 @@
 
 use crate::wire::ResponseCode;
 
+use super::errands::Errands;
 use super::handler::{refuse, Refusal};
 use super::Broker;
 
@@ -31,5 +32,18 @@ pub(crate) fn admit_wait(broker: &Broker) -> Result<(), Refusal> {
         return Ok(());
     }
     let remark = format!("{BUSY}: {waiting} pulls wait for messages (maxHeldPulls={most})");
+    Err(refuse(ResponseCode::SYSTEM_BUSY, remark))
+}
+
+/// Requests that wait for one thread at most; each is small, and those before it may take long.
+const MOST_ERRANDS: usize = 10_000;
+
+/// Refuses what is to be done apart from the event loops when too much of it waits already.
+pub(crate) fn admit_errand(errands: &Errands) -> Result<(), Refusal> {
+    let waiting = errands.waiting();
+    if waiting < MOST_ERRANDS {
+        return Ok(());
+    }
+    let remark = format!("{BUSY}: {waiting} requests of operators wait, at most {MOST_ERRANDS} may");
     Err(refuse(ResponseCode::SYSTEM_BUSY, remark))
 }

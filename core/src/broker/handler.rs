@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::wire::{self, treatment, Language, Request, RequestCode, Response, ResponseCode};
 
+use super::errands::Errands;
 use super::{
-    admin, clean, clients, figures, filters, locks, offsets, progress, pull, query, relay, reply, reset,
-    retry, send, topic_admin, transaction, Broker,
+    admin, clean, clients, figures, filters, flow, locks, offsets, progress, pull, query, relay, reply,
+    reset, retry, send, topic_admin, transaction, Broker,
 };
 
 /// What a handler answers: at once, or later through a ticket. A handler never waits.
@@ -47,9 +48,28 @@ impl Answer {
         broker: &Broker,
         work: impl FnOnce(&Broker) -> R + Send + 'static,
     ) -> Answer {
+        Answer::done_by(broker, |broker| &broker.errands, work)
+    }
+
+    /// The same for what takes a few reads of old records, and does not wait for what takes long.
+    pub fn looked_up<R: Into<Answer>>(
+        broker: &Broker,
+        work: impl FnOnce(&Broker) -> R + Send + 'static,
+    ) -> Answer {
+        Answer::done_by(broker, |broker| &broker.lookups, work)
+    }
+
+    fn done_by<R: Into<Answer>>(
+        broker: &Broker,
+        thread: fn(&Broker) -> &Errands,
+        work: impl FnOnce(&Broker) -> R + Send + 'static,
+    ) -> Answer {
         let broker = broker.shared();
         Answer::Later(Box::new(move |ticket| {
-            broker.errands.run_apart(&broker, move |broker| {
+            if let Err(refusal) = flow::admit_errand(thread(&broker)) {
+                return ticket.reply(refusal.into());
+            }
+            thread(&broker).run_apart(&broker, move |broker| {
                 if broker.is_stopping() {
                     return ticket.reply(stopping());
                 }
@@ -186,8 +206,8 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::UpdateConsumerOffset(update) => offsets::update(broker, caller, &update).into(),
         Request::GetMaxOffset(ask) => offsets::max(broker, &ask).into(),
         Request::GetMinOffset(ask) => offsets::min(broker, &ask).into(),
-        Request::SearchOffsetByTimestamp(ask) => offsets::search(broker, &ask).into(),
-        Request::GetEarliestMsgStoretime(ask) => offsets::earliest_store_time(broker, &ask).into(),
+        Request::SearchOffsetByTimestamp(ask) => offsets::search(broker, &ask),
+        Request::GetEarliestMsgStoretime(ask) => offsets::earliest_store_time(broker, &ask),
         Request::LockBatchMq(lock) => locks::lock(broker, &lock).into(),
         Request::UnlockBatchMq(unlock) => locks::unlock(broker, &unlock).into(),
         Request::ViewMessageById(view) => query::view(broker, &view).into(),
@@ -216,6 +236,7 @@ fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> An
         Request::GetConsumeStats(ask) => progress::of_group(broker, &ask),
         Request::GetBrokerConsumeStats(ask) => progress::of_all(broker, &ask),
         Request::QueryConsumeTimeSpan(ask) => progress::time_span(broker, &ask),
+        Request::GetBrokerRuntimeInfo => Answer::looked_up(broker, figures::runtime_info),
         Request::QueryConsumeQueue(ask) => query::queue(broker, &ask),
         Request::InvokeBrokerToResetOffset(reset) => reset::reset(broker, caller, &reset),
         Request::CloneGroupOffset(clone) => reset::clone(broker, caller, &clone),
@@ -241,7 +262,6 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
             filters::register_function(broker, caller, &function)
         }
         Request::GetBrokerConfig => admin::config(broker),
-        Request::GetBrokerRuntimeInfo => figures::runtime_info(broker),
         Request::ViewBrokerStatsData(ask) => figures::view(broker, &ask),
         Request::GetConsumerConnectionList(ask) => clients::consumer_connections(broker, &ask),
         Request::GetProducerConnectionList(ask) => clients::producer_connections(broker, &ask),

@@ -74,6 +74,8 @@ pub struct Broker {
     registration: registration::Registration,
     /// What operators ask.
     errands: errands::Errands,
+    /// What is asked and takes a few reads of the disk.
+    lookups: errands::Errands,
     /// Saves of tables.
     saving: errands::Errands,
     stats: stats::Stats,
@@ -139,6 +141,7 @@ impl Broker {
             transactions: Default::default(),
             registration: Default::default(),
             errands: Default::default(),
+            lookups: Default::default(),
             saving: Default::default(),
             stats: stats::Stats::new(now),
             store_host: OnceLock::new(),
@@ -176,6 +179,8 @@ impl Broker {
         Arc::make_mut(&mut self.config.write()).listen_port = port;
         self.errands.begin();
         self.spawn("fmq-errands", |broker| errands::run(broker, &broker.errands))?;
+        self.lookups.begin();
+        self.spawn("fmq-lookups", |broker| errands::run(broker, &broker.lookups))?;
         self.saving.begin();
         self.spawn("fmq-save", |broker| errands::run(broker, &broker.saving))?;
         self.spawn("fmq-tasks", tasks::run)?;
@@ -212,6 +217,7 @@ impl Broker {
         }
         self.clock.wake();
         self.errands.wake();
+        self.lookups.wake();
         self.saving.wake();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of the thread was reported when it happened.

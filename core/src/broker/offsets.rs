@@ -6,7 +6,7 @@ use crate::wire::{
     QueryConsumerOffsetResponse, Response, ResponseCode, ResponseHeader, SearchOffsetByTimestampResponse,
 };
 
-use super::handler::{refused, Caller};
+use super::handler::{refused, Answer, Caller};
 use super::{names, Broker};
 
 /// QUERY_CONSUMER_OFFSET (14). A group without an offset starts at 0 in a queue that still begins there, so that it
@@ -85,22 +85,27 @@ pub(crate) fn min(broker: &Broker, request: &wire::GetMinOffset<'_>) -> Response
     Response::ok().with_header(ResponseHeader::GetMinOffset(GetMinOffsetResponse { offset }))
 }
 
-/// SEARCH_OFFSET_BY_TIMESTAMP (29).
-pub(crate) fn search(broker: &Broker, request: &wire::SearchOffsetByTimestamp<'_>) -> Response {
+/// SEARCH_OFFSET_BY_TIMESTAMP (29). Times stand in records, which may have to be read from the disk.
+pub(crate) fn search(broker: &Broker, request: &wire::SearchOffsetByTimestamp<'_>) -> Answer {
     let boundary = match request.boundary_type.as_deref() {
         Some(text) if text.eq_ignore_ascii_case("UPPER") => Boundary::Upper,
         _ => Boundary::Lower,
     };
-    let found = broker.store.offset_by_time(&request.topic, request.queue_id, request.timestamp, boundary);
-    let header = SearchOffsetByTimestampResponse { offset: found.unwrap_or(0) };
-    Response::ok().with_header(ResponseHeader::SearchOffsetByTimestamp(header))
+    let (topic, queue_id, time) = (request.topic.to_string(), request.queue_id, request.timestamp);
+    Answer::looked_up(broker, move |broker| {
+        let found = broker.store.offset_by_time(&topic, queue_id, time, boundary);
+        let header = SearchOffsetByTimestampResponse { offset: found.unwrap_or(0) };
+        Response::ok().with_header(ResponseHeader::SearchOffsetByTimestamp(header))
+    })
 }
 
 /// GET_EARLIEST_MSG_STORETIME (32): store time of the first message still kept, -1 for none.
-pub(crate) fn earliest_store_time(broker: &Broker, request: &wire::GetEarliestMsgStoretime<'_>) -> Response {
-    let bounds = broker.store.queue_bounds(&request.topic, request.queue_id);
-    let time =
-        bounds.and_then(|bounds| broker.store.store_time(&request.topic, request.queue_id, bounds.start));
-    let header = GetEarliestMsgStoretimeResponse { timestamp: time.unwrap_or(-1) };
-    Response::ok().with_header(ResponseHeader::GetEarliestMsgStoretime(header))
+pub(crate) fn earliest_store_time(broker: &Broker, request: &wire::GetEarliestMsgStoretime<'_>) -> Answer {
+    let (topic, queue_id) = (request.topic.to_string(), request.queue_id);
+    Answer::looked_up(broker, move |broker| {
+        let bounds = broker.store.queue_bounds(&topic, queue_id);
+        let time = bounds.and_then(|bounds| broker.store.store_time(&topic, queue_id, bounds.start));
+        let header = GetEarliestMsgStoretimeResponse { timestamp: time.unwrap_or(-1) };
+        Response::ok().with_header(ResponseHeader::GetEarliestMsgStoretime(header))
+    })
 }
