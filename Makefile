@@ -5,11 +5,11 @@ CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
 OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
-.PHONY: help demo test test-node quick check soak bench dist
+.PHONY: help demo test test-node test-python quick check soak bench dist wheel
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  make %-9s %s\n' "$$target" "$$text"; done
+		printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 demo: ## build, start a server, send and receive a few messages, clean up
 	$(CARGO) build --release -p ferromq-cli
@@ -19,11 +19,15 @@ test: ## everything: unit, integration and command tests, then Apache's clients 
 	$(CARGO) test $(OWN)
 	$(CARGO) test -p ferromq --features wasm-filter function
 	$(MAKE) test-node
+	$(MAKE) test-python
 	interop/install.sh
 	FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 
 test-node: ## the npm package: build, types, tests and examples
 	bindings/node/test.sh
+
+test-python: ## the Python package: built, installed into an environment of its own, tested with its stubs and examples
+	bindings/python/test.sh
 
 quick: ## the library's own tests; under two minutes once built
 	$(CARGO) test -p ferromq
@@ -49,3 +53,6 @@ bench: ## both brokers under the same load on this machine, ratios out; ARGS="--
 dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and its checksum
 	$(CARGO) build --release --locked -p ferromq-cli
 	scripts/dist.sh "$(TARGET)/release/ferromq" "$(TARGET)/dist"
+
+wheel: ## the Python package to hand out: target/wheels/ferromq-VERSION-cp39-abi3-PLATFORM.whl
+	bindings/python/wheel.sh "$(TARGET)/wheels"

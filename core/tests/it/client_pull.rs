@@ -135,6 +135,33 @@ fn commits_are_by_hand_or_with_the_next_poll() {
 }
 
 #[test]
+fn who_failed_at_what_was_polled_gets_it_again() {
+    let cluster = FakeCluster::start(1, 1);
+    send(&cluster, 0..5);
+    let automatic = ConsumerOptions { auto_commit: true, ..options() };
+    let join =
+        || Consumer::join(&cluster.connect(), automatic.clone(), vec![Subscription::all("T")]).unwrap();
+    let consumer = join();
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut one = || {
+        let mut polled = pin!(consumer.poll_async_at_most(1));
+        loop {
+            match polled.as_mut().poll(&mut context) {
+                Poll::Ready(messages) => return messages.unwrap(),
+                Poll::Pending => std::thread::park_timeout(HANG),
+            }
+        }
+    };
+    assert_eq!((one().len(), one().len()), (1, 1));
+    // The second poll said that the first message is done; nobody says so of the second one.
+    consumer.abandon();
+    assert_eq!(consumer.poll(HANG).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(cluster.brokers[0].offset("g", "T", 0), Some(1));
+    assert_eq!(take(&join(), 4), [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_paused_queue_rests_and_the_others_go_on() {
     let cluster = FakeCluster::start(1, 2);
     send(&cluster, 0..20);

@@ -168,7 +168,12 @@ impl Consumer {
     /// As [`Consumer::poll`] for any executor: ready when there are messages, however long that takes. Dropped before, no
     /// message is lost.
     pub fn poll_async(&self) -> Poll {
-        Poll { consumer: self.clone(), number: None }
+        self.poll_async_at_most(self.shared().options.poll_batch)
+    }
+
+    /// As [`Consumer::poll_async`], but with this limit instead of the option's.
+    pub fn poll_async_at_most(&self, count: usize) -> Poll {
+        Poll { consumer: self.clone(), count, number: None }
     }
 
     /// Has `callback` called on a thread of the client whenever a poll would not wait any more: messages have come while
@@ -290,6 +295,12 @@ impl Consumer {
     pub fn close_within(&self, limit: Duration) -> Result<()> {
         self.shared().close_within(limit)
     }
+
+    /// As [`Consumer::close`], but commits nothing more, also with `autoCommit`: for who failed at what was polled last,
+    /// which comes again then. Dropping a consumer does the same.
+    pub fn abandon(&self) {
+        self.shared().abandon(self.shared().options.await_termination_millis_when_shutdown);
+    }
 }
 
 /// What is wrong with mixing the two ways.
@@ -360,6 +371,7 @@ impl Shared {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Poll {
     consumer: Consumer,
+    count: usize,
     /// Its place among those that wait, once it has begun.
     number: Option<u64>,
 }
@@ -377,7 +389,7 @@ impl Future for Poll {
         let waker = context.waker().clone();
         let mut state = shared.state.lock();
         let number = begun.unwrap_or_else(|| state.token());
-        let (taken, earlier) = match shared.take(&mut state, shared.options.poll_batch) {
+        let (taken, earlier) = match shared.take(&mut state, self.count) {
             Some(taken) => (Some(taken), state.wakers.remove(&number)),
             None => (None, state.wakers.insert(number, waker)),
         };
