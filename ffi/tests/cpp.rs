@@ -27,12 +27,19 @@ fn compilers() -> Vec<(&'static str, &'static str)> {
 /// Compiles a program of one file; returns where it is.
 fn compile((compiler, standard): (&str, &str), source: &Path, dir: &Path) -> PathBuf {
     let lib = libraries(dir);
+    let include = crate_dir().join("../include");
     let name = source.file_stem().expect("a name").to_string_lossy();
     let program = dir.join(format!("{name}-{compiler}-{standard}"));
     let mut command = Command::new(compiler);
     let warnings = STRICT.iter().filter(|flag| compiler != "clang++" || **flag != "-Wshadow=local");
-    command.arg(format!("-std=c++{standard}")).args(warnings).arg("-g").arg("-I");
-    command.arg(crate_dir().join("../include")).arg(source).arg("-o").arg(&program);
+    command
+        .arg(format!("-std=c++{standard}"))
+        .args(warnings)
+        .arg("-I")
+        .arg(include)
+        .arg(source)
+        .arg("-o")
+        .arg(&program);
     command.arg("-L").arg(&lib).arg("-lferromq").arg(format!("-Wl,-rpath,{}", lib.display()));
     let output = command.arg("-pthread").output().expect("the compiler runs");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -70,4 +77,156 @@ fn the_scenarios_compile_with_every_compiler() {
     for compiler in compilers().into_iter().skip(1) {
         compile(compiler, &source("scenarios"), dir.path());
     }
+}
+
+/// Delay levels of a second, and questions about transactions every second.
+const QUICK: &str =
+    "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";
+
+/// Compiles a program of `examples/cpp`.
+fn example(name: &str, dir: &Path) -> PathBuf {
+    let source = crate_dir().join("../examples/cpp").join(format!("{name}.cpp"));
+    // Each compiler gets its share.
+    let compilers = compilers();
+    compile(compilers[name.len() % compilers.len()], &source, dir)
+}
+
+/// The lines that a program of `examples/cpp` writes.
+fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    let mut command = Command::new("timeout");
+    command.arg("-k5").arg("600").arg(program).args(arguments).env("FERROMQ_OPTIONS", QUICK);
+    let output = command.envs(environment.iter().copied()).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+    text.lines().map(str::to_owned).collect()
+}
+
+fn run_example(name: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    lines_of(&example(name, dir.path()), &[], &[("EXPECTED_MS", "1000")])
+}
+
+/// How many lines begin with a text.
+fn count(lines: &[String], begin: &str) -> usize {
+    lines.iter().filter(|line| line.starts_with(begin)).count()
+}
+
+#[test]
+fn example_quickstart() {
+    let lines = run_example("quickstart");
+    assert_eq!(
+        (count(&lines, "sent: SEND_OK msgId="), count(&lines, "received: hello ")),
+        (10, 10),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn example_quickstart_producer_and_consumer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let data = data.to_str().expect("a path");
+    let sent = lines_of(&example("quickstart_producer", dir.path()), &[data], &[("PRODUCER_GROUP", "other")]);
+    assert_eq!(count(&sent, "result of the send: SEND_OK"), 10_001);
+    let counted = lines_of(&example("consumer", dir.path()), &[data], &[]);
+    assert_eq!(counted.last().map(String::as_str), Some("counted: 10001"));
+}
+
+#[test]
+fn example_producer() {
+    let lines = run_example("producer");
+    assert_eq!((count(&lines, "sync: SEND_OK"), count(&lines, "async: SEND_OK")), (2, 3));
+    assert_eq!(count(&lines, "oneway: 100 log lines"), 1);
+}
+
+#[test]
+fn example_ordered_and_transaction() {
+    assert_eq!(count(&run_example("ordered"), "a step of order "), 400);
+    let lines = run_example("transaction");
+    for line in ["the cart of order 1 is cleared", "the cart of order 3 with a slow answer is cleared"] {
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+    }
+    assert_eq!(count(&lines, "the cart of order 2"), 0);
+}
+
+#[test]
+fn example_delay_and_order_timeout() {
+    assert_eq!(count(&run_example("delay"), "message "), 100);
+    let lines = run_example("order_timeout");
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("8 pieces, orders A: cancelled B: paid C: cancelled D: paid")
+    );
+}
+
+#[test]
+fn example_filters() {
+    let mut tags = run_example("filter_tag");
+    tags.sort();
+    assert_eq!(tags, ["tag TAGA", "tag TAGB", "tag TAGC"]);
+    let mut values = run_example("filter_sql");
+    values.sort();
+    assert_eq!(values, ["a = 0", "a = 1", "a = 2", "a = 3"]);
+}
+
+#[test]
+fn example_retry_and_no_retry() {
+    let mut lines = run_example("retry");
+    lines.sort();
+    let expected =
+        ["1 of \"answer later\"", "1 of \"exception\"", "2 of \"answer later\"", "2 of \"exception\""];
+    assert_eq!(lines, expected.map(|line| format!("delivery {line}")));
+    assert_eq!(count(&run_example("no_retry"), "\"not a number: "), 5);
+}
+
+#[test]
+fn example_idempotent_dedup_and_flags() {
+    let lines = run_example("idempotent");
+    let expected = "money 900, orders 1, stock 49, task done, t1 150, points 30, duplicates 24";
+    assert_eq!(lines.last().map(String::as_str), Some(expected));
+    let dir = tempfile::tempdir().expect("a directory");
+    let (program, data, table) =
+        (example("dedup", dir.path()), dir.path().join("data"), dir.path().join("table"));
+    let data = data.to_str().expect("a path");
+    let run = || lines_of(&program, &[data], &[("DEDUP_TABLE", table.to_str().expect("a path"))]);
+    assert_eq!(run().last().map(String::as_str), Some("50 messages, sum 1225"));
+    // All is sent once more, and nothing is done twice.
+    let again = run();
+    assert_eq!(
+        (count(&again, "done "), again.last().map(String::as_str)),
+        (0, Some("50 messages, sum 1225"))
+    );
+    let program = example("flag_ttl", dir.path());
+    assert_eq!(lines_of(&program, &[], &[]).last().map(String::as_str), Some("worked 3 times"));
+    assert_eq!(
+        lines_of(&program, &[], &[("KEEP_MS", "0")]).last().map(String::as_str),
+        Some("worked 6 times")
+    );
+}
+
+#[test]
+fn example_groups() {
+    let lines = run_example("broadcast");
+    let of = |member: usize| (0..5).map(move |number| format!("member {member}: reload {number}"));
+    assert_eq!(lines, of(0).chain(of(1)).collect::<Vec<_>>());
+    let lines = run_example("points");
+    for line in ["activity got 3 deliveries", "coupons got 3 deliveries", "points got 6 deliveries"] {
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+    }
+}
+
+#[test]
+fn example_pull_and_embed_and_serve() {
+    assert!(run_example("pull").iter().all(|line| line.ends_with("the queue ends at 100")));
+    let lines = run_example("embed_and_serve");
+    assert_eq!(lines.last().map(String::as_str), Some("received: over the network"));
+}
+
+#[test]
+fn an_example_that_cannot_do_its_work_says_why() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = Command::new(example("quickstart", dir.path())).arg("nowhere:0").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere:0"));
 }
