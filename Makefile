@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
 OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
-.PHONY: help demo test test-node test-python quick check soak bench dist wheel
+.PHONY: help demo test test-node test-python npm quick check soak bench dist wheel
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -28,6 +28,12 @@ test-node: ## the npm package: build, types, tests and examples
 
 test-python: ## the Python package: built, installed into an environment of its own, tested with its stubs and examples
 	bindings/python/test.sh
+
+npm: ## the npm packages to hand out: target/npm/*.tgz, tried in an empty folder; TARGETS="..." builds for others too
+	bindings/node/build.sh release
+	for target in $(TARGETS); do bindings/node/build.sh release $$target || exit 1; done
+	node bindings/node/scripts/pack.mjs "$(TARGET)/npm"
+	bindings/node/scripts/try-packed.sh "$(TARGET)/npm"
 
 quick: ## the library's own tests; under two minutes once built
 	$(CARGO) test -p ferromq

@@ -3,6 +3,30 @@
 /** Is called when there are reports to take. */
 type Notify = () => void
 
+/** Operators' calls; `lib/admin.cjs` has what programs see of it. All of them report JSON. */
+export declare class Admin {
+  /** The topics, of which `all` are also the system's. */
+  topics(id: number, all: boolean): void
+  /** Figures of a topic. */
+  topic(id: number, name: string): void
+  /** Makes a topic or changes it; the settings are JSON. */
+  createTopic(id: number, name: string, settings: string): void
+  /** Deletes a topic with its messages. */
+  deleteTopic(id: number, name: string): void
+  /** The groups that consume. */
+  groups(id: number): void
+  /** How far a group has come. */
+  progress(id: number, group: string): void
+  /** Who is in a group. */
+  members(id: number, group: string): void
+  /** Moves a group in a topic: to `begin`, `end` or `time`. */
+  resetOffsets(id: number, group: string, topic: string, to: string, ms: number): void
+  /** Deletes what brokers know of a group. */
+  deleteGroup(id: number, group: string): void
+  /** How the brokers are. */
+  cluster(id: number): void
+}
+
 /** Is asked for messages; `lib/consumer.cjs` has what programs see of it. */
 export declare class Consumer {
   /** The group, if it has one. */
@@ -81,6 +105,8 @@ export declare class Instance {
   pushConsumer(options: string): PushConsumer
   /** A pull consumer with these options, pairs as JSON. */
   consumer(options: string): Consumer
+  /** Operators' calls. */
+  admin(): Admin
   /** What brokers know it by. */
   get clientId(): string
   /** The name servers. */

@@ -43,6 +43,7 @@ function load() {
 }
 
 const native = load()
+module.exports.Admin = native.Admin
 module.exports.Consumer = native.Consumer
 module.exports.Instance = native.Instance
 module.exports.Producer = native.Producer

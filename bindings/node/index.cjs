@@ -1,6 +1,7 @@
 'use strict'
 
 const { ErrorKind, FerromqError } = require('./lib/errors.cjs')
+const { Admin } = require('./lib/admin.cjs')
 const { Consumer, PullStatus } = require('./lib/consumer.cjs')
 const { Instance, connect, open } = require('./lib/instance.cjs')
 const { Message, Sent, StoredMessage } = require('./lib/message.cjs')
@@ -13,6 +14,7 @@ const native = require('./lib/native.cjs')
 
 module.exports = {
   Action,
+  Admin,
   ConsumeStatus,
   Consumer,
   ErrorKind,

@@ -418,6 +418,74 @@ export declare class Consumer implements AsyncIterable<StoredMessage> {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** Settings of a topic. */
+export interface TopicSettings {
+  /** Queues for reading and writing; 4 unless given. */
+  queues?: number
+  readQueues?: number
+  writeQueues?: number
+  /** Bits: 4 reading, 2 writing. */
+  perm?: number
+  order?: boolean
+}
+
+/** Figures of a topic. */
+export interface TopicFigures {
+  topic: string
+  messages: number
+  brokers: object[]
+  queues: { brokerName: string; queueId: number; minOffset: number; maxOffset: number; lastTimestamp: number }[]
+}
+
+/** How far a group has come. */
+export interface GroupProgress {
+  lag: number
+  consumeTps: number
+  queues: (MessageQueue & { brokerOffset: number; consumerOffset: number; lag: number; lastTimestamp: number })[]
+}
+
+/** Who is in a group, and what they want. */
+export interface Members {
+  messageModel: string
+  members: { clientId: string; address: string; language: string; version: number | string }[]
+  subscriptions: object[]
+}
+
+/** How the brokers are. */
+export interface ClusterState {
+  nameServers: string[] | string
+  brokers: {
+    cluster: string
+    brokerName: string
+    brokerId: number
+    address: string
+    version?: string
+    runtime: Record<string, string>
+    error?: string
+  }[]
+}
+
+/** Operators' calls. Offsets are numbers here. */
+export declare class Admin {
+  private constructor()
+  /** The topics that programs made. */
+  topics(): Promise<string[]>
+  /** Those and the system's. */
+  allTopics(): Promise<string[]>
+  topic(name: string): Promise<TopicFigures>
+  /** Makes a topic or changes it. */
+  createTopic(name: string, settings?: TopicSettings): Promise<void>
+  /** Deletes a topic with its messages. */
+  deleteTopic(name: string): Promise<void>
+  groups(): Promise<string[]>
+  progress(group: string): Promise<GroupProgress>
+  members(group: string): Promise<Members>
+  /** Moves a group in a topic: to `begin`, `end`, or what was stored at a time. */
+  resetOffsets(group: string, topic: string, to: 'begin' | 'end' | number | Date): Promise<(MessageQueue & { offset: number })[]>
+  deleteGroup(group: string): Promise<void>
+  cluster(): Promise<ClusterState>
+}
+
 /**
  * A client, and with `open` the server in this process. By itself it does not keep the process alive. It is closed when the
  * process ends by itself or by `process.exit`; await `close` to learn whether that went well.
@@ -432,6 +500,8 @@ export declare class Instance {
   pushConsumer(options: Options): PushConsumer
   /** A pull consumer; without a group it reads all queues for itself. */
   consumer(group?: string | Options, options?: Options): Consumer
+  /** Operators' calls. */
+  admin(): Admin
   createTopic(name: string, queues?: number): Promise<void>
   setFilterFunction(topic: string, group: string, name: string, module: Body): Promise<void>
   queues(topic: string): Promise<MessageQueue[]>

@@ -2,6 +2,7 @@ import ferromq from './index.cjs'
 
 export const {
   Action,
+  Admin,
   ConsumeStatus,
   Consumer,
   ErrorKind,

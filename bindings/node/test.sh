@@ -2,9 +2,11 @@
 # Builds the native part as `make test` builds everything else, and runs the package's tests and examples.
 set -eu
 cd "$(dirname "$0")"
-if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    npm ci --no-audit --no-fund
-fi
+for folder in . ../../examples/node; do
+    if [ ! -d "$folder/node_modules" ] || [ "$folder/package-lock.json" -nt "$folder/node_modules/.package-lock.json" ]; then
+        (cd "$folder" && npm ci --no-audit --no-fund)
+    fi
+done
 before=$(cat generated.js generated.d.ts | cksum)
 ./build.sh dev
 if [ "$before" != "$(cat generated.js generated.d.ts | cksum)" ]; then

@@ -3,6 +3,7 @@
 const native = require('./native.cjs')
 const { invalid, now } = require('./errors.cjs')
 const loop = require('./loop.cjs')
+const { Admin } = require('./admin.cjs')
 const { Consumer, offset } = require('./consumer.cjs')
 const { bytes, unpack } = require('./message.cjs')
 const { integer, limit, ofGroup, pairs, queue } = require('./options.cjs')
@@ -46,6 +47,11 @@ class Instance {
   /** Called by a consumer that has ended. */
   forget(consumer) {
     this.#consumers.delete(consumer)
+  }
+
+  /** Operators' calls. */
+  admin() {
+    return now(() => new Admin(this.#native.admin()))
   }
 
   createTopic(name, queues = 4) {

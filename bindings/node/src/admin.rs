@@ -1,14 +1,18 @@
 //! What programs ask of a cluster besides sending and consuming. All of it waits, and is reported.
 
+use std::sync::Arc;
+
+use ferromq::admin::{to_json, StartAt, TopicSettings};
 use ferromq::{MessageQueue, Result};
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
+use serde::{Deserialize, Serialize};
 
-use crate::error::invalid;
+use crate::error::{guard, invalid};
 use crate::instance::Instance;
 use crate::message::{pack, queues_json};
 use crate::options::queues;
-use crate::reports::Payload;
+use crate::reports::{Payload, Shared};
 
 fn one(queue: &str) -> Result<MessageQueue> {
     queues(&format!("[{queue}]"))?.pop().ok_or_else(|| invalid("queue", "there is none"))
@@ -108,5 +112,136 @@ impl Instance {
         self.run(id, "query age of queue", move |instance| {
             Ok(instance.earliest_store_time(&one(&queue)?)?.map_or_else(Payload::default, number))
         })
+    }
+}
+
+/// Operators' calls; `lib/admin.cjs` has what programs see of it. All of them report JSON.
+#[napi]
+pub struct Admin {
+    admin: ferromq::Admin,
+    reports: Arc<Shared>,
+}
+
+/// Settings of a topic, as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Settings {
+    queues: Option<i32>,
+    read_queues: Option<i32>,
+    write_queues: Option<i32>,
+    perm: Option<i32>,
+    order: Option<bool>,
+}
+
+impl Settings {
+    fn apply(self) -> TopicSettings {
+        let mut settings = TopicSettings::new(self.queues.unwrap_or(4));
+        settings.read_queues = self.read_queues.unwrap_or(settings.read_queues);
+        settings.write_queues = self.write_queues.unwrap_or(settings.write_queues);
+        settings.perm = self.perm.unwrap_or(settings.perm);
+        settings.order = self.order.unwrap_or(settings.order);
+        settings
+    }
+}
+
+fn told<T: Serialize>(answer: T) -> Payload {
+    Payload::text(to_json(&answer))
+}
+
+#[napi]
+impl Admin {
+    pub(crate) fn of(admin: ferromq::Admin, reports: Arc<Shared>) -> Admin {
+        Admin { admin, reports }
+    }
+
+    fn run(
+        &self,
+        id: u32,
+        operation: &'static str,
+        call: impl FnOnce(&ferromq::Admin) -> Result<Payload> + Send + 'static,
+    ) -> napi::Result<()> {
+        let admin = self.admin.clone();
+        guard(operation, || self.reports.run(id, operation, move || call(&admin)))
+    }
+
+    /// The topics, of which `all` are also the system's.
+    #[napi]
+    pub fn topics(&self, id: u32, all: bool) -> napi::Result<()> {
+        self.run(id, "list topics", move |admin| {
+            let topics = if all { admin.all_topics() } else { admin.topics() };
+            topics.map(told)
+        })
+    }
+
+    /// Figures of a topic.
+    #[napi]
+    pub fn topic(&self, id: u32, name: String) -> napi::Result<()> {
+        self.run(id, "look at topic", move |admin| admin.topic(&name).map(told))
+    }
+
+    /// Makes a topic or changes it; the settings are JSON.
+    #[napi]
+    pub fn create_topic(&self, id: u32, name: String, settings: String) -> napi::Result<()> {
+        self.run(id, "create topic", move |admin| {
+            let settings: Settings = serde_json::from_str(&settings)
+                .map_err(|error| invalid("create topic", format!("settings: {error}")))?;
+            admin.create_topic(&name, &settings.apply()).map(|()| Payload::default())
+        })
+    }
+
+    /// Deletes a topic with its messages.
+    #[napi]
+    pub fn delete_topic(&self, id: u32, name: String) -> napi::Result<()> {
+        self.run(id, "delete topic", move |admin| admin.delete_topic(&name).map(|()| Payload::default()))
+    }
+
+    /// The groups that consume.
+    #[napi]
+    pub fn groups(&self, id: u32) -> napi::Result<()> {
+        self.run(id, "list groups", |admin| admin.groups().map(told))
+    }
+
+    /// How far a group has come.
+    #[napi]
+    pub fn progress(&self, id: u32, group: String) -> napi::Result<()> {
+        self.run(id, "look at group", move |admin| admin.progress(&group).map(told))
+    }
+
+    /// Who is in a group.
+    #[napi]
+    pub fn members(&self, id: u32, group: String) -> napi::Result<()> {
+        self.run(id, "look at group", move |admin| admin.members(&group).map(told))
+    }
+
+    /// Moves a group in a topic: to `begin`, `end` or `time`.
+    #[napi]
+    pub fn reset_offsets(
+        &self,
+        id: u32,
+        group: String,
+        topic: String,
+        to: String,
+        ms: i64,
+    ) -> napi::Result<()> {
+        self.run(id, "reset offsets", move |admin| {
+            let at = match to.as_str() {
+                "begin" => StartAt::Begin,
+                "end" => StartAt::End,
+                _ => StartAt::Time(ms),
+            };
+            admin.reset_offsets(&group, &topic, at).map(told)
+        })
+    }
+
+    /// Deletes what brokers know of a group.
+    #[napi]
+    pub fn delete_group(&self, id: u32, group: String) -> napi::Result<()> {
+        self.run(id, "delete group", move |admin| admin.delete_group(&group).map(|()| Payload::default()))
+    }
+
+    /// How the brokers are.
+    #[napi]
+    pub fn cluster(&self, id: u32) -> napi::Result<()> {
+        self.run(id, "look at cluster", |admin| admin.cluster().map(told))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferromq::{ClientOptions, ConsumerOptions, OpenOptions, ProducerOptions, Result};
 use napi_derive::napi;
 
+use crate::admin::Admin;
 use crate::consumer::Consumer;
 use crate::error::{guard, invalid};
 use crate::options::{limit, pairs};
@@ -119,6 +120,12 @@ impl Instance {
             let options = ConsumerOptions::from_pairs(pairs(&options)?)?;
             Ok(Consumer::of(self.instance()?.consumer_with(options)?, self.reports.clone()))
         })
+    }
+
+    /// Operators' calls.
+    #[napi]
+    pub fn admin(&self) -> napi::Result<Admin> {
+        guard("admin", || Ok(Admin::of(self.instance()?.admin(), self.reports.clone())))
     }
 
     /// What brokers know it by.
