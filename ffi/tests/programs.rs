@@ -40,3 +40,14 @@ fn scenarios_at_a_cluster() {
         scenarios(&address);
     }
 }
+
+/// Everything ended in every order; then many lives: 10,000 with `FERROMQ_SOAK=1`.
+#[test]
+fn lifecycle() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = compile_test(compilers()[0], "lifecycle", Link::Shared, dir.path());
+    let cycles = if std::env::var_os("FERROMQ_SOAK").is_some() { "10000" } else { "200" };
+    let output = run(&program, &[cycles]);
+    println!("{output}");
+    assert!(output.ends_with("ok\n"), "{output}");
+}
