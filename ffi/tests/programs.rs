@@ -51,3 +51,15 @@ fn lifecycle() {
     println!("{output}");
     assert!(output.ends_with("ok\n"), "{output}");
 }
+
+#[test]
+fn features() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(run(&compile_test(compilers()[0], "features", Link::Shared, dir.path()), &[]), "ok\n");
+}
+
+#[test]
+fn forks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(run(&compile_test(compilers()[0], "forks", Link::Shared, dir.path()), &[]), "ok\n");
+}

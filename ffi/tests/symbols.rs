@@ -1,0 +1,71 @@
+//! What the libraries export: the functions of `symbols.txt`, all of them and nothing else; and what older programs use.
+
+mod support;
+
+use std::process::Command;
+
+use support::{built, compile, compilers, crate_dir, run, Link};
+
+fn promised() -> Vec<String> {
+    let text = std::fs::read_to_string(crate_dir().join("symbols.txt")).expect("symbols.txt");
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("it runs");
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a text")
+}
+
+#[test]
+fn the_shared_library_exports_what_was_promised_and_nothing_else() {
+    let library = built().join("libferromq_ffi.so");
+    let names = output("nm", &["-D", "--defined-only", library.to_str().expect("a path")]);
+    let mut exported: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let mut promised = promised();
+    exported.sort_unstable();
+    promised.sort_unstable();
+    assert_eq!(exported, promised);
+    let dynamic = output("readelf", &["-d", library.to_str().expect("a path")]);
+    assert!(dynamic.contains("[libferromq.so.0]"), "{dynamic}");
+}
+
+/// A program that holds the address of every function: it does not link if one is missing.
+#[test]
+fn every_symbol_can_be_linked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let promised = promised();
+    let mut source = String::from("#include <stdio.h>\n#include \"ferromq.h\"\n\n");
+    source.push_str("typedef void (*any)(void);\n\nstatic const any all[] = {\n");
+    for symbol in &promised {
+        source.push_str(&format!("  (any){symbol},\n"));
+    }
+    source.push_str("};\n\nint main(void) {\n  size_t count = 0;\n");
+    source
+        .push_str("  for (size_t at = 0; at < sizeof all / sizeof all[0]; at++) count += all[at] != NULL;\n");
+    source.push_str("  printf(\"%zu\\n\", count);\n  return 0;\n}\n");
+    let path = dir.path().join("symbols.c");
+    std::fs::write(&path, source).expect("the program is written");
+    for compiler in compilers() {
+        for link in [Link::Shared, Link::Static] {
+            let program = compile(compiler, &path, &crate_dir().join("../include"), link, dir.path());
+            assert_eq!(run(&program, &[]), format!("{}\n", promised.len()));
+        }
+    }
+}
+
+/// Programs that were compiled against the headers of earlier versions; the newest version has its header here too, once
+/// it is released. What is in a directory stays as it is.
+#[test]
+fn programs_of_older_headers_still_run() {
+    let versions = crate_dir().join("tests/abi");
+    let mut found = 0;
+    for version in std::fs::read_dir(&versions).expect("versions") {
+        let version = version.expect("a version").path();
+        let dir = tempfile::tempdir().expect("a directory");
+        let program = compile(compilers()[0], &version.join("program.c"), &version, Link::Shared, dir.path());
+        assert_eq!(run(&program, &[]), "ok\n", "{version:?}");
+        found += 1;
+    }
+    assert!(found > 0);
+}
