@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
 OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
-.PHONY: help demo test test-node test-python npm quick check soak bench dist wheel
+.PHONY: help demo test test-node test-python npm quick check soak bench install dist wheel
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -18,6 +18,7 @@ demo: ## build, start a server, send and receive a few messages, clean up
 test: ## everything: unit, integration and command tests, then Apache's clients and brokers against ours
 	$(CARGO) test $(OWN)
 	$(CARGO) test -p ferromq --features wasm-filter function
+	$(CARGO) test -p ferromq-ffi --features test-panic --test panics
 	$(MAKE) test-node
 	$(MAKE) test-python
 	interop/install.sh
@@ -45,9 +46,11 @@ check: ## formatting, lints, documentation, and the arrows between the rooms
 	$(CARGO) clippy -p ferromq --all-targets --features wasm-filter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(CARGO) test -p ferromq --test it rooms
+	$(CARGO) test -p ferromq-ffi --test header
 
 soak: ## the tests with long counts: hours
 	FERROMQ_SOAK=1 $(CARGO) test $(OWN)
+	scripts/sanitize.sh
 	interop/install.sh
 	FERROMQ_SOAK=1 FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 
@@ -55,6 +58,10 @@ bench: ## both brokers under the same load on this machine, ratios out; ARGS="--
 	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
 	"$(TARGET)/release/ferromq-bench" $(ARGS)
 	scripts/bench-languages.sh "$(TARGET)"
+
+install: ## the C and C++ library: PREFIX=/usr/local (and DESTDIR): headers, libferromq, pkg-config and CMake files
+	$(CARGO) build --release -p ferromq-ffi
+	ffi/install.sh "$(TARGET)/release" "$(or $(PREFIX),/usr/local)"
 
 dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and its checksum
 	$(CARGO) build --release --locked -p ferromq-cli
