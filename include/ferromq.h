@@ -122,6 +122,9 @@ typedef struct fmq_push_consumer fmq_push_consumer;
 /** Is asked for messages, at the program's own pace. Threads may share it; a commit then covers what all of them polled. */
 typedef struct fmq_consumer fmq_consumer;
 
+/** What a single pull brought. */
+typedef struct fmq_pulled fmq_pulled;
+
 /**
  * A name server, a broker, or both, for other processes; in this one as well fmq_open with the option listen is the
  * better choice. Threads may share it.
@@ -998,6 +1001,18 @@ void fmq_push_consumer_free(fmq_push_consumer *consumer);
 
 /* Consumers that are asked -------------------------------------------------------------------------------------- */
 
+/** How a single pull ended. */
+enum fmq_pull_status {
+  /** There are messages. */
+  FMQ_PULL_FOUND = 0,
+  /** The queue ends at the offset. */
+  FMQ_PULL_NO_NEW_MESSAGES = 1,
+  /** There are messages, and none that is wanted up to fmq_pulled_next. */
+  FMQ_PULL_NO_MATCHED = 2,
+  /** The queue has no such offset; fmq_pulled_next is the nearest that it has. */
+  FMQ_PULL_OFFSET_ILLEGAL = 3,
+};
+
 /**
  * Is told that there may be something to poll. Runs on a callback thread of the client; it must not wait, as callbacks of
  * sends wait for it, but may poll with 0.
@@ -1141,6 +1156,37 @@ fmq_error *fmq_consumer_close(fmq_consumer *consumer,
  * handle that was freed are fine.
  */
 void fmq_consumer_free(fmq_consumer *consumer);
+
+/**
+ * Asks a broker once for up to most messages of a queue from offset on, of those whose tag expression names (* for
+ * all). If there is nothing, the broker waits for a message up to timeout_ms (below 0 as 0). Neither subscribes nor
+ * commits; no start is needed. The result is to be freed with fmq_pulled_free.
+ */
+fmq_error *fmq_consumer_pull(fmq_consumer *consumer,
+                             const fmq_queue *queue,
+                             const char *expression,
+                             int64_t offset,
+                             uint32_t most,
+                             int64_t timeout_ms,
+                             fmq_pulled **pulled);
+
+/** How it ended: one of fmq_pull_status; -1 of NULL. */
+int32_t fmq_pulled_status(const fmq_pulled *pulled);
+
+/** The messages. Valid as long as the result. */
+const fmq_messages *fmq_pulled_messages(const fmq_pulled *pulled);
+
+/** The offset to pull from next; -1 of NULL. */
+int64_t fmq_pulled_next(const fmq_pulled *pulled);
+
+/** The first offset of the queue; -1 of NULL. */
+int64_t fmq_pulled_min(const fmq_pulled *pulled);
+
+/** The end of the queue: the offset that its next message gets; -1 of NULL. */
+int64_t fmq_pulled_max(const fmq_pulled *pulled);
+
+/** Frees a result with its messages. NULL is fine. */
+void fmq_pulled_free(fmq_pulled *pulled);
 
 /* For operators ------------------------------------------------------------------------------------------------- */
 

@@ -20,9 +20,9 @@ fn answer(
     json: *mut *mut c_char,
     ask: impl FnOnce(Admin) -> Result<String>,
 ) -> *mut fmq_error {
-    with(instance, |admin| {
+    guard(|| {
         let place = from_c!(output(json, "json"))?;
-        *place = c_string(ask(admin)?).into_raw();
+        *place = c_string(ask(object(instance, "instance")?.instance().admin())?).into_raw();
         Ok(())
     })
 }

@@ -33,6 +33,12 @@ pub struct Polled {
     ready: Ready,
 }
 
+impl Polled {
+    pub(crate) fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+}
+
 /// Makes a pull consumer of a group. With `group` NULL, and no consumerGroup in the options, it reads all queues for
 /// itself. `options` may be NULL; docs/client.md lists its keys. To be freed with `fmq_consumer_free`.
 #[no_mangle]
@@ -227,8 +233,9 @@ pub unsafe extern "C" fn fmq_consumer_committed(
     queue: *const fmq_queue,
     offset: *mut i64,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
+    guard(|| {
         let place = from_c!(output(offset, "offset"))?;
+        let consumer = &object(consumer, "consumer")?.consumer;
         *place = consumer.committed(queue_of(queue)?)?.unwrap_or(-1);
         Ok(())
     })
@@ -280,8 +287,9 @@ pub unsafe extern "C" fn fmq_consumer_offset_for_time(
     time_ms: i64,
     offset: *mut i64,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
+    guard(|| {
         let place = from_c!(output(offset, "offset"))?;
+        let consumer = &object(consumer, "consumer")?.consumer;
         *place = consumer.offset_for_time(queue_of(queue)?, time_ms)?;
         Ok(())
     })
@@ -324,8 +332,10 @@ pub unsafe extern "C" fn fmq_consumer_queues(
     consumer: *mut fmq_consumer,
     queues: *mut *mut fmq_queues,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
-        *from_c!(output(queues, "queues"))? = list(consumer.queues());
+    guard(|| {
+        let place = from_c!(output(queues, "queues"))?;
+        let consumer = &object(consumer, "consumer")?.consumer;
+        *place = list(consumer.queues());
         Ok(())
     })
 }
@@ -337,8 +347,9 @@ pub unsafe extern "C" fn fmq_consumer_topic_queues(
     topic: *const c_char,
     queues: *mut *mut fmq_queues,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
+    guard(|| {
         let place = from_c!(output(queues, "queues"))?;
+        let consumer = &object(consumer, "consumer")?.consumer;
         *place = list(consumer.topic_queues(from_c!(text(topic, "topic"))?)?);
         Ok(())
     })

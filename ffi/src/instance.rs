@@ -104,8 +104,9 @@ pub unsafe extern "C" fn fmq_instance_queues(
     topic: *const c_char,
     queues: *mut *mut fmq_queues,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(queues, "queues"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = list(instance.queues(from_c!(text(topic, "topic"))?)?);
         Ok(())
     })
@@ -119,8 +120,9 @@ pub unsafe extern "C" fn fmq_instance_message_by_id(
     offset_id: *const c_char,
     message: *mut *mut fmq_stored_message,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(message, "message"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = owned(instance.message_by_id(from_c!(text(offset_id, "offset_id"))?)?);
         Ok(())
     })
@@ -135,8 +137,9 @@ pub unsafe extern "C" fn fmq_instance_message_by_unique_key(
     message_id: *const c_char,
     message: *mut *mut fmq_stored_message,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(message, "message"))?;
+        let instance = &object(instance, "instance")?.instance;
         let (topic, id) = from_c!((text(topic, "topic")?, text(message_id, "message_id")?));
         *place = owned(instance.message_by_unique_key(topic, id)?);
         Ok(())
@@ -155,8 +158,9 @@ pub unsafe extern "C" fn fmq_instance_messages_by_key(
     end_ms: i64,
     messages: *mut *mut fmq_messages,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(messages, "messages"))?;
+        let instance = &object(instance, "instance")?.instance;
         let (topic, key) = from_c!((text(topic, "topic")?, text(key, "key")?));
         *place = stored::list(instance.messages_by_key(topic, key, most, begin_ms, end_ms)?);
         Ok(())
@@ -170,8 +174,9 @@ pub unsafe extern "C" fn fmq_instance_min_offset(
     queue: *const fmq_queue,
     offset: *mut i64,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(offset, "offset"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = instance.min_offset(queue_of(queue)?)?;
         Ok(())
     })
@@ -184,8 +189,9 @@ pub unsafe extern "C" fn fmq_instance_max_offset(
     queue: *const fmq_queue,
     offset: *mut i64,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(offset, "offset"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = instance.max_offset(queue_of(queue)?)?;
         Ok(())
     })
@@ -199,8 +205,9 @@ pub unsafe extern "C" fn fmq_instance_search_offset(
     time_ms: i64,
     offset: *mut i64,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(offset, "offset"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = instance.search_offset(queue_of(queue)?, time_ms)?;
         Ok(())
     })
@@ -213,8 +220,9 @@ pub unsafe extern "C" fn fmq_instance_earliest_store_time(
     queue: *const fmq_queue,
     time_ms: *mut i64,
 ) -> *mut fmq_error {
-    with(instance, |instance| {
+    guard(|| {
         let place = from_c!(output(time_ms, "time_ms"))?;
+        let instance = &object(instance, "instance")?.instance;
         *place = instance.earliest_store_time(queue_of(queue)?)?.unwrap_or(-1);
         Ok(())
     })

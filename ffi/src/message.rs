@@ -282,7 +282,8 @@ impl Thing for fmq_batch {
 #[no_mangle]
 pub unsafe extern "C" fn fmq_batch_new(batch: *mut *mut fmq_batch) -> *mut fmq_error {
     guard(|| {
-        *from_c!(output(batch, "batch"))? = give(Vec::new());
+        let place = from_c!(output(batch, "batch"))?;
+        *place = give(Vec::new());
         Ok(())
     })
 }

@@ -88,7 +88,8 @@ fn set_all(options: Option<&Pairs>, mut set: impl FnMut(&str, &str) -> Result<()
 #[no_mangle]
 pub unsafe extern "C" fn fmq_options_new(options: *mut *mut fmq_options) -> *mut fmq_error {
     guard(|| {
-        *from_c!(output(options, "options"))? = give(Pairs::default());
+        let place = from_c!(output(options, "options"))?;
+        *place = give(Pairs::default());
         Ok(())
     })
 }

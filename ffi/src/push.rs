@@ -357,8 +357,10 @@ pub unsafe extern "C" fn fmq_push_consumer_queues(
     consumer: *mut fmq_push_consumer,
     queues: *mut *mut fmq_queues,
 ) -> *mut fmq_error {
-    with(consumer, |consumer| {
-        *from_c!(output(queues, "queues"))? = list(consumer.queues());
+    guard(|| {
+        let place = from_c!(output(queues, "queues"))?;
+        let consumer = &object(consumer, "consumer")?.consumer;
+        *place = list(consumer.queues());
         Ok(())
     })
 }

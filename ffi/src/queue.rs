@@ -145,7 +145,8 @@ pub unsafe extern "C" fn fmq_queue_free(queue: *mut fmq_queue) {
 #[no_mangle]
 pub unsafe extern "C" fn fmq_queues_new(queues: *mut *mut fmq_queues) -> *mut fmq_error {
     guard(|| {
-        *from_c!(output(queues, "queues"))? = list([]);
+        let place = from_c!(output(queues, "queues"))?;
+        *place = list([]);
         Ok(())
     })
 }

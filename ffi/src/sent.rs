@@ -159,7 +159,8 @@ pub type fmq_choose = Option<
 #[no_mangle]
 pub unsafe extern "C" fn fmq_send_options_new(options: *mut *mut fmq_send_options) -> *mut fmq_error {
     guard(|| {
-        *from_c!(output(options, "options"))? = give(SendOptions::default());
+        let place = from_c!(output(options, "options"))?;
+        *place = give(SendOptions::default());
         Ok(())
     })
 }

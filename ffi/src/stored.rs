@@ -95,10 +95,19 @@ impl Thing for fmq_messages {
     const MAGIC: u64 = 0x666d_716c_6973_0000;
 }
 
+fn own(messages: Vec<StoredMessage>) -> Vec<Marked<fmq_stored_message>> {
+    let own = |message| Marked::lent(Stored::of(Held::Own(Box::new(message))));
+    messages.into_iter().map(own).collect()
+}
+
 /// A list for C to keep.
 pub(crate) fn list(messages: Vec<StoredMessage>) -> *mut fmq_messages {
-    let own = |message| Marked::lent(Stored::of(Held::Own(Box::new(message))));
-    give(messages.into_iter().map(own).collect())
+    give(own(messages))
+}
+
+/// A list that is part of something else.
+pub(crate) fn in_list(messages: Vec<StoredMessage>) -> Marked<fmq_messages> {
+    Marked::lent(own(messages))
 }
 
 /// A list for the time of a callback.

@@ -22,18 +22,19 @@ const SECTIONS: &[(&str, &[&str])] = &[
         "Consumers that call a listener",
         &["fmq_push_consumer", "fmq_consume_", "fmq_orderly_", "fmq_listener", "fmq_one_listener"],
     ),
-    ("Consumers that are asked", &["fmq_consumer", "fmq_ready_callback"]),
+    ("Consumers that are asked", &["fmq_consumer", "fmq_ready_callback", "fmq_pull"]),
     ("For operators", &["fmq_admin", "fmq_start_at"]),
     ("Servers", &["fmq_server", "fmq_namesrv", "fmq_broker"]),
 ];
 
-const ENUMS: [&str; 6] = [
+const ENUMS: [&str; 7] = [
     "fmq_code",
     "fmq_send_status",
     "fmq_transaction_state",
     "fmq_consume_status",
     "fmq_log_level",
     "fmq_start_at",
+    "fmq_pull_status",
 ];
 
 fn crate_dir() -> PathBuf {

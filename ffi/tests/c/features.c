@@ -349,6 +349,17 @@ static void by_hand(void) {
   OK(fmq_consumer_poll(consumer, 60000, &messages));
   CHECK(fmq_messages_count(messages) > 0);
   fmq_messages_free(messages);
+  fmq_pulled *pulled;
+  OK(fmq_consumer_pull(consumer, queue, "*", 3, 4, 0, &pulled));
+  CHECK(fmq_pulled_status(pulled) == FMQ_PULL_FOUND && fmq_pulled_next(pulled) == 7);
+  CHECK(fmq_pulled_min(pulled) == 0 && fmq_pulled_max(pulled) == 10);
+  CHECK(fmq_messages_count(fmq_pulled_messages(pulled)) == 4);
+  CHECK(fmq_stored_message_queue_offset(fmq_messages_at(fmq_pulled_messages(pulled), 0)) == 3);
+  fmq_pulled_free(pulled);
+  OK(fmq_consumer_pull(consumer, queue, "*", 10, 4, 0, &pulled));
+  CHECK(fmq_pulled_status(pulled) == FMQ_PULL_NO_NEW_MESSAGES);
+  CHECK(fmq_messages_count(fmq_pulled_messages(pulled)) == 0);
+  fmq_pulled_free(pulled);
   fmq_consumer_free(consumer);
   fmq_queues_free(all);
   fmq_options_free(settings);

@@ -320,6 +320,47 @@ static void children_outlive_their_parent(void) {
   fmq_producer_free(producer);
 }
 
+/* ---- outputs are set to NULL or 0 whatever fails ---- */
+
+static void outputs_are_cleared(void) {
+  fmq_instance *mq = opened();
+  fmq_consumer *pull;
+  OK(fmq_consumer_new(mq, "H", NULL, &pull));
+  fmq_push_consumer *push;
+  OK(fmq_push_consumer_new(mq, "G", NULL, &push));
+  fmq_producer *producer = producer_of(mq);
+  fmq_instance_free(mq);
+  fmq_consumer_free(pull);
+  fmq_push_consumer_free(push);
+  fmq_producer_free(producer);
+  void *some = &mq;
+#define CLEARED(type, call)                                     \
+  do {                                                          \
+    type *out = some;                                           \
+    FAILS(FMQ_CLOSED, call);                                    \
+    CHECK(out == NULL);                                         \
+  } while (0)
+  CLEARED(fmq_queues, fmq_instance_queues(mq, "T", &out));
+  CLEARED(fmq_stored_message, fmq_instance_message_by_id(mq, "x", &out));
+  CLEARED(fmq_messages, fmq_instance_messages_by_key(mq, "T", "k", 1, 0, 0, &out));
+  CLEARED(fmq_producer, fmq_producer_new(mq, "P", NULL, &out));
+  CLEARED(fmq_consumer, fmq_consumer_new(mq, "P", NULL, &out));
+  CLEARED(fmq_push_consumer, fmq_push_consumer_new(mq, "P", NULL, &out));
+  CLEARED(fmq_queues, fmq_producer_queues(producer, "T", &out));
+  CLEARED(fmq_queues, fmq_push_consumer_queues(push, &out));
+  CLEARED(fmq_queues, fmq_consumer_queues(pull, &out));
+  CLEARED(fmq_queues, fmq_consumer_topic_queues(pull, "T", &out));
+  CLEARED(fmq_messages, fmq_consumer_poll(pull, 0, &out));
+  CLEARED(fmq_messages, fmq_consumer_poll_at_most(pull, 1, 0, &out));
+  CLEARED(char, fmq_admin_topics(mq, &out));
+  fmq_queue *queue;
+  OK(fmq_queue_new("T", "b", 0, &queue));
+  int64_t offset = 7;
+  FAILS(FMQ_CLOSED, fmq_instance_max_offset(mq, queue, &offset));
+  CHECK(offset == 0);
+  fmq_queue_free(queue);
+}
+
 /* ---- user data of calls that fail comes back at once ---- */
 
 static void user_data_comes_back(void) {
@@ -419,6 +460,7 @@ int main(int arguments, char **argument) {
   while_threads_are_inside(0);
   while_threads_are_inside(1);
   children_outlive_their_parent();
+  outputs_are_cleared();
   user_data_comes_back();
   if (arguments > 1) {
     many_lives(atoi(argument[1]));

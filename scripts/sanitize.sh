@@ -1,0 +1,97 @@
+#!/bin/sh
+# The C tests under valgrind, AddressSanitizer and ThreadSanitizer: scripts/sanitize.sh [valgrind] [address] [thread].
+# Without words all of them; what this machine has no tools for is said and left out. `make soak` calls it.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+target=${CARGO_TARGET_DIR:-target}
+cargo=${CARGO:-cargo}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# What is run: the programs of ffi/tests/c with their arguments.
+programs="basics|features|lifecycle|scenarios embedded|scenarios served|forks"
+
+# compile COMPILER LIBRARY NAME FLAGS...: the program NAME against a library.
+compile() {
+  compiler=$1 library=$2 name=$3
+  shift 3
+  "$compiler" -std=c11 -D_GNU_SOURCE -g -O1 -Iinclude -Iffi/tests/c "ffi/tests/c/$name.c" -o "$work/$name" "$@" "$library" \
+    -lgcc_s -lutil -lrt -lpthread -lm -ldl
+}
+
+# each NAME-PREFIX COMMAND...: runs COMMAND with every program; the first that fails ends it.
+each() {
+  what=$1
+  shift
+  echo "$programs" | tr '|' '\n' | while read -r name arguments; do
+    # shellcheck disable=SC2086 # the arguments are words
+    if timeout 1800 "$@" "$work/$name" $arguments > "$work/log" 2>&1; then
+      echo "$what: $name $arguments: clean"
+    else
+      cat "$work/log"
+      echo "$what: $name $arguments: failed" >&2
+      exit 1
+    fi
+  done
+}
+
+all() {
+  echo "$programs" | tr '|' '\n' | sed 's/ .*//' | sort -u
+}
+
+run_valgrind() {
+  if ! command -v valgrind > /dev/null; then
+    echo "valgrind: not here, left out"
+    return
+  fi
+  "$cargo" build -p ferromq-ffi
+  for name in $(all); do
+    compile cc "$target/debug/libferromq_ffi.a" "$name"
+  done
+  # Its scheduler runs one thread at a time: a fair one, or waiting threads starve those they wait for.
+  each valgrind valgrind --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect --suppressions="$root/scripts/valgrind.supp" --child-silent-after-fork=no
+}
+
+# The library itself is compiled with the sanitizer, by a nightly Rust; the C side by clang, whose runtime it uses.
+instrumented() {
+  kind=$1
+  shift
+  if ! command -v clang > /dev/null || ! rustc +nightly --version > /dev/null 2>&1; then
+    echo "$kind: needs clang and a nightly Rust, left out"
+    return 1
+  fi
+  RUSTFLAGS="-Zsanitizer=$kind ${EXTRA_RUSTFLAGS:-}" "$cargo" +nightly build -p ferromq-ffi --target "$host" \
+    --target-dir "$target/$kind" "$@"
+  for name in $(all); do
+    compile clang "$target/$kind/$host/debug/libferromq_ffi.a" "$name" -fsanitize="$kind"
+  done
+}
+
+run_address() {
+  if instrumented address; then
+    # Threads of the library that the process's end cuts off hold what they hold.
+    ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
+      LSAN_OPTIONS=suppressions="$root/scripts/lsan.supp":print_suppressions=0 each address env
+  fi
+}
+
+run_thread() {
+  # All code has to be instrumented, the standard library too, or its locks would not be seen.
+  if ! [ -d "$(rustc +nightly --print sysroot 2> /dev/null)/lib/rustlib/src/rust/library" ]; then
+    echo "thread: needs a nightly Rust with rust-src, left out"
+    return
+  fi
+  if instrumented thread -Zbuild-std; then
+    # Forks with threads are beyond it.
+    programs=$(echo "$programs" | sed 's/|forks//')
+    TSAN_OPTIONS=suppressions="$root/scripts/tsan.supp":halt_on_error=0:exitcode=9:second_deadlock_stack=1 each thread env
+  fi
+}
+
+for one in ${*:-valgrind address thread}; do
+  "run_$one"
+done
