@@ -41,8 +41,11 @@ export declare class Consumer {
   assign(id: number, wanted: string): void
   /** Joins the group and begins to fetch; reported. */
   start(id: number): void
-  /** The next messages, packed, if there are some; else they are reported under `id` when they come. It has started. */
-  poll(id: number): Report | null
+  /**
+  * The next messages, packed, if there are some, at most `max` if that is given; else they are reported under `id` when
+  * they come. It has started.
+  */
+  poll(id: number, max?: number | undefined | null): Report | null
   /** Gives up a poll, or forgets one that has ended; whether it would have gone on. No message is lost. */
   giveUp(id: number): boolean
   /** Asks a broker once; the packed messages and the rest as JSON before them, up to its first line's end, are reported. */
@@ -127,8 +130,11 @@ export declare class Producer {
   sendSync(topic: string, body: Buffer, extras?: string | undefined | null, to?: string | undefined | null): string
   /** Sends a message without asking for an answer. */
   sendOneway(topic: string, body: Buffer, extras?: string | undefined | null, to?: string | undefined | null): void
-  /** Sends messages together, whose bodies stand side by side with the length of each; the packed result is reported. */
-  sendBatch(id: number, topic: string, bodies: Buffer, lengths: Uint32Array, extras?: string | undefined | null, to?: string | undefined | null): void
+  /**
+  * Sends messages together, whose bodies stand side by side with the length of each. The packed result if that is there
+  * at once, else it is reported under `id`.
+  */
+  sendBatch(id: number, topic: string, bodies: Buffer, lengths: Uint32Array, extras?: string | undefined | null, to?: string | undefined | null): string | null
   /** As `sendBatch`, waiting for the result. */
   sendBatchSync(topic: string, bodies: Buffer, lengths: Uint32Array, extras?: string | undefined | null, to?: string | undefined | null): string
   /** Sends a question and reports the packed reply. */

@@ -384,8 +384,11 @@ export declare class Consumer implements AsyncIterable<StoredMessage> {
   assign(queues: Iterable<MessageQueue>): Promise<void>
   /** Joins the group and begins to fetch, as the first poll would. */
   start(): Promise<void>
-  /** The next messages, all of one queue; none if none came within `timeout` ms. Without it waits for as long as it takes. */
-  poll(timeout?: number | null, options?: { signal?: AbortSignal }): Promise<StoredMessage[]>
+  /**
+   * The next messages, all of one queue, at most `max` (`pollBatch` unless given); none if none came within `timeout` ms.
+   * Without that waits for as long as it takes, or until the signal is raised.
+   */
+  poll(timeout?: number | null, options?: { signal?: AbortSignal; max?: number }): Promise<StoredMessage[]>
   /** One message after the other, until the consumer is closed; rejects when the signal is raised. */
   messages(options?: { signal?: AbortSignal }): AsyncGenerator<StoredMessage, void, void>
   [Symbol.asyncIterator](): AsyncGenerator<StoredMessage, void, void>

@@ -1,6 +1,6 @@
 'use strict'
 
-const { FerromqError, now, thrown } = require('./errors.cjs')
+const { FerromqError, invalid, now, thrown } = require('./errors.cjs')
 const loop = require('./loop.cjs')
 const { unpack } = require('./message.cjs')
 const { integer, limit, queue, wide } = require('./options.cjs')
@@ -67,19 +67,20 @@ class Consumer {
   }
 
   async poll(timeout, options) {
-    const [wait, signal] = [limit('poll', timeout), options?.signal]
+    const [wait, signal, max] = [limit('poll', timeout), options?.signal, options?.max]
+    if (max !== undefined && !(Number.isInteger(max) && max > 0)) throw invalid('poll', `max is ${String(max)}; give a number from 1 on`)
     signal?.throwIfAborted()
     if (!this.#isStarted) await unlessAborted(this.start(), signal)
-    if (this.#left.length > 0) return this.#left.splice(0)
-    return this.#poll(wait, signal)
+    if (this.#left.length > 0) return this.#left.splice(0, max)
+    return this.#poll(wait, signal, max)
   }
 
-  #poll(wait, signal) {
+  #poll(wait, signal, max) {
     return new Promise((resolve, reject) => {
       const id = loop.number()
       try {
-        const report = this.#native.poll(id)
-        if (report) return resolve(unpack(report))
+        const report = this.#native.poll(id, max)
+        if (report) return loop.settleNow(resolve, unpack(report))
       } catch (error) {
         return reject(thrown(error))
       }

@@ -99,6 +99,7 @@ class PushConsumer {
   }
 
   #called(report) {
+    if (this.#state === 'closed') return loop.reports.answer(report.ask, AGAIN)
     this.#calls += 1
     const head = report.text.indexOf('\n')
     const context = { queue: JSON.parse(report.text.slice(0, head)) }

@@ -99,11 +99,16 @@ impl Consumer {
         self.run(id, "start consumer", |consumer| consumer.start().map(|()| Payload::default()))
     }
 
-    /// The next messages, packed, if there are some; else they are reported under `id` when they come. It has started.
+    /// The next messages, packed, if there are some, at most `max` if that is given; else they are reported under `id` when
+    /// they come. It has started.
     #[napi]
-    pub fn poll(&self, id: u32) -> napi::Result<Option<Report>> {
+    pub fn poll(&self, id: u32, max: Option<u32>) -> napi::Result<Option<Report>> {
         guard("poll", || {
-            let (waiting, end) = self.reports.wait_for(id, self.consumer.poll_async(), packed);
+            let poll = match max {
+                Some(max) => self.consumer.poll_async_at_most(max as usize),
+                None => self.consumer.poll_async(),
+            };
+            let (waiting, end) = self.reports.wait_for(id, poll, packed);
             match end {
                 Some(end) => end.map(|payload| Some(Report::of(id, Ok(payload)))),
                 None => {

@@ -1,6 +1,6 @@
 //! Opening, connecting, and what is made from an instance.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ferromq::{ClientOptions, ConsumerOptions, OpenOptions, ProducerOptions, Result};
 use napi_derive::napi;
@@ -17,15 +17,27 @@ use crate::transaction::TransactionProducer;
 /// A client, and the server in this process if it was opened; `lib/instance.cjs` has what programs see of it.
 #[napi]
 pub struct Instance {
-    /// Empty until it has been opened.
-    pub(crate) instance: Arc<std::sync::OnceLock<Arc<ferromq::Instance>>>,
+    opened: Arc<OnceLock<Opened>>,
     pub(crate) reports: Arc<Shared>,
+}
+
+/// There once it has been opened.
+struct Opened {
+    instance: Arc<ferromq::Instance>,
+    /// Whether sends are over when their calls return, in some microseconds: the broker is in this process, and answers
+    /// before anything is on disk or elsewhere.
+    is_swift: bool,
+}
+
+fn is_swift(options: &OpenOptions) -> bool {
+    let is = |key: &str, value: &str| options.broker.get(key).as_deref() == Some(value);
+    is("flushDiskType", "ASYNC_FLUSH") && is("brokerRole", "ASYNC_MASTER")
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         // The end of a server writes files.
-        self.reports.drop_elsewhere(self.instance.clone());
+        self.reports.drop_elsewhere(self.opened.clone());
     }
 }
 
@@ -35,7 +47,9 @@ impl Instance {
     #[napi(factory)]
     pub fn open(reports: &Reports, id: u32, options: String) -> napi::Result<Instance> {
         Instance::make(reports, id, "open", move || {
-            ferromq::open_with(OpenOptions::from_pairs(pairs(&options)?)?)
+            let options = OpenOptions::from_pairs(pairs(&options)?)?;
+            let is_swift = is_swift(&options);
+            Ok((ferromq::open_with(options)?, is_swift))
         })
     }
 
@@ -43,7 +57,7 @@ impl Instance {
     #[napi(factory)]
     pub fn connect(reports: &Reports, id: u32, options: String) -> napi::Result<Instance> {
         Instance::make(reports, id, "connect", move || {
-            ferromq::connect_with(ClientOptions::from_pairs(pairs(&options)?)?)
+            Ok((ferromq::connect_with(ClientOptions::from_pairs(pairs(&options)?)?)?, false))
         })
     }
 
@@ -51,26 +65,29 @@ impl Instance {
         reports: &Reports,
         id: u32,
         operation: &'static str,
-        open: impl FnOnce() -> Result<ferromq::Instance> + Send + 'static,
+        open: impl FnOnce() -> Result<(ferromq::Instance, bool)> + Send + 'static,
     ) -> napi::Result<Instance> {
-        let (slot, reports) = (Arc::new(std::sync::OnceLock::new()), reports.shared.clone());
+        let (slot, reports) = (Arc::new(OnceLock::new()), reports.shared.clone());
         let (filled, remembering) = (slot.clone(), reports.clone());
         guard(operation, || {
             reports.run(id, operation, move || {
-                let instance = Arc::new(open()?);
+                let (instance, is_swift) = open()?;
+                let instance = Arc::new(instance);
                 remembering.remember(&instance);
                 // Nobody else fills it.
-                let _ = filled.set(instance);
+                let _ = filled.set(Opened { instance, is_swift });
                 Ok(Payload::default())
             })
         })?;
-        Ok(Instance { instance: slot, reports })
+        Ok(Instance { opened: slot, reports })
     }
 
-    pub(crate) fn instance(&self) -> Result<&Arc<ferromq::Instance>> {
-        self.instance
-            .get()
-            .ok_or_else(|| invalid("use instance", "it is not open yet: await open or connect"))
+    fn opened(&self) -> Result<&Opened> {
+        self.opened.get().ok_or_else(|| invalid("use instance", "it is not open yet: await open or connect"))
+    }
+
+    fn instance(&self) -> Result<&Arc<ferromq::Instance>> {
+        Ok(&self.opened()?.instance)
     }
 
     /// Runs a call on this instance that may wait, and reports its end.
@@ -91,7 +108,8 @@ impl Instance {
     pub fn producer(&self, options: String) -> napi::Result<Producer> {
         guard("make producer", || {
             let options = ProducerOptions::from_pairs(pairs(&options)?)?;
-            Ok(Producer::of(self.instance()?.producer_with(options)?, self.reports.clone()))
+            let Opened { instance, is_swift } = self.opened()?;
+            Ok(Producer::of(instance.producer_with(options)?, *is_swift, self.reports.clone()))
         })
     }
 

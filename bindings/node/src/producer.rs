@@ -16,6 +16,8 @@ use crate::reports::{Payload, Shared};
 #[napi]
 pub struct Producer {
     producer: Arc<ferromq::Producer>,
+    /// Whether a send is over when its call returns, and nothing is gained by telling of it later.
+    is_swift: bool,
     reports: Arc<Shared>,
 }
 
@@ -58,8 +60,8 @@ fn request(topic: String, properties: &str) -> Result<StoredMessage> {
 
 #[napi]
 impl Producer {
-    pub(crate) fn of(producer: ferromq::Producer, reports: Arc<Shared>) -> Producer {
-        Producer { producer: Arc::new(producer), reports }
+    pub(crate) fn of(producer: ferromq::Producer, is_swift: bool, reports: Arc<Shared>) -> Producer {
+        Producer { producer: Arc::new(producer), is_swift, reports }
     }
 
     /// The group.
@@ -80,6 +82,9 @@ impl Producer {
     ) -> napi::Result<Option<String>> {
         guard("send", || {
             let (message, options) = prepare(topic, &body, extras, to)?;
+            if self.is_swift {
+                return Ok(Some(pack_sent(&self.producer.send_with(&message, &options)?)));
+            }
             let future = self.producer.send_async_with(&message, &options);
             let (_, end) = self.reports.wait_for(id, future, sent);
             end.transpose().map(|payload| payload.and_then(|payload| payload.text))
@@ -116,7 +121,8 @@ impl Producer {
         })
     }
 
-    /// Sends messages together, whose bodies stand side by side with the length of each; the packed result is reported.
+    /// Sends messages together, whose bodies stand side by side with the length of each. The packed result if that is there
+    /// at once, else it is reported under `id`.
     #[napi]
     pub fn send_batch(
         &self,
@@ -126,15 +132,18 @@ impl Producer {
         lengths: Uint32ArraySlice<'_>,
         extras: Option<String>,
         to: Option<String>,
-    ) -> napi::Result<()> {
+    ) -> napi::Result<Option<String>> {
         guard("send batch", || {
             let messages = batch(&topic, bodies.to_vec(), &lengths, extras.as_deref())?;
             let options = send_options(to.as_deref())?;
+            if self.is_swift {
+                return Ok(Some(pack_sent(&self.producer.send_batch_with(&messages, &options)?)));
+            }
             let promised = self.reports.promise(id, "send batch");
             self.producer.send_batch_callback(&messages, &options, move |result| {
                 promised.end(result.and_then(sent));
             });
-            Ok(())
+            Ok(None)
         })
     }
 

@@ -1,6 +1,5 @@
 //! The transaction producer's calls, and its listener's way to JavaScript and back.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use ferromq::{Message, ProducerOptions, Result, StoredMessage, TransactionListener, TransactionState};
@@ -19,11 +18,6 @@ pub struct TransactionProducer {
     reports: Arc<Shared>,
 }
 
-thread_local! {
-    /// The number under which the local transaction of the send on this thread is run.
-    static EXECUTE: Cell<u32> = const { Cell::new(0) };
-}
-
 /// What JavaScript answers for a listener.
 struct Asked {
     reports: Arc<Shared>,
@@ -39,9 +33,9 @@ fn state(answer: Option<Answer>) -> TransactionState {
 }
 
 impl TransactionListener for Asked {
-    fn execute(&self, _: &Message, transaction_id: &str) -> TransactionState {
-        // Who sends has the message already, under the same number.
-        state(self.reports.ask(EXECUTE.get(), Payload::text(transaction_id)))
+    fn execute(&self, _: &Message, _: &str) -> TransactionState {
+        // Every send brings its own, below.
+        TransactionState::Unknown
     }
 
     fn check(&self, message: &StoredMessage) -> TransactionState {
@@ -80,10 +74,12 @@ impl TransactionProducer {
     ) -> napi::Result<()> {
         guard("send in transaction", || {
             let message = message(topic, body.to_vec(), extras.as_deref())?;
-            let producer = self.producer.clone();
+            let (producer, reports) = (self.producer.clone(), self.reports.clone());
             self.reports.run(id, "send in transaction", move || {
-                EXECUTE.set(execute);
-                let sent = producer.send(&message)?;
+                // Who sends has the message already, under the same number.
+                let sent = producer.send_executing(&message, |_, transaction_id| {
+                    state(reports.ask(execute, Payload::text(transaction_id)))
+                })?;
                 Ok(Payload::text(format!("{}\t{}", sent.state.name(), pack_sent(&sent.sent))))
             })
         })

@@ -97,6 +97,30 @@ describe('the end of the process', { concurrency: 2 }, () => {
       console.log((await client.producer('p').send({ topic: 'T', body: 'x' })).status)`, 'SEND_OK\n'))
 })
 
+describe('the event loop', () => {
+  test('goes round while calls are awaited whose results are there at once', async (context) => {
+    const mq = await memoryBroker(context)
+    await mq.createTopic('T', 1)
+    const producer = mq.producer('p')
+    const seen = new Inbox()
+    const consumer = await listening(mq, 'c', 'T', () => seen.put(1))
+    let turned = 0
+    const timer = setInterval(() => (turned += 1), 1)
+    // Ends by what runs elsewhere in the loop.
+    while (turned < 10 || seen.values.length < 10) await producer.send({ topic: 'T', body: 'x' })
+    clearInterval(timer)
+    await consumer.close()
+  })
+
+  test('goes on while a flush is waited for', async (context) => {
+    const mq = await open(await directory(context), { flushDiskType: 'SYNC_FLUSH' })
+    await mq.createTopic('T', 1)
+    const sends = Array.from({ length: 50 }, () => mq.producer('p').send({ topic: 'T', body: 'x' }))
+    assert.deepEqual(new Set((await Promise.all(sends)).map(({ status }) => status)), new Set(['SEND_OK']))
+    await mq.close()
+  })
+})
+
 describe('polls', () => {
   test('are aborted by a signal, before and while they wait, and lose nothing', async (context) => {
     const mq = await memoryBroker(context)
