@@ -151,8 +151,12 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         refuse(ResponseCode::TOPIC_NOT_EXIST, remark)
     })?;
     if !permission::readable(topic.perm) {
+        let way_out = match request.topic.starts_with(names::DEAD_LETTER_PREFIX) {
+            true => "; set it to 6 with updateTopicPerm",
+            false => "",
+        };
         let remark = format!(
-            "the topic[{}] pulling message is forbidden: its perm is {}, reading needs 4",
+            "the topic[{}] pulling message is forbidden: its perm is {}, reading needs 4{way_out}",
             request.topic, topic.perm
         );
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));

@@ -1,5 +1,7 @@
 //! Topics made, changed and listed by operators (17, 18, 21, 202, 351, 305).
 
+use std::cmp::Ordering;
+
 use crate::wire::body::{MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable};
 use crate::wire::{self, Response, ResponseCode};
 
@@ -36,13 +38,42 @@ fn put(broker: &Broker, caller: &Caller<'_>, topics: Vec<TopicConfig>) -> Answer
     let from = caller.remote();
     // Apart, and so behind the removal of a topic of the same name that came before.
     Answer::apart(broker, move |broker| {
+        let mut warnings = Vec::new();
         for topic in topics {
             tracing::info!(%from, topic = %topic.topic_name, read = topic.read_queue_nums,
                 write = topic.write_queue_nums, perm = topic.perm, "topic created or changed");
+            if let Some(warning) = unreachable_queues(&topic) {
+                tracing::warn!("{warning}");
+                warnings.push(warning);
+            }
             broker.topics.put(broker, topic);
         }
-        Answer::from(Response::ok()).once_saved(broker).once_routed(broker)
+        let mut done = Response::ok();
+        if !warnings.is_empty() {
+            done.remark = Some(warnings.join("; "));
+        }
+        Answer::from(done).once_saved(broker).once_routed(broker)
     })
+}
+
+/// What is wrong with a topic whose queues are not written and read alike, in words.
+fn unreachable_queues(topic: &TopicConfig) -> Option<String> {
+    let (read, write) = (topic.read_queue_nums, topic.write_queue_nums);
+    let queues = |from: i32, to: i32| match to - from {
+        1 => format!("queue {from} is"),
+        _ => format!("queues {from} to {} are", to - 1),
+    };
+    let which = match read.cmp(&write) {
+        Ordering::Equal => return None,
+        Ordering::Less => format!("{} written and never read", queues(read, write)),
+        Ordering::Greater => {
+            format!(
+                "{} read and not written: make readQueueNums {write} once they are empty",
+                queues(write, read)
+            )
+        }
+    };
+    Some(format!("topic {}: {which} (readQueueNums={read}, writeQueueNums={write})", topic.topic_name))
 }
 
 fn checked(request: &wire::UpdateAndCreateTopic<'_>) -> Result<TopicConfig, Refusal> {

@@ -60,6 +60,9 @@ settings! {
             "Whether a send to an unknown topic makes it, after the pattern of TBW102.";
         "autoCreateSubscriptionGroup" auto_create_subscription_group: bool = true, Any, Live,
             "Whether a heartbeat or pull of an unknown consumer group makes it.";
+        "deadLetterTopicPerm" dead_letter_topic_perm: i32 = 6, Range(2, 6), Live,
+            "Permission that topics of dead letters are made with: 6, or 2 as Apache did up to 4.9.1, closed to consumers until \
+             updateTopicPerm sets it to 6.";
         "clusterTopicEnable" cluster_topic_enable: bool = true, Any, AtStart,
             "Whether there is a topic named like the cluster.";
         "brokerTopicEnable" broker_topic_enable: bool = true, Any, AtStart,

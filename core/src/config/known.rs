@@ -8,6 +8,8 @@ use super::table::Process;
 pub(super) enum Verdict {
     /// Apache's process of this kind knows it, ours does not obey it yet.
     NotObeyedYet,
+    /// It sizes a thread pool, or the queue before one, of Apache's process of this kind; there are no pools here.
+    NotNeeded,
     /// It belongs to another process or object.
     Elsewhere(&'static str),
     /// Nobody knows it; the nearest known key if one is near.
@@ -28,7 +30,10 @@ pub(super) fn judge(key: &str, processes: &[Process], ours: impl Iterator<Item =
     };
     let mut known = own.iter().flat_map(|names| names.split_ascii_whitespace());
     if known.clone().any(|name| name == key) {
-        return Verdict::NotObeyedYet;
+        return match POOLS.split_ascii_whitespace().any(|name| name == key) {
+            true => Verdict::NotNeeded,
+            false => Verdict::NotObeyedYet,
+        };
     }
     for (keys, other) in others {
         if keys.split_ascii_whitespace().any(|name| name == key) {
@@ -62,6 +67,23 @@ fn distance(one: &str, other: &str) -> usize {
     }
     row[other.len()]
 }
+
+/// Keys of servers that size their thread pools and the queues before them.
+const POOLS: &str = "
+    ackMessageThreadPoolNums ackThreadPoolQueueCapacity adminBrokerThreadPoolNums
+    adminBrokerThreadPoolQueueCapacity batchDispatchRequestThreadPoolNums
+    clientManageThreadPoolNums clientManagerThreadPoolQueueCapacity clientRequestThreadPoolNums
+    clientRequestThreadPoolQueueCapacity consumerManageThreadPoolNums
+    consumerManagerThreadPoolQueueCapacity controllerRequestThreadPoolQueueCapacity
+    controllerThreadPoolNums defaultThreadPoolNums defaultThreadPoolQueueCapacity
+    endTransactionPoolQueueCapacity endTransactionThreadPoolNums heartbeatThreadPoolNums
+    heartbeatThreadPoolQueueCapacity litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
+    loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity
+    processReplyMessageThreadPoolNums pullMessageThreadPoolNums pullThreadPoolQueueCapacity
+    putMessageFutureThreadPoolNums putThreadPoolQueueCapacity queryMessageThreadPoolNums
+    queryThreadPoolQueueCapacity recoverThreadPoolNums replyThreadPoolQueueCapacity
+    sendMessageThreadPoolNums serverCallbackExecutorThreads serverSelectorThreads serverWorkerThreads
+";
 
 /// Keys of broker, store and authentication.
 const BROKER: &str = "
@@ -274,7 +296,23 @@ mod tests {
         assert_eq!(judge("colour"), Verdict::Unknown(None));
         assert_eq!(judge(&"x".repeat(1 << 20)), Verdict::Unknown(None));
         assert_eq!(judge("timerWheelEnable"), Verdict::NotObeyedYet);
+        assert_eq!(judge("sendMessageThreadPoolNums"), Verdict::NotNeeded);
         assert_eq!(judge("kvConfigPath"), Verdict::Elsewhere("name server"));
+    }
+
+    #[test]
+    fn pools_are_keys_of_apaches_servers() {
+        let servers: Vec<&str> =
+            [BROKER, NAMESRV, NETTY].iter().flat_map(|keys| keys.split_ascii_whitespace()).collect();
+        for pool in POOLS.split_ascii_whitespace() {
+            assert!(servers.contains(&pool), "{pool} is in none of the lists");
+        }
+        // Whoever has a pool is told so: nothing that is named like one is left to wait for.
+        for name in servers {
+            let is_one = ["ThreadPoolNums", "ThreadPoolQueueCapacity"].iter().any(|end| name.ends_with(end));
+            let is_ours = name == "sendThreadPoolQueueCapacity";
+            assert!(!is_one || is_ours || POOLS.split_ascii_whitespace().any(|pool| pool == name), "{name}");
+        }
     }
 
     #[test]

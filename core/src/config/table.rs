@@ -170,6 +170,10 @@ pub(crate) fn unobeyed_by(
 ) -> String {
     let shown: String = key.chars().take(100).collect();
     match known::judge(key, processes, ours) {
+        Verdict::NotNeeded => format!(
+            "{shown} is a key of Apache RocketMQ that is not needed: there are no thread pools, the event loops serve \
+             every kind of request"
+        ),
         Verdict::NotObeyedYet => format!("{shown} is a key of Apache RocketMQ that is not obeyed yet"),
         Verdict::Elsewhere(other) => format!("{shown} is a key of the {other}, it does nothing here"),
         Verdict::Unknown(Some(near)) => format!("{shown:?} is not a known key; did you mean {near}?"),

@@ -8,6 +8,7 @@ use ferromq::wire::body::*;
 use ferromq::wire::*;
 
 use crate::logs;
+use crate::net_support::eventually;
 use crate::support::{
     create_topic, message, pull, send_back, start_server, start_with, Answer, RawClient, TestServer,
 };
@@ -417,24 +418,107 @@ fn lists_are_made_whole_or_not_at_all() {
 
 #[test]
 fn topics_made_by_the_thousand_are_all_kept() {
-    const COUNT: usize = 1000;
+    const COUNT: usize = 10_000;
     let mut server = start_server("");
     let mut client = server.broker();
     let names: Vec<String> = (0..COUNT).map(|number| format!("Many{number}")).collect();
-    for name in &names {
-        client.send(&create_topic(name, 1, 6));
-    }
-    // Who makes topics holds up nobody: another connection is served meanwhile.
-    server.broker().produce("Other", 0, b"x", "").ok();
-    for _ in &names {
-        client.receive().ok();
+    for some in names.chunks(1000) {
+        for name in some {
+            client.send(&create_topic(name, 1, 6));
+        }
+        // Who makes topics holds up nobody: another connection is served meanwhile.
+        server.broker().produce("Other", 0, b"x", "").ok();
+        for _ in some {
+            client.receive().ok();
+        }
     }
     server.restart();
     let mut client = server.broker();
     let all: TopicConfigSerializeWrapper =
         read(&client.call(&Request::GetAllTopicConfig(GetAllTopicConfig::default())).ok());
     assert!(names.iter().all(|name| all.topic_config_table.contains_key(name)));
-    assert_eq!(client.pull_all("Other", 0, 0).len(), 1);
+    assert_eq!(client.pull_all("Other", 0, 0).len(), 10);
+    for name in [&names[0], &names[COUNT - 1]] {
+        client.produce(name, 0, b"here", "").ok();
+        assert_eq!(client.pull_all(name, 0, 0)[0].body, b"here");
+    }
+}
+
+#[test]
+fn the_brokers_own_topics_are_listed() {
+    let server = start_server("brokerClusterName=Mine\nbrokerName=own\ntraceTopicEnable=true");
+    let mut client = server.broker();
+    client.create_topic("Users", 1);
+    let list: TopicList = read(&client.call(&Request::GetSystemTopicListFromBroker).ok());
+    for name in ["TBW102", "SCHEDULE_TOPIC_XXXX", "SELF_TEST_TOPIC", "RMQ_SYS_TRACE_TOPIC", "Mine", "own"] {
+        assert!(list.topic_list.iter().any(|topic| topic == name), "{name} in {:?}", list.topic_list);
+    }
+    assert!(!list.topic_list.iter().any(|topic| topic == "Users"));
+}
+
+/// Makes a topic of unequal counts; what the answer says.
+fn queues(client: &mut RawClient, topic: &'static str, read: i32, write: i32) -> String {
+    let Request::UpdateAndCreateTopic(mut request) = create_topic(topic, read, 6) else { unreachable!() };
+    request.write_queue_nums = write;
+    client.call(&Request::UpdateAndCreateTopic(request)).ok().remark()
+}
+
+#[test]
+fn queues_that_are_written_or_read_only_are_told_of() {
+    logs::listen();
+    let server = start_server("");
+    let mut client = server.broker();
+    assert_eq!(queues(&mut client, "Uneven", 8, 8), "");
+    for queue in 0..8 {
+        client.produce("Uneven", queue, &[queue as u8], "").ok();
+    }
+    // The wrong way round.
+    let lost = "queues 4 to 7 are written and never read (readQueueNums=4, writeQueueNums=8)";
+    assert!(queues(&mut client, "Uneven", 4, 8).contains(lost));
+    assert_eq!(logs::said(&["topic Uneven", lost]), 1);
+    client.produce("Uneven", 7, b"nobody sees this", "").ok();
+    let refused = client.pull("Uneven", 7, 0);
+    assert_eq!(refused.code(), ResponseCode::INVALID_PARAMETER);
+    assert!(refused.remark().contains("readQueueNums:[4]"), "{}", refused.remark());
+    // The two steps: nothing new comes into the queues that are to go, all of them can be read to their end.
+    let draining = "queues 4 to 7 are read and not written";
+    assert!(queues(&mut client, "Uneven", 8, 4).contains(draining));
+    assert_eq!(logs::said(&["topic Uneven", draining, "readQueueNums=8, writeQueueNums=4"]), 1);
+    client.produce("Uneven", 3, b"goes on", "").ok();
+    // Of a producer that has not asked for the route since.
+    client.produce("Uneven", 6, b"late", "").ok();
+    for queue in 0..8 {
+        let expected = if [3, 6, 7].contains(&queue) { 2 } else { 1 };
+        let all = client.pull_all("Uneven", queue, 0);
+        assert_eq!((all.len(), all[0].body[0]), (expected, queue as u8));
+    }
+    assert_eq!(queues(&mut client, "Uneven", 4, 4), "");
+    let refused = client.produce("Uneven", 7, b"too late", "");
+    assert_eq!(refused.code(), ResponseCode::INVALID_PARAMETER);
+    assert!(refused.remark().contains("4 write"), "{}", refused.remark());
+    for queue in 0..8 {
+        let code = client.pull("Uneven", queue, 0).code();
+        assert_eq!(code == ResponseCode::SUCCESS, queue < 4, "{code}");
+    }
+    assert!(queues(&mut client, "One", 1, 2).contains("queue 1 is written and never read"));
+    let both = UpdateAndCreateTopicList {
+        body: CreateTopicListRequestBody {
+            topic_config_list: [("ListedA", 1, 1), ("ListedB", 1, 3)]
+                .map(|(name, read_queue_nums, write_queue_nums)| TopicConfig {
+                    topic_name: name.into(),
+                    read_queue_nums,
+                    write_queue_nums,
+                    perm: 6,
+                    ..Default::default()
+                })
+                .into(),
+        },
+    };
+    let told = client.call(&Request::UpdateAndCreateTopicList(both)).ok().remark();
+    assert!(
+        told.starts_with("topic ListedB: queues 1 to 2 are written") && !told.contains("ListedA"),
+        "{told}"
+    );
 }
 
 fn update(settings: &str) -> Request<'_> {
@@ -461,6 +545,7 @@ fn settings_are_changed_and_kept() {
         ("traceOn=true\nfileReservedTime=-1", "fileReservedTime"),
         ("storePathRootDir=/elsewhere", "at the start only"),
         ("aclEnable=true", "not obeyed yet"),
+        ("pullMessageThreadPoolNums=32", "not needed: there are no thread pools"),
     ] {
         let answer = client.call(&update(wrong));
         assert_eq!(answer.code(), ResponseCode::SYSTEM_ERROR);
@@ -747,19 +832,41 @@ fn a_topic_made_anew_while_it_is_deleted_keeps_its_messages() {
     }
 }
 
+/// What a topic's route says may be done with it.
+fn routed_perm(server: &TestServer, topic: &'static str) -> Option<i32> {
+    let port = server.name_server().rsplit_once(':').unwrap().1.parse().unwrap();
+    let ask = GetRouteinfoByTopic { topic: topic.into(), accept_standard_json_only: None };
+    let answer = RawClient::connect(port).call(&Request::GetRouteinfoByTopic(ask));
+    if answer.code() != ResponseCode::SUCCESS {
+        return None;
+    }
+    Some(read::<TopicRouteData>(&answer).queue_datas[0].perm)
+}
+
 #[test]
 fn a_dead_letter_topic_is_closed_and_opened() {
-    let server = start_server("");
-    let mut client = server.broker();
-    client.produce("T", 0, b"x", "").ok();
-    let got = client.pull("T", 0, 0).ok().records();
-    client.call(&send_back("G", &got[0], -1)).ok();
-    let dead = &client.await_messages("%DLQ%G", 0, 1)[0];
-    assert_eq!(dead.properties.get("DLQ_ORIGIN_TOPIC"), Some("T"));
-    client.call(&create_topic("%DLQ%G", 1, 2)).ok();
-    let closed = client.pull("%DLQ%G", 0, 0);
-    assert_eq!(closed.code(), ResponseCode::NO_PERMISSION);
-    assert!(closed.remark().contains("its perm is 2, reading needs 4"), "{}", closed.remark());
-    client.call(&create_topic("%DLQ%G", 1, 6)).ok();
-    assert_eq!(client.pull("%DLQ%G", 0, 0).ok().records().len(), 1);
+    // As it is made now, and as it was made up to 4.9.1.
+    for (settings, perm) in [("", 6), ("deadLetterTopicPerm=2", 2)] {
+        let server = start_server(settings);
+        let mut client = server.broker();
+        client.produce("T", 0, b"x", "").ok();
+        let got = client.pull("T", 0, 0).ok().records();
+        client.call(&send_back("G", &got[0], -1)).ok();
+        eventually("the name server knows", || routed_perm(&server, "%DLQ%G") == Some(perm));
+        if perm == 6 {
+            let dead = &client.await_messages("%DLQ%G", 0, 1)[0];
+            assert_eq!(dead.properties.get("DLQ_ORIGIN_TOPIC"), Some("T"));
+            client.call(&create_topic("%DLQ%G", 1, 2)).ok();
+            assert_eq!(routed_perm(&server, "%DLQ%G"), Some(2));
+        }
+        let closed = client.pull("%DLQ%G", 0, 0);
+        assert_eq!(closed.code(), ResponseCode::NO_PERMISSION);
+        let told = "its perm is 2, reading needs 4; set it to 6 with updateTopicPerm";
+        assert!(closed.remark().contains(told), "{}", closed.remark());
+        // The broker writes to it all the same.
+        client.call(&send_back("G", &got[0], -1)).ok();
+        client.call(&create_topic("%DLQ%G", 1, 6)).ok();
+        assert_eq!(routed_perm(&server, "%DLQ%G"), Some(6));
+        assert_eq!(client.pull("%DLQ%G", 0, 0).ok().records().len(), 2);
+    }
 }

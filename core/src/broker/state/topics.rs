@@ -179,23 +179,31 @@ impl Topics {
     pub fn retry(&self, broker: &Broker, group: &str, queues: i32, unit_mode: bool) -> Arc<Topic> {
         let name = format!("{}{group}", names::RETRY_PREFIX);
         let flags = if unit_mode { sys_flag::topic::UNIT_SUB } else { 0 };
-        self.find_or_create(broker, name, queues.max(1), flags)
+        self.find_or_create(broker, name, queues.max(1), permission::READ | permission::WRITE, flags)
     }
 
     /// The dead-letter topic of a group, made when missing.
     pub fn dead_letters(&self, broker: &Broker, group: &str) -> Arc<Topic> {
         let name = format!("{}{group}", names::DEAD_LETTER_PREFIX);
-        self.find_or_create(broker, name, 1, 0)
+        self.find_or_create(broker, name, 1, broker.config().dead_letter_topic_perm, 0)
     }
 
     /// A topic that the broker itself writes to, made when missing.
     pub fn system(&self, broker: &Broker, name: &str) -> Arc<Topic> {
-        self.find(name).unwrap_or_else(|| self.find_or_create(broker, name.to_owned(), 1, 0))
+        let perm = permission::READ | permission::WRITE;
+        self.find(name).unwrap_or_else(|| self.find_or_create(broker, name.to_owned(), 1, perm, 0))
     }
 
-    fn find_or_create(&self, broker: &Broker, name: String, queues: i32, flags: i32) -> Arc<Topic> {
+    fn find_or_create(
+        &self,
+        broker: &Broker,
+        name: String,
+        queues: i32,
+        perm: i32,
+        flags: i32,
+    ) -> Arc<Topic> {
         self.find(&name).unwrap_or_else(|| {
-            let made = topic(&name, queues, permission::READ | permission::WRITE);
+            let made = topic(&name, queues, perm);
             let made = TopicConfig { topic_sys_flag: flags, ..made };
             self.create(broker, made, true).expect("only topics of users are refused")
         })
