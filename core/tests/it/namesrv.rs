@@ -12,7 +12,7 @@ use ferromq::clock::Clock;
 use ferromq::config::NamesrvConfig;
 use ferromq::namesrv::Namesrv;
 use ferromq::net::{Loops, Server, ServerOptions};
-use ferromq::wire::body::{RegisterBrokerBody, TopicConfig};
+use ferromq::wire::body::{RegisterBrokerBody, TopicConfig, TopicList};
 use ferromq::wire::{
     json, Encoding, Frame, GetKvConfig, GetRouteinfoByTopic, PutKvConfig, RegisterBroker, Request,
     RequestCode, ResponseCode, UnregisterBroker, UpdateNamesrvConfig,
@@ -135,6 +135,10 @@ impl Peer {
         let mut table = RegisterBrokerBody::default();
         let config = TopicConfig { topic_name: topic.into(), ..TopicConfig::default() };
         table.topic_config_serialize_wrapper.topic_config_table.insert(topic.into(), config);
+        self.register_table(name, timeout, &table);
+    }
+
+    fn register_table(&mut self, name: &str, timeout: Option<i64>, table: &RegisterBrokerBody) {
         let body = table.encode(false);
         let answer = self.ask(RegisterBroker {
             broker_name: name.into(),
@@ -213,6 +217,74 @@ fn unregistering_leaves_the_connection_open() {
     assert_eq!(broker.route("T"), None);
 }
 
+/// What 5.x brokers send every second; each field that is given.
+fn brokers_heartbeat(peer: &mut Peer, fields: &str) -> Answer {
+    let header = format!(
+        r#"{{"code":904,"extFields":{{{fields}}},"flag":0,"language":"JAVA","opaque":5,"version":401}}"#
+    );
+    let mut bytes = (header.len() as u32 + 4).to_be_bytes().to_vec();
+    bytes.extend_from_slice(&(header.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    peer.stream.write_all(&bytes).unwrap();
+    Answer::of(&Frame::decode(&peer.read()).unwrap())
+}
+
+#[test]
+fn a_heartbeat_of_5_x_keeps_a_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let (mut broker, mut client) = (running.connect(), running.connect());
+    broker.register("a", None, "T");
+    for _ in 0..3 {
+        running.clock.advance(Duration::from_secs(100));
+        let fields = r#""clusterName":"C","brokerName":"a","brokerAddr":"a:10911","brokerId":"0""#;
+        assert_eq!(brokers_heartbeat(&mut broker, fields).code, ResponseCode::SUCCESS);
+        assert!(client.route("T").is_some());
+    }
+    // That of another one keeps nobody, and one without a name is refused.
+    let other = r#""clusterName":"C","brokerAddr":"b:10911""#;
+    running.clock.advance(Duration::from_secs(100));
+    assert_eq!(brokers_heartbeat(&mut client, other).code, ResponseCode::SUCCESS);
+    let nameless = brokers_heartbeat(&mut client, r#""clusterName":"C""#);
+    assert_eq!(nameless.code, ResponseCode::SYSTEM_ERROR);
+    assert!(nameless.remark.unwrap().contains("brokerAddr"));
+    running.clock.advance(Duration::from_secs(31));
+    running.await_brokers(0);
+    assert!(broker.is_closed());
+    assert_eq!(client.route("T"), None);
+}
+
+#[test]
+fn topics_of_the_system_and_of_units_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let mut broker = running.connect();
+    let mut table = RegisterBrokerBody::default();
+    for (topic, topic_sys_flag) in [("plain", 0), ("unit", 1), ("sub", 2), ("both", 3)] {
+        let config = TopicConfig { topic_name: topic.into(), topic_sys_flag, ..TopicConfig::default() };
+        table.topic_config_serialize_wrapper.topic_config_table.insert(topic.into(), config);
+    }
+    broker.register_table("a", None, &table);
+    let mut list = |code: RequestCode| -> Vec<String> {
+        let request = match code {
+            RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS => Request::GetSystemTopicListFromNs,
+            code => Request::Other { code },
+        };
+        let answer = broker.ask(request);
+        assert_eq!(answer.code, ResponseCode::SUCCESS, "{answer:?}");
+        let mut list: TopicList = json::from_slice(&answer.body).unwrap();
+        if code == RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS {
+            assert_eq!(list.broker_addr.as_deref(), Some("a:10911"), "whom to ask for its own");
+        }
+        list.topic_list.sort();
+        list.topic_list
+    };
+    assert_eq!(list(RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS), ["C", "a"]);
+    assert_eq!(list(RequestCode::GET_UNIT_TOPIC_LIST), ["both", "unit"]);
+    assert_eq!(list(RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST), ["both", "sub"]);
+    assert_eq!(list(RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST), ["sub"]);
+}
+
 #[test]
 fn name_servers_know_nothing_of_each_other() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -236,6 +308,10 @@ fn keys_and_settings_survive_a_restart() {
     }
     let update = UpdateNamesrvConfig { body: b"orderMessageEnable=true\n" };
     assert_eq!(admin.ask(update).code, ResponseCode::SUCCESS);
+    let shown = admin.ask(Request::GetNamesrvConfig);
+    assert_eq!(shown.code, ResponseCode::SUCCESS);
+    assert!(shown.text().lines().any(|line| line == "orderMessageEnable=true"), "{}", shown.text());
+    assert!(shown.text().lines().any(|line| line.starts_with("kvConfigPath=")), "{}", shown.text());
     drop(running);
 
     let file = dir.path().join("namesrv/kvConfig.json");
