@@ -175,7 +175,8 @@
 //!
 //! A message together with something else that is done, or not at all. The broker holds the message back until it hears
 //! how the local transaction ended, and asks any producer of the group if it does not: `transactionTimeOut` and
-//! `transactionCheckInterval` say when, `transactionCheckMax` how often.
+//! `transactionCheckInterval` say when, `transactionCheckMax` how often. A transaction may be asked about more than once, and
+//! its message consumed more than once: both are to come to the same end each time.
 //!
 //! ```no_run
 //! use ferromq::{Message, ProducerOptions, StoredMessage, TransactionListener, TransactionState};

@@ -208,3 +208,88 @@ fn run_again(broker: &Broker, taken: Vec<Parked>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::BrokerConfig;
+    use crate::net::{Client, ClientOptions, Loops, Server, ServerOptions};
+    use crate::wire::{Encoding, Frame, PullMessage, Request, ResponseCode, SendMessage};
+
+    /// Only a hang takes so long.
+    const HANG: Duration = Duration::from_secs(60);
+
+    fn send(stream: &mut TcpStream, request: impl Into<Request<'static>>) {
+        let mut bytes = Vec::new();
+        request.into().encode(Encoding::Json, 7, false, &mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+    }
+
+    /// Code and body of the next answer.
+    fn receive(stream: &mut TcpStream) -> (ResponseCode, Vec<u8>) {
+        let mut bytes = vec![0; 4];
+        stream.read_exact(&mut bytes).unwrap();
+        bytes.resize(4 + u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, 0);
+        stream.read_exact(&mut bytes[4..]).unwrap();
+        let frame = Frame::decode(&bytes).unwrap();
+        (frame.response_code(), frame.body.to_vec())
+    }
+
+    #[test]
+    fn a_pull_that_no_append_wakes_is_answered_within_five_seconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig {
+            broker_ip1: "127.0.0.1".into(),
+            store_path_root_dir: dir.path().join("data"),
+            mapped_file_size_commit_log: 1 << 20,
+            max_hash_slot_num: 1000,
+            max_index_num: 4000,
+            ..BrokerConfig::default()
+        };
+        let (clock, loops) = (Clock::new(), Loops::new(1));
+        let broker = Broker::open(config, clock.clone()).unwrap();
+        let options = ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
+        let server = Server::bind(&loops, options, broker.clone()).unwrap();
+        let outwards = Client::new(&loops, ClientOptions::default(), broker.clone());
+        broker.start(server.port(), outwards.clone()).unwrap();
+        // From here on nobody is told of what lands.
+        broker.store.set_listener(Box::new(|_| {}));
+        let connect = || {
+            let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+            stream.set_read_timeout(Some(HANG)).unwrap();
+            stream
+        };
+        let (mut consumer, mut producer) = (connect(), connect());
+        let pull = PullMessage {
+            consumer_group: "G".into(),
+            topic: "BenchmarkTest".into(),
+            max_msg_nums: 32,
+            sys_flag: 4 | 2,
+            suspend_timeout_millis: 1_000_000_000,
+            subscription: Some("*".into()),
+            ..Default::default()
+        };
+        send(&mut consumer, Request::PullMessage(pull));
+        let start = Instant::now();
+        while broker.waiters.len() == 0 {
+            assert!(start.elapsed() < HANG, "the pull is not held");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let message = SendMessage { topic: "BenchmarkTest".into(), body: b"x", ..Default::default() };
+        send(&mut producer, Request::SendMessage(message));
+        assert_eq!(receive(&mut producer).0, ResponseCode::SUCCESS);
+        clock.advance(Duration::from_secs(5));
+        let (code, body) = receive(&mut consumer);
+        assert_eq!(code, ResponseCode::SUCCESS);
+        assert_eq!(RecordView::parse(&body).unwrap().body(), b"x");
+        broker.stop();
+        server.shutdown(HANG);
+        outwards.shutdown();
+        broker.close().unwrap();
+    }
+}

@@ -62,6 +62,16 @@ fn sends_are_refused_with_the_reason() {
             ResponseCode::MESSAGE_ILLEGAL,
             vec!["TIMER_DELAY_SEC"],
         ),
+        (
+            message("There", 0, b"x", "TIMER_DELAY_MS=5000"),
+            ResponseCode::MESSAGE_ILLEGAL,
+            vec!["TIMER_DELAY_MS"],
+        ),
+        (
+            message("There", 0, b"x", "TIMER_DELIVER_MS=4000000000000"),
+            ResponseCode::MESSAGE_ILLEGAL,
+            vec!["TIMER_DELIVER_MS"],
+        ),
     ];
     for (send, code, named) in cases {
         assert_refused(&mut client, &Request::SendMessage(send), code, &named);

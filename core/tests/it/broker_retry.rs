@@ -1,8 +1,13 @@
 //! Delay levels, retries and dead letters, on a clock that the tests move.
 
-use ferromq::wire::{Request, ResponseCode};
+use std::collections::BTreeSet;
 
-use crate::support::{message, send_back, start_server, RawClient, Received};
+use ferromq::wire::body::{ConsumerData, HeartbeatData, SubscriptionData, TopicConfigSerializeWrapper};
+use ferromq::wire::{
+    json, GetAllTopicConfig, GetMinOffset, HeartBeat, Request, ResponseCode, ViewMessageById,
+};
+
+use crate::support::{message, send_back, start_server, Answer, RawClient, Received, TestServer};
 
 const MINUTE: u64 = 60;
 /// Delays of retries 1 to 16, in seconds: the last sixteen delay levels.
@@ -73,6 +78,64 @@ fn delayed_messages_survive_restarts_and_come_once() {
     server.pass(24 * 3600);
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(server.broker().pull_all("Later", 0, 0).len(), 3);
+}
+
+/// Delays of all levels, in seconds.
+fn all_delays() -> Vec<u64> {
+    [1, 5].into_iter().chain(RETRY_DELAYS).collect()
+}
+
+/// Waits until a message with this body is there; all that are there.
+fn await_body(client: &mut RawClient, body: &[u8]) -> Vec<Received> {
+    for _ in 0..3000 {
+        let all = client.pull_all("Later", 0, 0);
+        if all.iter().any(|message| message.body == body) {
+            return all;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{body:?} never came");
+}
+
+#[test]
+fn delayed_messages_survive_a_crash_and_none_comes_early() {
+    // Whether it is noted what came before the crash or not.
+    for settings in ["", "flushDelayOffsetInterval=2000000000"] {
+        let server = start_server(settings);
+        let mut client = server.broker();
+        for level in 1..=18u8 {
+            client.produce("Later", 0, &[level], &format!("DELAY={level}")).ok();
+        }
+        server.pass(31);
+        client.await_messages("Later", 0, 4);
+        let copy = server.copy();
+        let mut client = copy.broker();
+        let mut passed = 31;
+        for (level, delay) in (1..).zip(all_delays()) {
+            copy.pass(delay.saturating_sub(passed));
+            passed = passed.max(delay);
+            await_body(&mut client, &[level]);
+        }
+        let all = client.pull_all("Later", 0, 0);
+        let waited: Vec<_> =
+            (0..18).flat_map(|queue| client.pull_all("SCHEDULE_TOPIC_XXXX", queue, 0)).collect();
+        assert_eq!(waited.len(), 18);
+        for came in &all {
+            let level = usize::from(came.body[0]);
+            let stored = waited.iter().find(|waited| waited.body == came.body).unwrap().store_timestamp;
+            let due = stored + all_delays()[level - 1] as i64 * 1000;
+            assert!(
+                came.store_timestamp >= due,
+                "level {level} came {} ms early",
+                due - came.store_timestamp
+            );
+        }
+        // What came and was not noted comes again, and nothing else.
+        let again = all.len() - 18;
+        assert!(again <= 4, "{again} came twice");
+        let bodies: BTreeSet<_> = all.iter().map(|message| message.body[0]).collect();
+        assert!(bodies.into_iter().eq(1..=18));
+    }
 }
 
 #[test]
@@ -183,4 +246,107 @@ fn a_message_tried_more_often_than_can_be_counted_becomes_a_dead_letter() {
     let received = client.pull_all("T", 0, 0).remove(0);
     assert_eq!(received.reconsume_times, i32::MAX);
     client.call(&send_back("G", &received, 0)).ok();
+}
+
+/// A member of group G that consumes topics A and B.
+fn member(server: &TestServer, client_id: &str) -> RawClient {
+    let subscription =
+        |topic: &str| SubscriptionData { topic: topic.into(), sub_string: "*".into(), ..Default::default() };
+    let consumer = ConsumerData {
+        group_name: "G".into(),
+        subscription_data_set: vec![subscription("A"), subscription("B")],
+        ..Default::default()
+    };
+    let body = HeartbeatData {
+        client_id: client_id.into(),
+        consumer_data_set: vec![consumer],
+        ..Default::default()
+    };
+    let mut member = server.broker();
+    ask(&mut member, &Request::HeartBeat(HeartBeat { body }));
+    member
+}
+
+/// The answer to a request; notes that the group changed are passed over.
+fn ask(member: &mut RawClient, request: &Request<'_>) -> Answer {
+    let opaque = member.send(request);
+    loop {
+        let answer = member.receive();
+        if answer.frame().is_response() && answer.frame().opaque == opaque {
+            return answer.ok();
+        }
+    }
+}
+
+#[test]
+fn a_group_has_one_topic_for_the_dead_letters_of_all_members_and_topics() {
+    let server = start_server("");
+    let mut client = server.broker();
+    let mut members = ["a", "b", "c"].map(|id| member(&server, id));
+    for topic in ["A", "B"] {
+        for number in 0..3u8 {
+            client.produce(topic, 0, &[number], "").ok();
+        }
+        let received = client.pull_all(topic, 0, 0);
+        for (member, message) in members.iter_mut().zip(&received) {
+            ask(member, &send_back("G", message, -1));
+        }
+    }
+    let dead = client.await_messages("%DLQ%G", 0, 6);
+    let mut from: Vec<_> = dead
+        .iter()
+        .map(|letter| {
+            assert_eq!(letter.properties.get("DLQ_ORIGIN_TOPIC"), letter.properties.get("RETRY_TOPIC"));
+            (letter.properties.get("DLQ_ORIGIN_TOPIC").unwrap(), letter.body[0])
+        })
+        .collect();
+    from.sort_unstable();
+    assert_eq!(from, [("A", 0), ("A", 1), ("A", 2), ("B", 0), ("B", 1), ("B", 2)]);
+    let all = client.call(&Request::GetAllTopicConfig(GetAllTopicConfig::default())).ok();
+    let all: TopicConfigSerializeWrapper = json::from_slice(all.frame().body).unwrap();
+    let dead: Vec<_> = all.topic_config_table.keys().filter(|name| name.starts_with("%DLQ%")).collect();
+    assert_eq!(dead, ["%DLQ%G"]);
+}
+
+#[test]
+fn dead_letters_go_with_the_other_messages_of_their_time() {
+    let settings = "flushDiskType=SYNC_FLUSH\nmappedFileSizeCommitLog=65536\nmaxMessageSize=20000\n\
+        cleanFileForciblyEnable=false";
+    let server = start_server(settings);
+    let mut client = server.broker();
+    let mut places = Vec::new();
+    for body in [b"consumed", b"in peace"] {
+        client.produce("Work", 0, body, "").ok();
+        let received = client.pull_all("Work", 0, 0).pop().unwrap();
+        client.call(&send_back("G", &received, -1)).ok();
+        places.push(received.physical_offset);
+    }
+    let dead = client.await_messages("%DLQ%G", 0, 2);
+    places.extend(dead.iter().map(|letter| letter.physical_offset));
+    client.call(&crate::broker_admin::commit("G", "%DLQ%G", 0, 1)).ok();
+    for _ in 0..30 {
+        client.produce("Filler", 0, &[7; 10_000], "").ok();
+    }
+    let view = |client: &mut RawClient, offset| {
+        client.call(&Request::ViewMessageById(ViewMessageById { offset, ..Default::default() })).code()
+    };
+    // Only what is flushed can go.
+    server.pass(71 * 3600);
+    client.call(&Request::DeleteExpiredCommitlog).ok();
+    assert_eq!(client.pull_all("%DLQ%G", 0, 0).len(), 2);
+    server.pass(2 * 3600);
+    client.call(&Request::DeleteExpiredCommitlog).ok();
+    for place in places {
+        assert_eq!(view(&mut client, place), ResponseCode::SYSTEM_ERROR, "whatever stood at {place} is gone");
+    }
+    assert!(client.pull_all("%DLQ%G", 0, 0).is_empty());
+    let min = GetMinOffset { topic: "%DLQ%G".into(), queue_id: 0 };
+    assert_eq!(client.call(&Request::GetMinOffset(min)).ok().field("offset"), "2");
+    // The next one has the next number.
+    client.produce("Work", 0, b"later", "").ok();
+    let offset = client.produce("Work", 0, b"later", "").ok().queue_offset();
+    let received = client.pull("Work", 0, offset).ok().records().remove(0);
+    client.call(&send_back("G", &received, -1)).ok();
+    let letter = client.pull("%DLQ%G", 0, 2).ok().records().remove(0);
+    assert_eq!((letter.queue_offset, letter.body.as_slice()), (2, &b"later"[..]));
 }

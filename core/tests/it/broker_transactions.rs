@@ -8,6 +8,7 @@ use ferromq::wire::{
     ResponseCode, ResumeCheckHalfMessage, SendMessage, UpdateBrokerConfig,
 };
 
+use crate::logs;
 use crate::support::{message, start_server, Answer, RawClient, Received, TestServer};
 
 const HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
@@ -269,6 +270,7 @@ fn what_cannot_be_in_a_transaction_is_refused() {
 
 #[test]
 fn who_never_knows_is_asked_three_times_and_given_up() {
+    logs::listen();
     let server = start("transactionCheckMax=3");
     let mut client = server.broker();
     client.create_topic("T", 2);
@@ -286,6 +288,7 @@ fn who_never_knows_is_asked_three_times_and_given_up() {
     let given_up = rounds_until(&server, &mut client, GIVEN_UP, 1);
     assert_eq!((given_up.len(), given_up[0].body.as_slice()), (1, &b"x"[..]));
     assert_eq!(given_up[0].properties.get("REAL_TOPIC"), Some("T"));
+    assert_eq!(logs::said(&["is given up", &sent.id, "\"T\"", GROUP]), 1);
     (0..3).for_each(|_| server.pass(ROUND));
     assert_not_asked(&mut producer);
     assert_eq!(client.pull_all(HALF, 0, 0).len(), 4, "put back three times");

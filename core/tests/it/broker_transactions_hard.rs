@@ -1,12 +1,17 @@
 //! Transactions where it is tight: slow disks, ids given twice, properties without room, strangers at the progress.
 
+use std::io;
+use std::sync::Arc;
+
 use ferromq::message::OffsetId;
+use ferromq::store::storage::{Memory, Operation};
 use ferromq::wire::{EndTransaction, PullMessage, Request, ResponseCode, SendMessage, UpdateConsumerOffset};
 
 use crate::broker_transactions::{
-    answer, answer_to, asked, half_message, member, start, COMMIT, GROUP, ROLLBACK, ROUND,
+    answer, answer_to, asked, assert_not_asked, half_message, member, start, COMMIT, GROUP, ROLLBACK, ROUND,
 };
-use crate::support::{pull, Answer, RawClient};
+use crate::logs;
+use crate::support::{pull, start_server_with, Answer, RawClient};
 
 const PROGRESS: &str = "CID_RMQ_SYS_TRANS";
 
@@ -192,4 +197,51 @@ fn commits_beyond_what_may_wait_for_the_disk_are_refused_and_asked_for() {
         client.call(&Request::EndTransaction(answer_to(&half, COMMIT))).ok();
     }
     assert_eq!(bodies(&mut client, sent.len()), sent);
+}
+
+#[test]
+fn a_commit_that_meets_a_full_disk_is_asked_for_when_there_is_room_again() {
+    logs::listen();
+    let disk = Memory::new();
+    let settings = "channelExpiredTimeout=2000000000\ntransactionCheckInterval=3600000\n\
+        mappedFileSizeCommitLog=1048576\nmappedFileSizeConsumeQueue=20000";
+    let server = start_server_with(settings, |options| options.storage = Arc::new(disk.clone()));
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    client.create_topic("Filler", 1);
+    let body = [b'x'; 2000];
+    let sent = client.call(&Request::SendMessage(half(&body, ""))).ok();
+    disk.intercept(|operation, path| {
+        let in_the_log = path.components().any(|part| part.as_os_str() == "commitlog");
+        match operation {
+            Operation::Allocate | Operation::Open if in_the_log => {
+                Err(io::Error::from_raw_os_error(libc::ENOSPC))
+            }
+            _ => Ok(()),
+        }
+    });
+    // What is left in the files that are there is less than the commit needs.
+    let filler = [b'f'; 500];
+    let full = (0..5000).find_map(|_| {
+        let answer = client.produce("Filler", 0, &filler, "");
+        (answer.code() != ResponseCode::SUCCESS).then_some(answer)
+    });
+    let full = full.expect("the disk is full at some time");
+    assert_eq!(full.code(), ResponseCode::SERVICE_NOT_AVAILABLE, "{}", full.remark());
+    let refused = client.call(&Request::EndTransaction(commit_of(&sent)));
+    assert_eq!(refused.code(), ResponseCode::SERVICE_NOT_AVAILABLE, "{}", refused.remark());
+    assert!(refused.remark().contains("no space"), "{}", refused.remark());
+    let id = sent.field("transactionId");
+    assert!(logs::said(&["could not be stored", &id, "no space"]) > 0);
+    assert!(client.pull_all("T", 0, 0).is_empty());
+    disk.intercept(|_, _| Ok(()));
+    let mut producer = member(&server, "p", GROUP);
+    server.pass(ROUND);
+    let (question, message) = asked(&mut producer);
+    assert_eq!((question.id.as_str(), message.body.as_slice()), (id.as_str(), &body[..]));
+    answer(&mut producer, &question, COMMIT);
+    assert_eq!(bodies(&mut client, 1), [body.to_vec()]);
+    server.pass(ROUND);
+    assert_not_asked(&mut producer);
+    assert_eq!(client.pull_all("T", 0, 0).len(), 1);
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use ferromq::client::{ConsumeStatus, ConsumerOptions, OrderlyStatus, PushConsumer, StartFrom};
 use ferromq::record::records;
-use ferromq::wire::{Frame, RequestCode, ResponseCode};
+use ferromq::wire::{Frame, Request, RequestCode, ResponseCode};
 use parking_lot::Mutex;
 
 use crate::client_support::FakeCluster;
 use crate::net_support::eventually;
-use crate::support::start_server;
+use crate::support::{message, start_server};
 
 /// A frame as it passed.
 #[derive(Debug, Clone)]
@@ -165,4 +165,43 @@ fn a_push_consumer_asks_for_everything_it_gets_queue_by_queue() {
             assert!(frame.body.is_empty());
         }
     }
+}
+
+#[test]
+fn what_a_tag_leaves_out_never_leaves_the_broker() {
+    let server = start_server("");
+    let mut broker = server.broker();
+    broker.create_topic("T", 4);
+    for number in 0..2000 {
+        let (rare, queue) = (number % 100 == 0, (number / 100 + number) % 4);
+        let tag = if rare { "TAGS=Rare" } else { "TAGS=Common" };
+        broker.send(&Request::SendMessage(message("T", queue, b"a body to be told apart", tag)));
+    }
+    (0..2000).for_each(|_| drop(broker.receive().ok()));
+    let recorder = Recorder::before(server.broker_port());
+    let names = FakeCluster::start(0, 0);
+    names.add_broker("broker-a", &format!("127.0.0.1:{}", recorder.port), 4);
+    let client = names.connect();
+    let options = ConsumerOptions { consume_from_where: StartFrom::First, ..ConsumerOptions::new("g") };
+    let consumer = PushConsumer::new(&client, options).unwrap();
+    consumer.subscribe("T", "Rare").unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    consumer
+        .listen(move |messages, _| {
+            assert!(messages.iter().all(|message| message.tag() == Some("Rare")));
+            counted.fetch_add(messages.len(), Ordering::SeqCst);
+            ConsumeStatus::Success
+        })
+        .unwrap();
+    consumer.start().unwrap();
+    eventually("what is wanted is consumed", || count.load(Ordering::SeqCst) == 20);
+    consumer.close().unwrap();
+    client.close();
+    let mut bodies = 0;
+    for passed in recorder.all().iter().filter(|passed| passed.from_broker) {
+        let text = b"a body to be told apart";
+        bodies += passed.frame().body.windows(text.len()).filter(|window| window == text).count();
+    }
+    assert_eq!(bodies, 20, "1 % of the messages goes over the wire");
 }

@@ -48,6 +48,7 @@ mod net_server;
 mod net_support;
 mod net_tls;
 mod net_tls_bad_input;
+mod registration;
 mod request_codes;
 mod rooms;
 mod scenarios;

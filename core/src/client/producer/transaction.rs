@@ -1,7 +1,9 @@
 //! Messages that are sent together with something else being done, or not at all (protocol reference, section 7).
 //!
 //! The message goes to the broker as a half, which no consumer sees. Then the local transaction runs, and the broker is
-//! told how it ended. If the broker never hears of it, it asks: any producer of the group that has a connection.
+//! told how it ended. If the broker never hears of it, it asks: any producer of the group that has a connection. The same
+//! transaction may be asked about more than once, also after its end was told, and what was committed may be consumed more
+//! than once.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};

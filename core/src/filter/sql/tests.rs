@@ -124,6 +124,24 @@ fn more_of_what_apache_does() {
         ("a = TRUE", "a=1", "false"),
         ("a <> b", "a=1;b=2", "true"),
         ("a = 2 <> 3", "a=2", "true"),
+        // An empty value is a value.
+        ("a = ''", "a=", "true"),
+        ("a <> ''", "a=", "false"),
+        ("a = 'x'", "a=", "false"),
+        ("a <> 'x'", "a=", "true"),
+        ("a IN ('', 'x')", "a=", "true"),
+        ("a IN ('x')", "a=", "false"),
+        ("a NOT IN ('', 'x')", "a=", "false"),
+        ("a NOT IN ('x')", "a=", "true"),
+        ("a IS NOT NULL", "a=", "true"),
+        ("a > 5", "a=", "eval"),
+        ("a BETWEEN 1 AND 2", "a=", "eval"),
+        ("a = 5", "a=", "eval"),
+        ("a <> 5", "a=", "eval"),
+        ("a = b", "a=", "false"),
+        ("a CONTAINS 'x'", "a=", "false"),
+        ("a NOT CONTAINS 'x'", "a=", "true"),
+        ("a = TRUE", "a=", "false"),
     ] {
         let properties: Properties = pairs(given).into_iter().collect();
         assert_eq!(result(expression, &properties), expected, "{expression} with {given}");
