@@ -59,6 +59,18 @@ pub enum Link {
 
 /// Compiles a program of `source`; returns where it is.
 pub fn compile(compiler: &str, source: &Path, include: &Path, link: Link, dir: &Path) -> PathBuf {
+    compile_with(compiler, source, include, link, dir, &[])
+}
+
+/// As [`compile`], with further libraries.
+pub fn compile_with(
+    compiler: &str,
+    source: &Path,
+    include: &Path,
+    link: Link,
+    dir: &Path,
+    libraries_besides: &[&str],
+) -> PathBuf {
     let lib = libraries(dir);
     let name = source.file_stem().expect("a name").to_string_lossy();
     let program = dir.join(format!("{name}-{compiler}-{link:?}"));
@@ -72,7 +84,7 @@ pub fn compile(compiler: &str, source: &Path, include: &Path, link: Link, dir: &
             command.arg(lib.join("libferromq.a")).args(["-lm", "-ldl", "-lgcc_s", "-lc"]);
         }
     }
-    let output = command.arg("-pthread").output().expect("the compiler runs");
+    let output = command.args(libraries_besides).arg("-pthread").output().expect("the compiler runs");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     program
 }

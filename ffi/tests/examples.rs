@@ -1,0 +1,202 @@
+//! The programs of `examples/c`, compiled strictly and run: most on a server in memory whose delay levels are short.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use support::{compile_with, compilers, crate_dir, Link};
+
+/// Delay levels of a second, and questions about transactions every second.
+const QUICK: &str =
+    "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";
+
+/// Compiles a program; each compiler gets its share.
+fn example(name: &str, dir: &Path) -> PathBuf {
+    let source = crate_dir().join("../examples/c").join(format!("{name}.c"));
+    let compilers = compilers();
+    let libraries: &[&str] = if matches!(name, "idempotent" | "dedup") { &["-lsqlite3"] } else { &[] };
+    let compiler = compilers[name.len() % compilers.len()];
+    compile_with(compiler, &source, &crate_dir().join("../include"), Link::Shared, dir, libraries)
+}
+
+/// Whether programs can be linked with SQLite here.
+fn has_sqlite() -> bool {
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("sqlite.c");
+    std::fs::write(
+        &source,
+        "#include <sqlite3.h>\nint main(void) { return sqlite3_libversion()[0] == 0; }\n",
+    )
+    .expect("a program");
+    let mut command = Command::new(compilers()[0]);
+    command.arg(&source).arg("-lsqlite3").arg("-o").arg(dir.path().join("sqlite"));
+    let found = command.output().is_ok_and(|output| output.status.success());
+    if !found {
+        println!("SQLite is not here: its programs are left out");
+    }
+    found
+}
+
+fn command(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("-k5").arg("600").arg(program).args(arguments).env("FERROMQ_OPTIONS", QUICK);
+    command.env_remove("NAMESRV_ADDR").envs(environment.iter().copied());
+    command
+}
+
+/// The lines that a program writes.
+fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    let mut command = command(program, arguments, environment);
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+    text.lines().map(str::to_owned).collect()
+}
+
+fn run_example(name: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    lines_of(&example(name, dir.path()), &[], &[("EXPECTED_MS", "1000")])
+}
+
+/// How many lines begin with a text.
+fn count(lines: &[String], begin: &str) -> usize {
+    lines.iter().filter(|line| line.starts_with(begin)).count()
+}
+
+fn last(lines: &[String]) -> &str {
+    lines.last().map(String::as_str).unwrap_or_default()
+}
+
+#[test]
+fn quickstart() {
+    let lines = run_example("quickstart");
+    let counts = (count(&lines, "sent: SEND_OK msgId="), count(&lines, "received: hello "));
+    assert_eq!(counts, (10, 10), "{lines:?}");
+}
+
+#[test]
+fn quickstart_producer_and_consumer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let data = data.to_str().expect("a path");
+    let sent = lines_of(&example("quickstart_producer", dir.path()), &[data], &[("PRODUCER_GROUP", "other")]);
+    assert_eq!(count(&sent, "result of the send: SEND_OK"), 10_001);
+    assert_eq!(last(&lines_of(&example("consumer", dir.path()), &[data], &[])), "counted: 10001");
+}
+
+#[test]
+fn producer() {
+    let lines = run_example("producer");
+    assert_eq!((count(&lines, "sync: SEND_OK"), count(&lines, "async: SEND_OK")), (2, 3));
+    assert_eq!(count(&lines, "oneway: 100 log lines"), 1);
+}
+
+#[test]
+fn ordered_and_transaction() {
+    assert_eq!(count(&run_example("ordered"), "a step of order "), 400);
+    let lines = run_example("transaction");
+    for line in ["the cart of order 1 is cleared", "the cart of order 3 with a slow answer is cleared"] {
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+    }
+    assert_eq!(count(&lines, "the cart of order 2"), 0);
+}
+
+#[test]
+fn delay_and_order_timeout() {
+    assert_eq!(count(&run_example("delay"), "message arrived "), 100);
+    let lines = run_example("order_timeout");
+    assert_eq!(last(&lines), "8 pieces, orders A: cancelled B: paid C: cancelled D: paid");
+}
+
+#[test]
+fn filters() {
+    let mut tags = run_example("filter_tag");
+    tags.sort();
+    assert_eq!(tags, ["tag TAGA", "tag TAGB", "tag TAGC"]);
+    let mut values = run_example("filter_sql");
+    values.sort();
+    assert_eq!(values, ["a = 0", "a = 1", "a = 2", "a = 3"]);
+}
+
+#[test]
+fn retry_and_no_retry() {
+    let mut lines = run_example("retry");
+    lines.sort();
+    let expected = ["1 of \"answer later\"", "1 of \"sooner\"", "2 of \"answer later\"", "2 of \"sooner\""];
+    assert_eq!(lines, expected.map(|line| format!("delivery {line}")));
+    assert_eq!(count(&run_example("no_retry"), "\"not a number: "), 5);
+}
+
+#[test]
+fn flags() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = example("flag_ttl", dir.path());
+    assert_eq!(last(&lines_of(&program, &[], &[])), "worked 3 times");
+    assert_eq!(last(&lines_of(&program, &[], &[("KEEP_MS", "0")])), "worked 6 times");
+}
+
+#[test]
+fn idempotent() {
+    if has_sqlite() {
+        let expected = "money 900, orders 1, stock 49, task done, t1 150, points 30, duplicates 24";
+        assert_eq!(last(&run_example("idempotent")), expected);
+    }
+}
+
+#[test]
+fn dedup_killed_between_its_steps_neither_doubles_nor_drops() {
+    if !has_sqlite() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let (program, data) = (example("dedup", dir.path()), dir.path().join("data"));
+    let database = dir.path().join("dedup.sqlite");
+    let data = data.to_str().expect("a path");
+    let environment = [("DEDUP_DATABASE", database.to_str().expect("a path")), ("DEDUP_PAUSE_MS", "2")];
+    for step in ["worked", "marked", "done", "worked"] {
+        // Not by way of timeout: it would be killed, and not the program.
+        let mut process = Command::new(&program)
+            .arg(data)
+            .envs(environment)
+            .env_remove("NAMESRV_ADDR")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.starts_with(step)), "it ended before {step:?}");
+        process.kill().expect("it is killed");
+        process.wait().expect("it ends");
+    }
+    assert_eq!(last(&lines_of(&program, &[data], &environment)), "50 messages, sum 1225");
+}
+
+#[test]
+fn broadcast_and_points() {
+    let mut lines = run_example("broadcast");
+    lines.sort();
+    let of = |member: usize| (0..5).map(move |number| format!("member {member}: reload {number}"));
+    assert_eq!(lines, of(0).chain(of(1)).collect::<Vec<_>>());
+    let lines = run_example("points");
+    for line in ["activity got 3 deliveries", "coupons got 3 deliveries", "points got 6 deliveries"] {
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+    }
+}
+
+#[test]
+fn pull_and_embed_and_serve() {
+    let lines = run_example("pull");
+    assert!(lines.iter().all(|line| line.ends_with("the queue ends at 100")), "{lines:?}");
+    assert_eq!(count(&lines, "32 messages"), 3);
+    assert_eq!(count(&run_example("embed_and_serve"), "received: over the network"), 1);
+}
+
+#[test]
+fn one_that_cannot_do_its_work_says_why() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = command(&example("quickstart", dir.path()), &["nowhere:0"], &[]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere:0"));
+}
