@@ -869,6 +869,19 @@ enum fmq_consume_status {
 };
 
 /**
+ * Chooses the queues of a topic that are this member's: adds them to own with fmq_queues_add. Gets the group, the own
+ * client id, all queues and the client ids of all members (count of them), both sorted. All members have to come to
+ * shares that fit together. Runs on a thread of the client, and must not wait.
+ */
+typedef void (*fmq_allocate)(const char *group,
+                             const char *client_id,
+                             const fmq_queues *queues,
+                             const char *const *members,
+                             size_t count,
+                             fmq_queues *own,
+                             void *user_data);
+
+/**
  * Consumes messages of one queue, consumeMessageBatchMaxSize at most, and answers one of fmq_consume_status. Runs on
  * threads of the consumer's own, consumeThreadMin at a time, with no lock held: it may call everything, also close and
  * free its own consumer.
@@ -889,6 +902,15 @@ typedef int32_t (*fmq_one_listener)(const fmq_stored_message *message,
 typedef int32_t (*fmq_orderly_listener)(const fmq_messages *messages,
                                         const fmq_orderly_context *context,
                                         void *user_data);
+
+/**
+ * Has allocate say how the group's members share the queues, in place of allocateMessageQueueStrategy. All members need
+ * the same. user_data is given back with free_user_data (may be NULL) when the consumer is freed or gets another one.
+ */
+fmq_error *fmq_push_consumer_allocate_by(fmq_push_consumer *consumer,
+                                         fmq_allocate allocate,
+                                         void *user_data,
+                                         fmq_free_user_data free_user_data);
 
 /** The queue that all messages of the call come from. Valid during the call. */
 const fmq_queue *fmq_consume_context_queue(const fmq_consume_context *context);
@@ -1018,6 +1040,12 @@ enum fmq_pull_status {
  * sends wait for it, but may poll with 0.
  */
 typedef void (*fmq_ready_callback)(void *user_data);
+
+/** As fmq_push_consumer_allocate_by. */
+fmq_error *fmq_consumer_allocate_by(fmq_consumer *consumer,
+                                    fmq_allocate allocate,
+                                    void *user_data,
+                                    fmq_free_user_data free_user_data);
 
 /**
  * Makes a pull consumer of a group. With group NULL, and no consumerGroup in the options, it reads all queues for

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod allocate;
 mod consumer;
 mod error;
 mod guard;
@@ -30,6 +31,7 @@ mod transaction;
 mod version;
 
 pub use admin::*;
+pub use allocate::*;
 pub use consumer::*;
 pub use error::*;
 pub use handle::fmq_free_user_data;

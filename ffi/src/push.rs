@@ -36,6 +36,12 @@ pub struct Listening {
     group: CString,
 }
 
+impl Listening {
+    pub(crate) fn consumer(&self) -> &PushConsumer {
+        &self.consumer
+    }
+}
+
 /// How a listener ended. Whatever else it answers counts as FMQ_LATER.
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

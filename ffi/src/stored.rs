@@ -33,8 +33,9 @@ pub struct Stored {
     properties: PropertyTexts,
 }
 
+#[allow(clippy::large_enum_variant, reason = "lists of own messages are what has to be quick")]
 enum Held {
-    Own(Box<StoredMessage>),
+    Own(StoredMessage),
     /// Lives as long as the call that it is made for.
     Lent(*const StoredMessage),
 }
@@ -75,7 +76,7 @@ impl Stored {
 
 /// A message for C to keep.
 pub(crate) fn owned(message: StoredMessage) -> *mut fmq_stored_message {
-    give(Stored::of(Held::Own(Box::new(message))))
+    give(Stored::of(Held::Own(message)))
 }
 
 /// A message for the time of a callback.
@@ -96,7 +97,7 @@ impl Thing for fmq_messages {
 }
 
 fn own(messages: Vec<StoredMessage>) -> Vec<Marked<fmq_stored_message>> {
-    let own = |message| Marked::lent(Stored::of(Held::Own(Box::new(message))));
+    let own = |message| Marked::lent(Stored::of(Held::Own(message)));
     messages.into_iter().map(own).collect()
 }
 

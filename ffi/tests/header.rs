@@ -20,7 +20,14 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Transactions", &["fmq_transaction"]),
     (
         "Consumers that call a listener",
-        &["fmq_push_consumer", "fmq_consume_", "fmq_orderly_", "fmq_listener", "fmq_one_listener"],
+        &[
+            "fmq_push_consumer",
+            "fmq_consume_",
+            "fmq_orderly_",
+            "fmq_listener",
+            "fmq_one_listener",
+            "fmq_allocate",
+        ],
     ),
     ("Consumers that are asked", &["fmq_consumer", "fmq_ready_callback", "fmq_pull"]),
     ("For operators", &["fmq_admin", "fmq_start_at"]),

@@ -69,3 +69,26 @@ fn programs_of_older_headers_still_run() {
     }
     assert!(found > 0);
 }
+
+/// Every function called with nothing but zeros: none crashes.
+#[test]
+fn null_arguments_crash_nothing() {
+    // None takes more than ten arguments or other than pointers and integers, which all go where these go.
+    type Any =
+        unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> usize;
+    let library =
+        std::ffi::CString::new(built().join("libferromq_ffi.so").into_os_string().into_encoded_bytes())
+            .expect("a path");
+    // SAFETY: the library is loaded as any program would; its functions take what they get, as the header says of NULL.
+    unsafe {
+        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_NOW);
+        assert!(!handle.is_null());
+        for symbol in promised() {
+            let name = std::ffi::CString::new(symbol.as_str()).expect("a name");
+            let address = libc::dlsym(handle, name.as_ptr());
+            assert!(!address.is_null(), "{symbol}");
+            let function: Any = std::mem::transmute(address);
+            function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        }
+    }
+}

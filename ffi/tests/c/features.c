@@ -402,6 +402,38 @@ static void push_by_hand(void) {
   fmq_push_consumer_free(consumer);
 }
 
+/* ---- shares as the program says ---- */
+
+static void first_only(const char *group, const char *client_id, const fmq_queues *queues, const char *const *members,
+                       size_t count, fmq_queues *own, void *user_data) {
+  CHECK(strcmp(group, "shares") == 0 && user_data == &ready);
+  CHECK(count == 1 && strcmp(members[0], client_id) == 0);
+  CHECK(fmq_queues_count(queues) >= 1);
+  OK(fmq_queues_add(own, fmq_queues_at(queues, 0)));
+}
+
+static void shares(void) {
+  int before = atomic_load(&freed);
+  fmq_consumer *consumer = reader("shares", "Hand");
+  OK(fmq_consumer_allocate_by(consumer, first_only, &ready, given_back));
+  OK(fmq_consumer_start(consumer));
+  for (size_t count = 0; count != 1;) {
+    fmq_queues *own;
+    OK(fmq_consumer_queues(consumer, &own));
+    count = fmq_queues_count(own);
+    CHECK(count <= 1);
+    fmq_queues_free(own);
+  }
+  fmq_consumer_free(consumer);
+  EVENTUALLY(atomic_load(&freed) == before + 1);
+  fmq_push_consumer *push;
+  OK(fmq_push_consumer_new(mq, "shares", NULL, &push));
+  OK(fmq_push_consumer_allocate_by(push, first_only, &ready, given_back));
+  FAILS(FMQ_INVALID_ARGUMENT, fmq_push_consumer_allocate_by(push, NULL, &ready, given_back));
+  fmq_push_consumer_free(push);
+  EVENTUALLY(atomic_load(&freed) == before + 3);
+}
+
 /* ---- request and reply ---- */
 
 static int32_t answer(const fmq_messages *messages, const fmq_consume_context *context, void *user_data) {
@@ -591,6 +623,7 @@ int main(void) {
   descriptors();
   by_hand();
   push_by_hand();
+  shares();
   requests();
   operators();
   wrong_settings();
