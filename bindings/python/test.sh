@@ -22,4 +22,5 @@ rm -rf "$wheels"
 cd "$target"
 "$venv/bin/python" -m mypy.stubtest --allowlist "$here/stubtest-allow.txt" ferromq
 "$venv/bin/python" -m mypy --strict --no-incremental -p ferromq
+(cd "$here/../../examples/python" && "$venv/bin/python" -m mypy --strict --no-incremental ./*.py)
 exec "$venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir "$here" -p no:cacheprovider "$here/tests" "$@"

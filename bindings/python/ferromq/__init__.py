@@ -29,6 +29,7 @@ import typing as _t
 
 from . import _lifetime, _native, errors, logging
 from ._native import (
+    Admin,
     ConsumeContext,
     Consumer,
     Instance,
@@ -62,6 +63,7 @@ from .logging import set_log_level
 
 __all__ = [
     "Action",
+    "Admin",
     "AllocationStrategy",
     "CompressionType",
     "ConsumeContext",

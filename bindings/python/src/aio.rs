@@ -14,8 +14,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::error::{exception, Outcome};
-use crate::message::{Sent, StoredMessage};
 use crate::pump::{pump, Errand};
+use crate::sent::Sent;
+use crate::stored::StoredMessage;
 
 /// What a future of the library ends with.
 pub enum Answer {

@@ -12,8 +12,9 @@ use crate::aio::{self, Polling};
 use crate::enums;
 use crate::error::{Outcome, Raised};
 use crate::instance::Instance;
-use crate::message::{queues_of, MessageQueue, StoredMessage};
 use crate::push::subscription;
+use crate::sent::{queues_of, MessageQueue};
+use crate::stored::StoredMessage;
 use crate::wait::{detached, duration, in_steps, interruptible, Held};
 
 /// Consumes a group's share of its topics' queues, or the queues it is told, at the program's own pace; without a group all

@@ -8,12 +8,15 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::admin::Admin;
 use crate::consumer::Consumer;
 use crate::error::Outcome;
-use crate::message::{self, MessageQueue, StoredMessage};
+use crate::message::{self};
 use crate::options;
 use crate::producer::Producer;
 use crate::push::PushConsumer;
+use crate::sent::MessageQueue;
+use crate::stored::StoredMessage;
 use crate::transaction::{Functions, TransactionProducer};
 use crate::wait::{detached, duration, interruptible, Held};
 
@@ -147,6 +150,11 @@ impl Instance {
     fn create_topic(&self, py: Python<'_>, name: String, queues: i32) -> Outcome<()> {
         let inner = self.inner.clone();
         interruptible(py, move || inner.create_topic(&name, queues))
+    }
+
+    /// Operators' calls: topics, groups, offsets, brokers.
+    fn admin(slf: &Bound<'_, Self>) -> Admin {
+        Admin::new(slf.get().inner.admin(), slf.clone().unbind())
     }
 
     /// Gives the masters of a topic a filter function of a group: a WebAssembly module; an empty one takes it away.

@@ -5,6 +5,7 @@
 //! Threads of the library never wait for the interpreter, but for those that run users' functions: what they have for
 //! Python goes through one thread of this module (`pump`).
 
+mod admin;
 mod aio;
 mod consumer;
 mod enums;
@@ -17,6 +18,8 @@ mod options;
 mod producer;
 mod pump;
 mod push;
+mod sent;
+mod stored;
 mod transaction;
 mod wait;
 
@@ -28,6 +31,8 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::admin::Admin;
+    #[pymodule_export]
     use crate::aio::Polling;
     #[pymodule_export]
     use crate::consumer::{Consumer, Pulled};
@@ -38,13 +43,17 @@ mod _native {
     #[pymodule_export]
     use crate::log::set_level;
     #[pymodule_export]
-    use crate::message::{Message, MessageQueue, Sent, StoredMessage, Subscription, TransactionSent};
+    use crate::message::Message;
     #[pymodule_export]
     use crate::producer::Producer;
     #[pymodule_export]
     use crate::push::PushConsumer;
     #[pymodule_export]
+    use crate::sent::{MessageQueue, Sent, Subscription, TransactionSent};
+    #[pymodule_export]
     use crate::stop;
+    #[pymodule_export]
+    use crate::stored::StoredMessage;
     #[pymodule_export]
     use crate::transaction::TransactionProducer;
 

@@ -7,7 +7,8 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::sync::PyOnceLock;
 
 use crate::enums;
-use crate::message::{MessageQueue, StoredMessage};
+use crate::sent::MessageQueue;
+use crate::stored::StoredMessage;
 use crate::wait::duration;
 
 /// A function that is called with messages, and with a context if it takes a second argument. Coroutine functions run on

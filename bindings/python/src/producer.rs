@@ -11,7 +11,9 @@ use pyo3::types::{PyDict, PyString};
 use crate::aio::{self, Answer};
 use crate::error::{exception, Outcome, Raised};
 use crate::instance::Instance;
-use crate::message::{self, Message, MessageQueue, Sent, StoredMessage};
+use crate::message::{self, Message};
+use crate::sent::{MessageQueue, Sent};
+use crate::stored::StoredMessage;
 use crate::wait::{detached, duration, in_steps, interruptible, Held};
 
 /// Sends messages to a cluster. May be shared by threads and by asyncio tasks. Made by `Instance.producer`.

@@ -7,7 +7,7 @@ use pyo3::types::PyString;
 use crate::error::Outcome;
 use crate::instance::Instance;
 use crate::listener::{ConsumeContext, Listener, Messages, OrderlyContext};
-use crate::message::{MessageQueue, Subscription};
+use crate::sent::{MessageQueue, Subscription};
 use crate::wait::{detached, duration, interruptible, Held};
 
 /// A member of a group whose listener is called with the messages of the member's share of the queues, on threads of the

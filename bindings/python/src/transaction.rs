@@ -10,8 +10,10 @@ use crate::enums;
 use crate::error::Outcome;
 use crate::instance::Instance;
 use crate::listener::report;
-use crate::message::{Message, StoredMessage, TransactionSent};
+use crate::message::Message;
 use crate::producer;
+use crate::sent::TransactionSent;
+use crate::stored::StoredMessage;
 use crate::wait::{detached, duration, interruptible, Held};
 
 /// Python's functions that run transactions, and know later how they ended.

@@ -172,3 +172,31 @@ def test_wrong_arguments(mq):
     consumer.listen(print)
     with pytest.raises(ferromq.errors.InvalidArgumentError, match="subscribe"):
         consumer.start()
+
+
+def test_admin(mq):
+    admin = mq.admin()
+    admin.create_topic("T", 2, perm=6)
+    producer = mq.producer("P")
+    for number in range(10):
+        producer.send("T", str(number))
+    with mq.consumer("G", **FIRST) as consumer:
+        consumer.subscribe("T")
+        polled = 0
+        while polled < 10:
+            polled += len(consumer.poll(PATIENCE))
+        (member,) = admin.members("G")["members"]
+        assert member["clientId"] == mq.client_id
+    assert admin.topics() == ["T"] and set(admin.topics()) < set(admin.all_topics()) and "G" in admin.groups()
+    figures = admin.topic("T")
+    assert figures["messages"] == 10 and sum(queue["maxOffset"] for queue in figures["queues"]) == 10
+    assert admin.progress("G")["lag"] == 0
+    moved = admin.reset_offsets("G", "T", "begin")
+    assert {queue["offset"] for queue in moved} == {0} and admin.progress("G")["lag"] == 10
+    admin.reset_offsets("G", "T", 2**40)
+    with pytest.raises(ValueError, match="begin"):
+        admin.reset_offsets("G", "T", "middle")
+    assert [broker["brokerName"] for broker in admin.cluster()["brokers"]] == ["ferromq"]
+    admin.delete_group("G")
+    admin.delete_topic("T")
+    assert admin.topics() == [] and "G" not in admin.groups()
