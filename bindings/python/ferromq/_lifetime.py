@@ -48,11 +48,14 @@ def close_all() -> None:
     _native._stop()
 
 
-def _forget() -> None:
+def _in_child() -> None:
     """After fork: what is open is the parent's."""
+    _native._after_fork()
     _live.clear()
 
 
 atexit.register(close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(
+        before=_native._before_fork, after_in_parent=_native._after_fork, after_in_child=_in_child
+    )

@@ -8,6 +8,7 @@
 mod admin;
 mod aio;
 mod consumer;
+mod enter;
 mod enums;
 mod error;
 mod instance;
@@ -36,6 +37,8 @@ mod _native {
     use crate::aio::Polling;
     #[pymodule_export]
     use crate::consumer::{Consumer, Pulled};
+    #[pymodule_export]
+    use crate::enter::{after_fork, before_fork};
     #[pymodule_export]
     use crate::instance::{connect, open, Instance};
     #[pymodule_export]

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::aio::{self, Answer};
+use crate::enter::enter;
 use crate::error::{exception, Outcome, Raised};
 use crate::instance::Instance;
 use crate::message::{self, Message};
@@ -118,12 +119,13 @@ fn how<'py>(keywords: Option<&Bound<'py, PyDict>>) -> Outcome<(How, Option<Bound
 /// A selector that asks a Python function.
 fn selector_of(choose: Py<PyAny>, raised: Arc<Mutex<Option<PyErr>>>) -> ferromq::Selector {
     let choose = move |queues: &[ferromq::MessageQueue], message: &ferromq::Message| {
-        let place = Python::attach(|py| {
+        let place = enter(|py| {
             let queues = MessageQueue::list(queues.to_vec());
             let message = Message { inner: message.clone() };
             choose.call1(py, (queues, message))?.extract::<usize>(py)
         });
-        place.unwrap_or_else(|error| {
+        // After the interpreter's end there is nobody to ask.
+        place.unwrap_or(Ok(usize::MAX)).unwrap_or_else(|error| {
             *raised.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
             usize::MAX
         })
@@ -164,7 +166,7 @@ where
 {
     move |result| {
         // After the interpreter's end nobody listens.
-        Python::try_attach(|py| {
+        enter(|py| {
             let called = match result {
                 Ok(answer) => callback.call1(py, (answer, py.None())),
                 Err(error) => callback.call1(py, (py.None(), exception(py, &error).into_value(py))),

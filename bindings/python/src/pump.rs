@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use pyo3::prelude::*;
 
+use crate::enter::enter;
 use crate::log::Line;
 
 /// Lines of the log that wait; further ones are counted and dropped.
@@ -111,7 +112,7 @@ impl Pump {
             let dropped = std::mem::take(&mut state.dropped);
             let stopped = state.stopped;
             drop(state);
-            let entered = Python::try_attach(|py| {
+            let entered = enter(|py| {
                 crate::aio::hand_over(py, errands);
                 crate::log::hand_over(py, lines, dropped);
             });

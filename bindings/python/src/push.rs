@@ -4,6 +4,7 @@ use ferromq::{Action, ConsumeStatus, OrderlyStatus};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use crate::enter::enter;
 use crate::error::Outcome;
 use crate::instance::Instance;
 use crate::listener::{ConsumeContext, Listener, Messages, OrderlyContext};
@@ -74,7 +75,7 @@ impl PushConsumer {
     fn listen<'py>(&self, py: Python<'py>, listener: Bound<'py, PyAny>) -> Outcome<Bound<'py, PyAny>> {
         let called = Listener::new(py, &listener)?;
         let call = move |messages: &[ferromq::StoredMessage], context: &ferromq::ConsumeContext| {
-            let consumed = Python::try_attach(|py| {
+            let consumed = enter(|py| {
                 let own = ConsumeContext::new(context.queue());
                 called.call(py, Messages::All(messages), own, |own| own.apply(context))
             });
@@ -93,7 +94,7 @@ impl PushConsumer {
     fn listen_one<'py>(&self, py: Python<'py>, listener: Bound<'py, PyAny>) -> Outcome<Bound<'py, PyAny>> {
         let called = Listener::new(py, &listener)?;
         let call = move |message: &ferromq::StoredMessage, context: &ferromq::ConsumeContext| {
-            let consumed = Python::try_attach(|py| {
+            let consumed = enter(|py| {
                 let own = ConsumeContext::new(context.queue());
                 called.call(py, Messages::One(message), own, |own| own.apply(context))
             });
@@ -117,7 +118,7 @@ impl PushConsumer {
     ) -> Outcome<Bound<'py, PyAny>> {
         let called = Listener::new(py, &listener)?;
         let call = move |messages: &[ferromq::StoredMessage], context: &ferromq::OrderlyContext| {
-            let consumed = Python::try_attach(|py| {
+            let consumed = enter(|py| {
                 let own = OrderlyContext::new(context.queue());
                 called.call(py, Messages::All(messages), own, |own| own.apply(context))
             });

@@ -6,6 +6,7 @@ use ferromq::TransactionState;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::enter::enter;
 use crate::enums;
 use crate::error::Outcome;
 use crate::instance::Instance;
@@ -67,7 +68,7 @@ struct Listener(Arc<Functions>);
 impl ferromq::TransactionListener for Listener {
     fn execute(&self, message: &ferromq::Message, transaction_id: &str) -> TransactionState {
         let execute = &self.0.execute;
-        let state = Python::try_attach(|py| {
+        let state = enter(|py| {
             let message = Message { inner: message.clone() };
             let answer = execute.bind(py).call1((message, transaction_id));
             ask(py, execute, answer).unwrap_or_else(|error| {
@@ -80,7 +81,7 @@ impl ferromq::TransactionListener for Listener {
 
     fn check(&self, message: &ferromq::StoredMessage) -> TransactionState {
         let check = &self.0.check;
-        let state = Python::try_attach(|py| {
+        let state = enter(|py| {
             let answer = check.bind(py).call1((StoredMessage::new(message.clone()),));
             ask(py, check, answer).unwrap_or_else(|error| {
                 report(py, check, error);

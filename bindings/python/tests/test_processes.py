@@ -430,7 +430,7 @@ def test_closing_within_listeners_and_callbacks(mq):
 def test_polls_end_when_another_thread_closes(mq):
     mq.create_topic("T", 1)
     for close in ("consumer", "instance"):
-        consumer = mq.consumer("G", **FIRST)
+        consumer = mq.consumer(close, **FIRST)
         consumer.subscribe("T")
         consumer.start()
         threading.Timer(0.2, (consumer if close == "consumer" else mq).close).start()
