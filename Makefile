@@ -51,6 +51,8 @@ check: ## formatting, lints, documentation, and the arrows between the rooms
 soak: ## the tests with long counts: hours
 	FERROMQ_SOAK=1 $(CARGO) test $(OWN)
 	scripts/sanitize.sh
+	$(MAKE) test-node
+	$(MAKE) test-python
 	interop/install.sh
 	FERROMQ_SOAK=1 FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 

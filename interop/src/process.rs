@@ -185,6 +185,23 @@ impl Process {
         ))
     }
 
+    /// Waits until it ends by itself; how it did, and what it wrote to its log. One that does not is killed.
+    pub fn ended(mut self, patience: Duration) -> Outcome<(ExitStatus, String)> {
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            match self.child.try_wait() {
+                Ok(Some(status)) => {
+                    self.finish();
+                    return Ok((status, tail(&self.log, 100_000)));
+                }
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Err(e) => return Err(format!("cannot wait for {}: {e}", self.name)),
+            }
+        }
+        let log = self.log_tail();
+        Err(format!("{} was not done within {patience:?}; its log ends with:\n{log}", self.name))
+    }
+
     /// SIGSTOP to the whole group, or SIGCONT.
     pub fn freeze(&self, frozen: bool) {
         signal(if frozen { "-STOP" } else { "-CONT" }, self.child.id());
