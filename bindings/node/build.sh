@@ -17,6 +17,12 @@ esac
 output=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 types=$output/node-types/$profile-$target
 mkdir -p "$types"
+case $target in
+*-musl)
+    # A library that Node loads shares its C library.
+    export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=-crt-static"
+    ;;
+esac
 # The macros write the types while they are compiled: without them, compile again.
 [ -s "$types/ferromq-node" ] || export NAPI_FORCE_BUILD_FERROMQ_NODE="$(date +%s)"
 export NAPI_TYPE_DEF_TMP_FOLDER="$types"
@@ -35,4 +41,4 @@ for library in libferromq_node.so libferromq_node.dylib ferromq_node.dll; do
         mv "ferromq.$name.node.new" "ferromq.$name.node"
     fi
 done
-node scripts/generate.mjs "$types/ferromq-node"
+[ "$target" != "$here" ] || node scripts/generate.mjs "$types/ferromq-node"

@@ -87,16 +87,19 @@ pub fn batch(topic: &str, bodies: Vec<u8>, lengths: &[u32], extras: Option<&str>
     };
     extras.resize_with(lengths.len(), || None);
     // One copy of all bodies, which the messages share.
-    let whole = Message::new(topic, bodies);
+    let whole = Message::new(topic, bodies).body;
     let mut begin = 0;
     let make = |(length, extras): (&u32, Option<Extras>)| {
         let end = begin + *length as usize;
-        if end > whole.body.len() {
+        if end > whole.len() {
             return Err(invalid("make batch", "the lengths are longer than the bodies"));
         }
-        let message = Message { body: whole.body.slice(begin..end), ..whole.clone() };
+        let message = Message::new(topic, whole.slice(begin..end));
         begin = end;
-        extras.map_or(Ok(message.clone()), |extras| with_extras(message, extras))
+        match extras {
+            None => Ok(message),
+            Some(extras) => with_extras(message, extras),
+        }
     };
     lengths.iter().zip(extras).map(make).collect()
 }
