@@ -201,6 +201,38 @@ inline bytes as_bytes(const char *data, std::size_t size) noexcept {
 /** The version of the library. */
 inline std::string_view version() noexcept { return fmq_version(); }
 
+/** How much a line of the log matters. */
+enum class log_level : std::int32_t {
+    off = FMQ_LOG_OFF,
+    error = FMQ_LOG_ERROR,
+    warn = FMQ_LOG_WARN,
+    info = FMQ_LOG_INFO,
+    debug = FMQ_LOG_DEBUG,
+    trace = FMQ_LOG_TRACE,
+};
+
+/**
+ * Has the log of the whole library, of this level and what matters more, handed to
+ * callback(log_level, std::string_view part, std::string_view text), in place of the one before. It runs on whichever thread
+ * has something to say, several at a time. Without it nothing is logged.
+ */
+template <class Callback> void set_log(log_level level, Callback callback) {
+    using own = std::decay_t<Callback>;
+    const auto call = [](std::int32_t matters, const char *part, const char *text, void *user_data) {
+        try {
+            (*static_cast<own *>(user_data))(static_cast<log_level>(matters), std::string_view(part),
+                                             std::string_view(text));
+        } catch (...) {
+            // There is nobody to tell.
+        }
+    };
+    detail::check(fmq_log_set(static_cast<std::int32_t>(level), call, new own(std::move(callback)),
+                              detail::destroy<own>));
+}
+
+/** Ends what set_log began. */
+inline void clear_log() { detail::check(fmq_log_set(FMQ_LOG_OFF, nullptr, nullptr, nullptr)); }
+
 /** Settings by their names, which docs/client.md and docs/settings.md list: {{"flushDiskType", "SYNC_FLUSH"}}. */
 class options {
 public:
@@ -1189,6 +1221,30 @@ public:
         detail::check(fmq_consumer_poll_at_most(get(), most, timeout.count(), &list));
         return messages(list);
     }
+    /**
+     * A file descriptor for poll(), epoll and event loops: it can be read while there may be something to poll. When it
+     * can, poll(milliseconds(0)) until nothing comes. Do not read or close it.
+     */
+    int fd() {
+        std::int32_t descriptor = -1;
+        detail::check(fmq_consumer_fd(get(), &descriptor));
+        return descriptor;
+    }
+    /**
+     * Has callback() called on a thread of the library when a poll would not wait any more: once until polls have emptied
+     * what there is, and when the consumer is closed. For event loops that can be woken.
+     */
+    template <class Callback> void on_ready(Callback callback) {
+        using own = std::decay_t<Callback>;
+        const auto call = [](void *user_data) {
+            try {
+                (*static_cast<own *>(user_data))();
+            } catch (...) {
+                // There is nobody to tell.
+            }
+        };
+        detail::check(fmq_consumer_on_ready(get(), call, new own(std::move(callback)), detail::destroy<own>));
+    }
     /** All messages until the consumer is closed. */
     iterator begin() { return iterator(get(), milliseconds(-1)); }
     iterator end() noexcept { return iterator(); }
@@ -1258,6 +1314,75 @@ public:
 
 private:
     detail::owner<fmq_consumer, fmq_consumer_free> handle_;
+};
+
+/**
+ * Operators' calls, by an instance that lives as long. Answers are JSON, with the members that ferromq.h names.
+ */
+class admin {
+public:
+    explicit admin(fmq_instance *by) noexcept : by_(by) {}
+
+    /** The topics of users, as an array of names. */
+    std::string topics() const { return json(fmq_admin_topics); }
+    /** All topics, those of the system too. */
+    std::string all_topics() const { return json(fmq_admin_all_topics); }
+    /** A topic with its settings and how much is in it. */
+    std::string topic(std::string_view name) const { return json(fmq_admin_topic, detail::text(name)); }
+    /** Makes a topic, or changes one that is there: readQueueNums, writeQueueNums, perm, order. */
+    void create_topic(std::string_view name, const options &settings) const {
+        detail::check(fmq_admin_create_topic(by_, detail::text(name), settings.get()));
+    }
+    /** Deletes a topic with its messages. */
+    void delete_topic(std::string_view name) const { detail::check(fmq_admin_delete_topic(by_, detail::text(name))); }
+    /** The consumer groups, as an array of names. */
+    std::string groups() const { return json(fmq_admin_groups); }
+    /** How far a group has come. */
+    std::string progress(std::string_view group) const { return json(fmq_admin_progress, detail::text(group)); }
+    /** Who consumes as a group. */
+    std::string members(std::string_view group) const { return json(fmq_admin_members, detail::text(group)); }
+    /** Moves a group in a topic, whether its members run or not, to a time, ms since 1970, FMQ_BEGIN or FMQ_END. */
+    std::string reset_offsets(std::string_view group, std::string_view topic, std::int64_t time_ms) const {
+        return json(fmq_admin_reset_offsets, detail::text(group), detail::text(topic), time_ms);
+    }
+    /** Deletes a group with its progress. */
+    void delete_group(std::string_view group) const { detail::check(fmq_admin_delete_group(by_, detail::text(group))); }
+    /** How the cluster is: name servers, brokers, their addresses, versions and figures. */
+    std::string cluster() const { return json(fmq_admin_cluster); }
+
+private:
+    template <class Call, class... Arguments> std::string json(Call call, const Arguments &...arguments) const {
+        char *answer = nullptr;
+        detail::check(call(by_, arguments..., &answer));
+        const detail::owner<char, fmq_string_free> owned(answer);
+        return std::string(answer);
+    }
+
+    fmq_instance *by_;
+};
+
+/** A server that other processes use: a name server and a broker, or one of them. It stops when it ends. */
+class server {
+public:
+    explicit server(fmq_server *owned) noexcept : handle_(owned) {}
+
+    /** The ports of name server and broker, 0 for what is not there. */
+    std::pair<std::uint16_t, std::uint16_t> ports() const {
+        std::uint16_t name_server = 0, broker = 0;
+        detail::check(fmq_server_ports(handle_.get(), &name_server, &broker));
+        return {name_server, broker};
+    }
+    /** Where clients of this machine find the name server, for connect. */
+    std::string_view name_servers() const noexcept { return detail::view(fmq_server_name_servers(handle_.get())); }
+    /** Orderly end, within 30 s unless said otherwise. */
+    void stop(milliseconds timeout = milliseconds(-1)) {
+        detail::check(fmq_server_stop(handle_.get(), timeout.count()));
+    }
+
+    fmq_server *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owner<fmq_server, fmq_server_free> handle_;
 };
 
 /**
@@ -1371,6 +1496,9 @@ public:
                                                        detail::text(name), module.data(), module.size()));
     }
 
+    /** Operators' calls: topics, groups, the state of the cluster. */
+    ferromq::admin admin() const noexcept { return ferromq::admin(get()); }
+
     /** What brokers know this client by. */
     std::string_view client_id() const noexcept { return detail::view(fmq_instance_client_id(get())); }
     /** The name servers, as host:port;host:port. */
@@ -1439,6 +1567,31 @@ inline instance connect(std::string_view name_servers, const options &settings) 
     return instance(made);
 }
 inline instance connect(std::string_view name_servers) { return connect(name_servers, options()); }
+
+/**
+ * Starts a name server and a broker in one, with the messages in a directory (empty: in memory). They listen as the option
+ * listen says: true (Apache's ports, the default), free, or host:port of the name server:port of the broker.
+ */
+inline server start_server(std::string_view path, const options &settings = options()) {
+    fmq_server *made = nullptr;
+    const detail::text directory(path);
+    detail::check(fmq_server_start(path.empty() ? nullptr : static_cast<const char *>(directory), settings.get(), &made));
+    return server(made);
+}
+
+/** Starts a name server alone, as its options say (docs/settings.md). */
+inline server start_namesrv(const options &settings = options()) {
+    fmq_server *made = nullptr;
+    detail::check(fmq_server_start_namesrv(settings.get(), &made));
+    return server(made);
+}
+
+/** Starts a broker alone, as its options say (docs/settings.md). */
+inline server start_broker(const options &settings = options()) {
+    fmq_server *made = nullptr;
+    detail::check(fmq_server_start_broker(settings.get(), &made));
+    return server(made);
+}
 
 } // namespace ferromq
 

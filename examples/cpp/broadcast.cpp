@@ -22,7 +22,7 @@ int main(int count, char **arguments) {
         for (ferromq::instance *mq : {&first, &second}) {
             ferromq::options settings = from_first();
             settings.set("messageModel", "BROADCASTING").set("offsetStoreDir", files.string());
-            members.push_back(mq->push_consumer("CID_BROADCAST", settings));
+            members.push_back(mq->push_consumer(consumer_group("CID_BROADCAST"), settings));
             members.back().subscribe("Broadcast", "*");
             members.back().listen([&arrived, number = members.size() - 1](const ferromq::message_list &messages) {
                 for (const ferromq::message_view message : messages) {
@@ -32,7 +32,7 @@ int main(int count, char **arguments) {
             members.back().start();
         }
 
-        ferromq::producer producer = first.producer("broadcasters");
+        ferromq::producer producer = first.producer(producer_group("broadcasters"));
         for (int number = 0; number < 5; ++number) {
             producer.send({"Broadcast", "reload " + std::to_string(number)});
         }

@@ -4,7 +4,7 @@
 int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
-        ferromq::consumer consumer = mq.consumer(from_environment("CONSUMER_GROUP", "counters"), from_first());
+        ferromq::consumer consumer = mq.consumer(consumer_group("counters"), from_first());
         mq.create_topic("topic_example_java", 4);
         consumer.subscribe("topic_example_java", "TagA");
         int counted = 0;

@@ -51,7 +51,7 @@ int main(int count, char **arguments) {
         mq.create_topic("Deduplicated", 4);
         const std::string path = from_environment("DEDUP_TABLE", "");
         table done(path.empty() ? std::string("/dev/null") : path);
-        ferromq::producer producer = mq.producer("dedup-producers");
+        ferromq::producer producer = mq.producer(producer_group("dedup-producers"));
         for (int number = 0; number < MESSAGES; ++number) {
             const auto message =
                 ferromq::message("Deduplicated", std::to_string(number)).key("ID_" + std::to_string(number));
@@ -61,7 +61,7 @@ int main(int count, char **arguments) {
 
         std::mutex transaction;
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_DEDUP", "Deduplicated", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_DEDUP"), "Deduplicated", "*", [&](const ferromq::message_view &message) {
             const std::string key(message.keys().value_or(""));
             const std::lock_guard lock(transaction);
             if (done.has(key)) {

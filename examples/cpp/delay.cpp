@@ -6,14 +6,14 @@ int main(int count, char **arguments) {
         ferromq::instance mq = instance(count, arguments);
         const int expected = std::stoi(from_environment("EXPECTED_MS", "10000"));
         mq.create_topic("TestTopic", 4);
-        ferromq::producer producer = mq.producer("ExampleProducerGroup");
+        ferromq::producer producer = mq.producer(producer_group("ExampleProducerGroup"));
         for (int number = 0; number < 100; ++number) {
             const std::string body = "Hello scheduled message " + std::to_string(number);
             producer.send(ferromq::message("TestTopic", body).delay_level(3));
         }
 
         channel<std::int64_t> arrived;
-        auto consumer = subscribe(mq, "ExampleConsumer", "TestTopic", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("ExampleConsumer"), "TestTopic", "*", [&](const ferromq::message_view &message) {
             const auto now = std::chrono::system_clock::now().time_since_epoch();
             arrived.send(std::chrono::duration_cast<std::chrono::milliseconds>(now).count() - message.born_timestamp());
         });

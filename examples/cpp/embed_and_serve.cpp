@@ -12,13 +12,13 @@ int main(int count, char **arguments) {
 
         mq.create_topic("Served", 4);
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_SERVED", "Served", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_SERVED"), "Served", "*", [&](const ferromq::message_view &message) {
             arrived.send(std::string(message.text()));
         });
 
         // As another process would.
         ferromq::instance other = ferromq::connect(name_server);
-        std::cout << "sent: " << other.producer("visitors").send({"Served", "over the network"}) << '\n';
+        std::cout << "sent: " << other.producer(producer_group("visitors")).send({"Served", "over the network"}) << '\n';
         std::cout << "received: " << arrived.receive() << '\n';
         other.close();
         consumer.close();

@@ -27,6 +27,10 @@ inline std::string from_environment(const char *name, const std::string &otherwi
     return value && *value ? value : otherwise;
 }
 
+// The name of a group: the environment's, or the program's own.
+inline std::string producer_group(const char *own) { return from_environment("PRODUCER_GROUP", own); }
+inline std::string consumer_group(const char *own) { return from_environment("CONSUMER_GROUP", own); }
+
 // The settings of a server in this process: FERROMQ_OPTIONS holds them as key=value, separated by semicolons.
 inline ferromq::options server_options() {
     ferromq::options settings;

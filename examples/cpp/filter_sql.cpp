@@ -6,13 +6,13 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("TopicTest", 1);
-        ferromq::producer producer = mq.producer("sql-producers");
+        ferromq::producer producer = mq.producer(producer_group("sql-producers"));
         for (int a = 0; a < 10; ++a) {
             producer.send(ferromq::message("TopicTest", "body").property("a", std::to_string(a)));
         }
 
         channel<std::string> arrived;
-        ferromq::push_consumer consumer = mq.push_consumer("please_rename_unique_group_name_4", from_first());
+        ferromq::push_consumer consumer = mq.push_consumer(consumer_group("please_rename_unique_group_name_4"), from_first());
         consumer.subscribe_sql("TopicTest", "a between 0 and 3");
         consumer.listen([&](const ferromq::message_list &messages) {
             for (const ferromq::message_view message : messages) {

@@ -24,7 +24,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Flagged", 1);
-        ferromq::producer producer = mq.producer("flag-producers");
+        ferromq::producer producer = mq.producer(producer_group("flag-producers"));
         for (int number = 0; number < 3; ++number) {
             const auto message = ferromq::message("Flagged", "work").key("KEY_" + std::to_string(number));
             producer.send(message);
@@ -35,7 +35,7 @@ int main(int count, char **arguments) {
         // Two deliveries of one key at the same time would both find no flag.
         std::mutex one_at_a_time;
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_FLAG", "Flagged", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_FLAG"), "Flagged", "*", [&](const ferromq::message_view &message) {
             const std::string key(message.keys().value_or(""));
             const std::lock_guard lock(one_at_a_time);
             if (known.is_set(key)) {

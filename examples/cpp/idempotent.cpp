@@ -57,7 +57,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("ons_test", 4);
-        ferromq::producer producer = mq.producer("payments");
+        ferromq::producer producer = mq.producer(producer_group("payments"));
         const auto start = std::chrono::system_clock::now().time_since_epoch().count();
         int number = 0;
         for (const char *way : {"debit", "insert", "optimistic", "pessimistic", "set", "upsert"}) {
@@ -71,7 +71,7 @@ int main(int count, char **arguments) {
 
         database data;
         channel<std::pair<bool, std::string>> arrived;
-        auto consumer = subscribe(mq, "CID_IDEMPOTENT", "ons_test", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_IDEMPOTENT"), "ons_test", "*", [&](const ferromq::message_view &message) {
             const std::string order(message.keys().value_or(""));
             const bool was_new = data.work(message.text(), order);
             arrived.send({was_new, order + " " + std::string(message.text()) + (was_new ? ": done\n" : ": was done already\n")});

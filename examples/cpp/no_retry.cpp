@@ -6,13 +6,13 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Hopeless", 4);
-        ferromq::producer producer = mq.producer("no-retry-producers");
+        ferromq::producer producer = mq.producer(producer_group("no-retry-producers"));
         for (int number = 0; number < 5; ++number) {
             producer.send({"Hopeless", "not a number: " + std::to_string(number)});
         }
 
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_NO_RETRY", "Hopeless", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_NO_RETRY"), "Hopeless", "*", [&](const ferromq::message_view &message) {
             const std::string body(message.text());
             try {
                 std::stoi(body);

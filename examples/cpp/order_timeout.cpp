@@ -27,7 +27,7 @@ int main(int count, char **arguments) {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("OrderTimeout", 4);
         shop shop;
-        ferromq::producer producer = mq.producer("shops");
+        ferromq::producer producer = mq.producer(producer_group("shops"));
         for (const char *order : {"A", "B", "C", "D"}) {
             --shop.stock;
             shop.orders[order] = "placed";
@@ -37,7 +37,7 @@ int main(int count, char **arguments) {
         shop.show();
 
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_TIMEOUT", "OrderTimeout", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_TIMEOUT"), "OrderTimeout", "*", [&](const ferromq::message_view &message) {
             const std::string order(message.keys().value_or(""));
             const std::lock_guard lock(shop.mutex);
             // Only an order that is still open: a second delivery finds it cancelled.

@@ -13,7 +13,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("OrderSteps", 4);
-        ferromq::producer producer = mq.producer("order-producers");
+        ferromq::producer producer = mq.producer(producer_group("order-producers"));
         for (const char *step : STEPS) {
             for (int order = 0; order < ORDERS; ++order) {
                 const std::string id = std::to_string(order);
@@ -25,7 +25,7 @@ int main(int count, char **arguments) {
         channel<std::string> arrived;
         std::mutex mutex;
         std::map<std::string, std::ptrdiff_t> reached;
-        ferromq::push_consumer consumer = mq.push_consumer("order-consumers", from_first());
+        ferromq::push_consumer consumer = mq.push_consumer(consumer_group("order-consumers"), from_first());
         consumer.subscribe("OrderSteps", "*");
         consumer.listen_orderly([&](const ferromq::message_list &messages) {
             for (const ferromq::message_view message : messages) {

@@ -8,7 +8,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Payments", 4);
-        ferromq::producer producer = mq.producer("payers");
+        ferromq::producer producer = mq.producer(producer_group("payers"));
         for (int order = 0; order < 3; ++order) {
             producer.send({"Payments", "order " + std::to_string(order)});
         }

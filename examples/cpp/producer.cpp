@@ -5,7 +5,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Notices", 4);
-        ferromq::producer producer = mq.producer("senders");
+        ferromq::producer producer = mq.producer(producer_group("senders"));
 
         // Mails and short messages to customers are important: wait until each is stored, and look how safe it is.
         for (const char *customer : {"ann", "bob"}) {

@@ -5,7 +5,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Pulled", 2);
-        ferromq::producer producer = mq.producer("pull-producers");
+        ferromq::producer producer = mq.producer(producer_group("pull-producers"));
         const ferromq::queue queue = producer.queues("Pulled").at(0);
         const auto to_queue = ferromq::send_options().to(queue);
         for (int number = 0; number < 100; ++number) {

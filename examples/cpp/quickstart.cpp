@@ -6,14 +6,14 @@ int main(int count, char **arguments) {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Greetings", 4);
 
-        ferromq::producer producer = mq.producer("greeters");
+        ferromq::producer producer = mq.producer(producer_group("greeters"));
         for (int number = 0; number < 10; ++number) {
             const ferromq::sent sent = producer.send({"Greetings", "hello " + std::to_string(number)});
             std::cout << "sent: " << sent << '\n';
         }
 
         channel<std::string> arrived;
-        ferromq::push_consumer consumer = mq.push_consumer("listeners", from_first());
+        ferromq::push_consumer consumer = mq.push_consumer(consumer_group("listeners"), from_first());
         consumer.subscribe("Greetings", "*");
         consumer.listen([&](const ferromq::message_list &messages) {
             for (const ferromq::message_view message : messages) {

@@ -5,7 +5,7 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         // The settings, as they would stand in a file: Apache's keys. The group may come from the environment.
-        ferromq::producer producer = mq.producer(from_environment("PRODUCER_GROUP", "group_example_java"),
+        ferromq::producer producer = mq.producer(producer_group("group_example_java"),
                                                  {{"retryTimesWhenSendFailed", "3"},
                                                   {"retryTimesWhenSendAsyncFailed", "3"},
                                                   {"retryAnotherBrokerWhenNotStoreOK", "true"}});

@@ -6,13 +6,13 @@ int main(int count, char **arguments) {
     return run([&] {
         ferromq::instance mq = instance(count, arguments);
         mq.create_topic("Retried", 4);
-        ferromq::producer producer = mq.producer("retry-producers");
+        ferromq::producer producer = mq.producer(producer_group("retry-producers"));
         for (const char *body : {"answer later", "exception"}) {
             producer.send({"Retried", body});
         }
 
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_RETRY", "Retried", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_RETRY"), "Retried", "*", [&](const ferromq::message_view &message) {
             std::ostringstream line;
             line << "delivery " << message.reconsume_times() + 1 << " of \"" << message.text() << "\"\n";
             arrived.send(line.str());

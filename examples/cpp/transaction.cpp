@@ -39,7 +39,7 @@ int main(int count, char **arguments) {
             return committed.count(std::string(message.id())) ? transaction_state::commit : transaction_state::rollback;
         };
         // A group of its own: brokers ask any producer of the group how a transaction ended.
-        auto producer = mq.transaction_producer("shop-transactions", execute, check);
+        auto producer = mq.transaction_producer(producer_group("shop-transactions"), execute, check);
         for (const char *order : {"order 1", "order 2 without money", "order 3 with a slow answer"}) {
             // Ask after a second, not after the broker's transactionTimeOut.
             const auto [sent, state] = producer.send(
@@ -49,7 +49,7 @@ int main(int count, char **arguments) {
         }
 
         channel<std::string> arrived;
-        auto consumer = subscribe(mq, "CID_CART", "OrdersPlaced", "*", [&](const ferromq::message_view &message) {
+        auto consumer = subscribe(mq, consumer_group("CID_CART"), "OrdersPlaced", "*", [&](const ferromq::message_view &message) {
             const std::string order(message.text());
             if (message.reconsume_times() == 0 && order == "order 1") {
                 std::cout << "the cart of " + order + " is not cleared yet: its service has a problem\n";

@@ -14,6 +14,7 @@ pub mod filter_sql;
 pub mod filter_tag;
 pub mod flag_ttl;
 pub mod idempotent;
+pub mod logappender;
 pub mod no_retry;
 pub mod order_timeout;
 pub mod ordered;

@@ -8,7 +8,7 @@ use ferromq_examples::{instance, Failure};
 
 const NAMES: &str =
     "quickstart quickstart_producer producer retry no_retry idempotent dedup flag_ttl filter_tag \
-    filter_sql delay ordered order_timeout transaction points broadcast pull embed_and_serve";
+    filter_sql delay ordered order_timeout transaction points broadcast pull embed_and_serve logappender";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +49,7 @@ fn run(name: &str, place: Option<&str>) -> Result<(), Failure> {
         "order_timeout" => examples::order_timeout::run(&mq).map(drop)?,
         "transaction" => examples::transaction::run(&mq).map(drop)?,
         "points" => examples::points::run(&mq).map(drop)?,
+        "logappender" => examples::logappender::run(&mq).map(drop)?,
         "pull" => examples::pull::run(&mq).map(drop)?,
         other => return Err(format!("{other} is not there").into()),
     }

@@ -204,6 +204,17 @@ fn pull_reads_a_queue_to_its_end_in_order() {
 }
 
 #[test]
+fn log_records_come_as_messages_whose_tag_is_their_level() {
+    let lines = examples::logappender::run(&server()).unwrap();
+    let target = "ferromq_examples::logappender";
+    let expected = [
+        format!("WARN {target}: paid twice order=7 customer=\"ann\""),
+        format!("ERROR {target}: sold out stock=0"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn others_join_a_server_that_listens() {
     assert_eq!(examples::embed_and_serve::run(None).unwrap(), "over the network");
 }

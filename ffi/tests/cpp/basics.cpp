@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include <poll.h>
+
 #include "check.hpp"
 
 using namespace std::chrono_literals;
@@ -187,6 +189,86 @@ static void settings() {
     CHECK(ferromq::open_memory({{"listen", "free"}}).listening()->first > 0);
 }
 
+static bool has(const std::string &json, const char *part) { return json.find(part) != std::string::npos; }
+
+static void operators() {
+    ferromq::instance mq = ferromq::open_memory();
+    const ferromq::admin admin = mq.admin();
+    admin.create_topic("T", {{"readQueueNums", "2"}, {"writeQueueNums", "2"}});
+    CHECK(admin.topics() == "[\"T\"]" && has(admin.all_topics(), "TBW102"));
+    mq.producer("P").send({"T", "x"});
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.subscribe("T");
+    CHECK(consumer.poll(HANG).size() == 1);
+    consumer.commit();
+    consumer.flush();
+    CHECK(has(admin.topic("T"), "\"messages\":1") && has(admin.groups(), "\"G\""));
+    CHECK(has(admin.members("G"), "\"messageModel\":\"CLUSTERING\"") && has(admin.progress("G"), "\"lag\":0"));
+    consumer.close();
+    CHECK(has(admin.reset_offsets("G", "T", FMQ_BEGIN), "\"offset\":0"));
+    CHECK(has(admin.cluster(), "\"brokerName\":\"ferromq\""));
+    admin.delete_group("G");
+    admin.delete_topic("T");
+    CHECK(admin.topics() == "[]" && kind_of([&] { admin.topic("T"); }) == kind::not_found);
+}
+
+static void event_loops() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 1);
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.subscribe("T");
+    pollfd watched{consumer.fd(), POLLIN, 0};
+    ferromq::producer producer = mq.producer("P");
+    for (int number = 0; number < 50; ++number) {
+        producer.send({"T", "x"});
+    }
+    std::size_t seen = 0;
+    while (seen < 50) {
+        CHECK(poll(&watched, 1, static_cast<int>(HANG.count())) == 1);
+        seen += consumer.poll(0ms).size();
+    }
+    consumer.close();
+
+    ferromq::consumer other = mq.consumer("H", from_first());
+    other.subscribe("T");
+    inbox<bool> ready;
+    const auto held = std::make_shared<int>(0);
+    other.on_ready([&ready, held] { ready.put(true); });
+    for (seen = 0; seen < 50;) {
+        ready.take();
+        for (std::size_t some = 1; some > 0; seen += some) {
+            some = other.poll(0ms).size();
+        }
+    }
+    other.close();
+    CHECK(held.use_count() == 1);
+}
+
+static void servers() {
+    ferromq::server server = ferromq::start_server("", {{"listen", "free"}});
+    CHECK(server.ports().first > 0 && server.ports().second > 0);
+    ferromq::instance client = ferromq::connect(server.name_servers());
+    client.create_topic("T", 1);
+    CHECK(client.producer("P").send({"T", "x"}).queue_offset() == 0);
+    client.close();
+    server.stop();
+    CHECK(kind_of([&] { ferromq::start_broker({{"flushDiskType", "NEVER"}}); }) == kind::invalid_argument);
+    ferromq::server names = ferromq::start_namesrv({{"listenPort", "0"}, {"bindAddress", "127.0.0.1"}});
+    CHECK(names.ports().first > 0 && names.ports().second == 0);
+}
+
+static void logs() {
+    inbox<std::string> lines;
+    const auto held = std::make_shared<int>(0);
+    ferromq::set_log(ferromq::log_level::trace, [&lines, held](ferromq::log_level, std::string_view part, std::string_view text) {
+        lines.put(std::string(part) + std::string(text));
+    });
+    ferromq::open_memory().close();
+    CHECK(!lines.take().empty());
+    ferromq::clear_log();
+    CHECK(held.use_count() == 1);
+}
+
 int main() {
     errors();
     handles();
@@ -195,5 +277,9 @@ int main() {
     callables();
     ranges();
     settings();
+    operators();
+    event_loops();
+    servers();
+    logs();
     std::puts("ok");
 }
