@@ -79,22 +79,6 @@ fn the_scenarios_compile_with_every_compiler() {
     }
 }
 
-/// The program that `docs/cpp.md` begins with.
-#[test]
-fn the_program_of_the_page_runs_as_it_is_printed() {
-    let page = std::fs::read_to_string(crate_dir().join("../docs/cpp.md")).expect("the page");
-    let program = page.split("```cpp\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
-    let dir = tempfile::tempdir().expect("a directory");
-    let source = dir.path().join("program.cpp");
-    std::fs::write(&source, program).expect("written");
-    for compiler in compilers() {
-        let data = tempfile::tempdir().expect("a directory");
-        let output = Command::new(compile(compiler, &source, dir.path())).current_dir(data.path()).output();
-        let text = String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned();
-        assert!(text.starts_with("SEND_OK msgId=") && text.ends_with(": two apples\n"), "{text}");
-    }
-}
-
 /// Delay levels of a second, and questions about transactions every second.
 const QUICK: &str =
     "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";

@@ -1,4 +1,5 @@
-//! The library as it is installed: found by pkg-config and by CMake, with the programs of docs/c.md as they are printed.
+//! The library as it is installed: found by pkg-config and by CMake, with the programs of docs/c.md and docs/cpp.md as they
+//! are printed.
 
 mod support;
 
@@ -24,7 +25,11 @@ fn sh(dir: &Path, prefix: &Path, compiler: &str, line: &str) -> String {
 
 /// The block of docs/c.md behind a mark.
 fn printed(mark: &str) -> String {
-    let page = std::fs::read_to_string(crate_dir().join("../docs/c.md")).expect("docs/c.md");
+    printed_in("c.md", mark)
+}
+
+fn printed_in(page: &str, mark: &str) -> String {
+    let page = std::fs::read_to_string(crate_dir().join("../docs").join(page)).expect("the page");
     let (_, behind) = page.split_once(&format!("<!-- {mark} -->\n```")).expect("the mark");
     let (block, _) = behind.split_once("\n```").expect("its end");
     format!("{}\n", block.split_once('\n').expect("its first line").1)
@@ -82,6 +87,32 @@ fn cmake_finds_both_libraries() {
             format!("cmake -S . -B {kind} > log && cmake --build {kind} >> log && cd {kind} && ./orders");
         let output = sh(dir.path(), &prefix, compilers()[0], &line);
         assert!(is_orders(&output), "{output}");
+    }
+}
+
+#[test]
+fn the_quick_start_in_cpp_runs_as_printed_by_pkg_config_and_cmake() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefix = installed(dir.path());
+    let there =
+        |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success());
+    for compiler in ["g++", "clang++"].iter().filter(|name| there(name)) {
+        let work = dir.path().join(compiler);
+        std::fs::create_dir(&work).expect("a directory");
+        std::fs::write(work.join("orders.cpp"), printed_in("cpp.md", "quick-start")).expect("the program");
+        let command =
+            printed_in("cpp.md", "quick-start-command").replace("c++ -std", &format!("{compiler} -std"));
+        let output = sh(&work, &prefix, compiler, &command);
+        assert!(is_orders(&output), "{output}");
+        if there(&"cmake") {
+            std::fs::write(work.join("CMakeLists.txt"), printed_in("cpp.md", "quick-start-cmake"))
+                .expect("the lists");
+            let line = format!(
+                "rm -rf data && CXX={compiler} cmake -S . -B build > log && cmake --build build >> log && ./build/orders"
+            );
+            let output = sh(&work, &prefix, compiler, &line);
+            assert!(is_orders(&output), "{output}");
+        }
     }
 }
 
