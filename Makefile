@@ -31,6 +31,7 @@ test-python: ## the Python package: built, installed into an environment of its 
 	bindings/python/test.sh
 
 npm: ## the npm packages to hand out: target/npm/*.tgz, tried in an empty folder; TARGETS="..." builds for others too
+	rm -f bindings/node/*.node
 	bindings/node/build.sh release
 	for target in $(TARGETS); do bindings/node/build.sh release $$target || exit 1; done
 	node bindings/node/scripts/pack.mjs "$(TARGET)/npm"
