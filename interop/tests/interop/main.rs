@@ -2,6 +2,7 @@
 
 mod clients;
 mod go;
+mod pair;
 mod peers;
 mod pending;
 mod restart;
@@ -88,6 +89,7 @@ fn main() {
     };
     run.first_site(|| restart::run(&run));
     peers::run(&run);
+    pair::run(&run);
     pending::run(&run);
     travels::run(&run);
     let code = run.report.finish();

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.route.BrokerData;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
@@ -34,6 +35,8 @@ final class AdminGroups {
         tool("cloneGroupOffset", AdminGroups::cloneGroupOffset);
         tool("cloneGroupOffset-nobody", AdminGroups::cloneToNobody);
         tool("resetOffsetByTime", AdminGroups::resetWhileAway);
+        tool("resetOffsetByTimeOld", AdminGroups::resetTheOldWay);
+        tool("getConsumerStatus", AdminGroups::getConsumerStatus);
         tool("resetOffsetByTime-live", AdminGroups::resetWhileThere);
         tool("resetOffsetByTime-queue", AdminGroups::resetOneQueue);
         tool("skipAccumulatedMessage", AdminGroups::skip);
@@ -321,5 +324,38 @@ final class AdminGroups {
         String from = env.group("adm-clone-nobody");
         consumed(env, admin, from, topic, 1);
         fails("cloneGroupOffset", mqadmin(env, "cloneGroupOffset", "-s", from, "-d", "G-none", "-t", topic), "CODE: 26 ", "G-none");
+    }
+
+    /** Without members: the broker's offsets are written one by one. No command of mqadmin 5.3.3 does it any more. */
+    private static void resetTheOldWay(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        String topic = env.createTopic("adm-reset-old", 2);
+        String group = env.group("adm-reset-old");
+        List<Message> sent = env.messages(topic, "r", 5);
+        env.spread(sent, 2);
+        consumed(env, admin, group, topic, 5);
+        var moved = admin.resetOffsetByTimestampOld(group, topic, 0, true);
+        Check.equal("queues", 2, moved.size());
+        for (var queue : moved) {
+            long end = queue.getQueueId() == 0 ? 3 : 2;
+            Check.equal("end, committed before, the offset of that time, committed now", List.of(end, end, 0L, 0L),
+                List.of(queue.getBrokerOffset(), queue.getConsumerOffset(), queue.getTimestampOffset(), queue.getRollbackOffset()));
+        }
+        Check.equal("offsets", new TreeMap<>(Map.of(0, 0L, 1, 0L)), env.committed(group, topic));
+        env.inbox(group, topic, "*").expect(sent);
+    }
+
+    /** The members are asked for their offsets, through the broker. No command of mqadmin 5.3.3 does it any more. */
+    private static void getConsumerStatus(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        String topic = env.createTopic("adm-gcs", 2);
+        String group = env.group("adm-gcs");
+        env.spread(env.messages(topic, "g", 5), 2);
+        Env.Inbox box = env.inbox(group, topic, "*");
+        Check.eventually("all consumed", () -> box.count() == 5);
+        String client = box.consumer.buildMQClientId();
+        Map<MessageQueue, Long> offsets = Map.of(new MessageQueue(topic, broker.getBrokerName(), 0), 3L, new MessageQueue(topic, broker.getBrokerName(), 1), 2L);
+        for (String of : new String[] {"", client}) {
+            Check.eventually("the member's offsets", () -> admin.getConsumeStatus(topic, group, of).equals(Map.of(client, offsets)));
+        }
+        Check.that(!admin.getConsumeStatus(topic, group, "no-such-client").containsKey(client), "the one and only was asked in place of nobody");
     }
 }

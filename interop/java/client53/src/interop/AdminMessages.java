@@ -125,6 +125,21 @@ final class AdminMessages {
         Check.equal("the other", List.of(), rows(text, sent.get(0).getMsgId()));
         Check.equal("at most one", 2L, mqadmin(env, "queryMsgByKey", "-t", topic, "-k", "common", "-m", "1").lines().filter(l -> !l.isBlank()).count());
         Check.that(!mqadmin(env, "queryMsgByKey", "-t", topic, "-k", "no-such-key").contains(sent.get(0).getMsgId()), "found by a key it does not have");
+        // Of three with one key, that of the middle by its time.
+        List<SendResult> timed = new java.util.ArrayList<>();
+        long[] times = new long[3];
+        for (int i = 0; i < times.length; i++) {
+            timed.addAll(env.send(List.of(new Message(topic, "T", "timed", ("at " + i).getBytes()))));
+            String id = timed.get(i).getMsgId();
+            Check.eventually("it is indexed", () -> mqadmin(env, "queryMsgByKey", "-t", topic, "-k", "timed").contains(id));
+            times[i] = System.currentTimeMillis();
+            Thread.sleep(2500);
+        }
+        // The index knows seconds.
+        String middle = mqadmin(env, "queryMsgByKey", "-t", topic, "-k", "timed", "-b", Long.toString(times[0] + 1500), "-e", Long.toString(times[1] + 1000));
+        for (int i = 0; i < times.length; i++) {
+            Check.equal("the one at " + i + " between the times", i == 1, middle.contains(timed.get(i).getMsgId()));
+        }
     }
 
     private static void queryMsgByUniqueKey(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {

@@ -13,7 +13,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.route.BrokerData;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
@@ -25,6 +31,7 @@ final class AdminTopics {
     static void register() {
         tool("updateTopicList", AdminTopics::updateTopicList);
         tool("updateTopicPerm", AdminTopics::updateTopicPerm);
+        tool("updateTopicPerm-dlq", AdminTopics::deadLetters);
         tool("topicClusterList", AdminTopics::topicClusterList);
         tool("topicList-c", AdminTopics::topicListOfClusters);
         tool("updateOrderConf", AdminTopics::updateOrderConf);
@@ -39,6 +46,8 @@ final class AdminTopics {
         tool("exportMetrics", AdminTopics::exportMetrics);
         tool("noController", AdminTopics::noController);
         tool("noContainer", AdminTopics::noContainer);
+        tool("topicOfTwoBrokers", 2, AdminTopics::topicOfTwoBrokers);
+        tool("notSupported", AdminTopics::notSupported);
     }
 
     /** A file in this process's home with that text. */
@@ -67,6 +76,33 @@ final class AdminTopics {
         queues(admin, topic, 2, 2, 6);
         Check.eventually("writable", () -> env.producer().fetchPublishMessageQueues(topic).size() == 2);
         env.send(env.messages(topic, "p", 2));
+    }
+
+    /** Dead letters are closed to readers and opened again. */
+    private static void deadLetters(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        String topic = env.createTopic("adm-perm-dlq", 1);
+        String group = env.group("adm-perm-dlq");
+        env.send(env.messages(topic, "d", 1));
+        DefaultMQPushConsumer failing = env.push(group);
+        failing.subscribe(topic, "*");
+        failing.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            context.setDelayLevelWhenNextConsume(-1);
+            return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+        });
+        failing.start();
+        String dead = "%DLQ%" + group;
+        Check.eventually("a dead letter", () -> env.drainAll(dead).size() == 1);
+        DefaultMQPullConsumer reader = env.pull(env.group("adm-perm-dlq-reader"));
+        MessageQueue queue = new MessageQueue(dead, broker.getBrokerName(), 0);
+        has("close", mqadmin(env, "updateTopicPerm", "-b", master(broker), "-t", dead, "-p", "2"), "from 6 to 2");
+        try {
+            reader.pull(queue, "*", 0, 32);
+            throw Check.failure("dead letters are read with perm 2");
+        } catch (MQBrokerException e) {
+            Check.equal("response code", 16, e.getResponseCode());
+        }
+        has("open", mqadmin(env, "updateTopicPerm", "-b", master(broker), "-t", dead, "-p", "6"), "from 2 to 6");
+        Check.equal("dead letters", 1, reader.pull(queue, "*", 0, 32).getMsgFoundList().size());
     }
 
     private static void topicClusterList(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
@@ -207,5 +243,71 @@ final class AdminTopics {
         fails("removeBroker", mqadmin(env, "removeBroker", "-c", master(broker), "-b", broker.getCluster() + ":" + broker.getBrokerName() + ":0"),
             "CODE: 3 ", "903 not supported");
         Check.equal("it goes on", broker.getBrokerName(), admin.getBrokerConfig(master(broker)).getProperty("brokerName"));
+    }
+
+    /** A topic that a command makes in a cluster is on each of its brokers, and used there. */
+    private static void topicOfTwoBrokers(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        String topic = env.topic("adm-two");
+        has("updateTopic", mqadmin(env, "updateTopic", "-c", broker.getCluster(), "-t", topic, "-r", "8", "-w", "8"), "success");
+        Check.eventually("8 queues on each of two", () -> {
+            var all = route(admin, topic).getQueueDatas();
+            return all.size() == 2 && all.stream().allMatch(q -> q.getReadQueueNums() == 8 && q.getWriteQueueNums() == 8);
+        });
+        Check.eventually("16 queues to write to", () -> env.producer().fetchPublishMessageQueues(topic).size() == 16);
+        List<MessageQueue> queues = env.producer().fetchPublishMessageQueues(topic);
+        List<Message> sent = env.messages(topic, "two", 32);
+        for (int i = 0; i < sent.size(); i++) {
+            env.producer().send(sent.get(i), queues.get(i % queues.size()));
+        }
+        env.inbox(env.group("adm-two"), topic, "*").expect(sent);
+        String text = mqadmin(env, "topicStatus", "-t", topic);
+        for (MessageQueue queue : queues) {
+            List<String> row = row("topicStatus", text, queue.getBrokerName(), Integer.toString(queue.getQueueId()));
+            Check.equal("of " + queue, List.of("0", "2"), row.subList(2, 4));
+        }
+        Check.equal("brokers", 2L, queues.stream().map(MessageQueue::getBrokerName).distinct().count());
+    }
+
+    /** What our broker has not got it says, by the request's number and with the reason; Apache's has it. */
+    private static void notSupported(Env env, DefaultMQAdminExt admin, BrokerData broker) throws Exception {
+        if (Boolean.getBoolean("interop.apache")) {
+            return;
+        }
+        String topic = env.createTopic("adm-not", 1);
+        String at = master(broker);
+        String ns = env.param("ns");
+        String[] refused = {
+            "200056 exportPopRecord -b " + at,
+            "907 haStatus -b " + at,
+            "1007 getBrokerEpoch -b " + broker.getBrokerName(),
+            "908 resetMasterFlushOffset -b " + at + " -o 0",
+            "1005 cleanBrokerMetadata -a " + ns + " -bn " + broker.getBrokerName() + " -c " + broker.getCluster() + " -b 0",
+            "401 setConsumeMode -b " + at + " -t " + topic + " -g G-not -m POP",
+            "513 updateStaticTopic -b " + broker.getBrokerName() + " -t " + topic + "-static -qn 2",
+            "2003 getColdDataFlowCtrInfo -b " + at,
+            "2001 updateColdDataFlowCtrGroupConfig -b " + at + " -g G-not -v 100",
+            "2002 removeColdDataFlowCtrGroupConfig -b " + at + " -g G-not",
+            "2004 setCommitLogReadAheadMode -b " + at + " -m 0",
+            "354 checkRocksdbCqWriteProgress -c " + broker.getCluster(),
+            "3001 createUser -b " + at + " -u user -p secret",
+            "3002 updateUser -b " + at + " -u user -p secret",
+            "3003 deleteUser -b " + at + " -u user",
+            "3004 getUser -b " + at + " -u user",
+            "3005 listUser -b " + at,
+            "3005 copyUser -f " + at + " -t " + at,
+            "3006 createAcl -b " + at + " -s User:user -r Topic:* -a Pub -d Allow",
+            "3007 updateAcl -b " + at + " -s User:user -r Topic:* -a Pub -d Allow",
+            "3008 deleteAcl -b " + at + " -s User:user",
+            "3009 getAcl -b " + at + " -s User:user",
+            "3010 listAcl -b " + at,
+            "3010 copyAcl -f " + at + " -t " + at,
+        };
+        for (String line : refused) {
+            String[] words = line.split(" ");
+            String text = mqadmin(env, java.util.Arrays.copyOfRange(words, 1, words.length)) + ToolCases.errors;
+            has(line, text, "CODE: 3 ", "request type " + words[0] + " not supported (");
+        }
+        fails("a topic that is none", mqadmin(env, "remappingStaticTopic", "-b", broker.getBrokerName(), "-t", topic), "Mapping info should not be null");
+        Check.equal("it goes on", broker.getBrokerName(), admin.getBrokerConfig(at).getProperty("brokerName"));
     }
 }

@@ -25,6 +25,9 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 final class ToolCases {
     private static final Object ONE_AT_A_TIME = new Object();
 
+    /** What the last command printed as errors, which it may do besides. */
+    static String errors = "";
+
     private ToolCases() {
     }
 
@@ -50,11 +53,17 @@ final class ToolCases {
     }
 
     static void tool(String name, Tool body) {
+        tool(name, 1, body);
+    }
+
+    /** As the other, in a cluster of so many brokers, any of which is given. */
+    static void tool(String name, int brokers, Tool body) {
         Driver.add("tools." + name, env -> {
             synchronized (ONE_AT_A_TIME) {
                 DefaultMQAdminExt admin = admin(env);
+                Check.eventually("so many brokers", () -> admin.examineBrokerClusterInfo().getBrokerAddrTable().size() >= brokers);
                 ClusterInfo info = admin.examineBrokerClusterInfo();
-                Check.equal("brokers", 1, info.getBrokerAddrTable().size());
+                Check.equal("brokers", brokers, info.getBrokerAddrTable().size());
                 body.run(env, admin, info.getBrokerAddrTable().values().iterator().next());
             }
         });
@@ -91,9 +100,9 @@ final class ToolCases {
         PrintStream before = System.out;
         PrintStream errorsBefore = System.err;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
-        ByteArrayOutputStream errors = new ByteArrayOutputStream();
+        ByteArrayOutputStream complaints = new ByteArrayOutputStream();
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
-        System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(complaints, true, StandardCharsets.UTF_8));
         Thread endless = until == null ? null : interrupting(Thread.currentThread(), printed, until);
         try {
             // Its commands can be used once: some keep a producer that they have closed.
@@ -110,13 +119,14 @@ final class ToolCases {
             }
             System.setOut(before);
             System.setErr(errorsBefore);
-            errorsBefore.print(errors.toString(StandardCharsets.UTF_8));
+            errors = complaints.toString(StandardCharsets.UTF_8);
+            errorsBefore.print(errors);
         }
         String text = printed.toString(StandardCharsets.UTF_8);
         if (!text.isBlank()) {
             return text;
         }
-        return errors.toString(StandardCharsets.UTF_8).lines().filter(line -> !line.startsWith("\tat ")).collect(Collectors.joining("\n"));
+        return errors.lines().filter(line -> !line.startsWith("\tat ")).collect(Collectors.joining("\n"));
     }
 
     /** Interrupts the thread again and again, once the text is there or the patience over. */
