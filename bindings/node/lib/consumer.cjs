@@ -46,7 +46,7 @@ class Consumer {
   }
 
   unsubscribe(topic) {
-    this.#native.unsubscribe(topic)
+    now(() => this.#native.unsubscribe(topic))
   }
 
   assign(queues) {

@@ -43,8 +43,9 @@ function errorOf(json) {
 function thrown(error) {
   if (typeof error?.message === 'string' && error.message.startsWith('{')) return errorOf(error.message)
   if (error instanceof FerromqError) return error
-  // The native part's own words about an argument of the wrong type.
-  return error?.code ? invalid('call', error.message) : error
+  // An argument of the wrong type: JavaScript's words, or the native part's.
+  if (!(error instanceof TypeError) && !error?.code) return error
+  return Object.assign(invalid('call', error.message), { cause: error })
 }
 
 function invalid(operation, context) {

@@ -43,24 +43,25 @@ class Producer {
   }
 
   async sendBatch(messages, options) {
-    const batch = this.#batch(messages)
+    const list = listOf(messages)
+    const batch = this.#batch(list)
     let to = options
     if (typeof options?.selector === 'function') {
       await this.#route(batch[0])
-      to = this.#select(messages[0], options)
+      to = this.#select(list[0], options)
     }
     const where = sendTo(to)
     return this.#batches.run(() => call((id) => this.#native.sendBatch(id, ...batch, where), sent))
   }
 
   sendBatchSync(messages, options) {
-    const to = typeof options?.selector === 'function' ? this.#select(messages[0], options) : options
-    return new Sent(now(() => this.#native.sendBatchSync(...this.#batch(messages), sendTo(to))))
+    const list = listOf(messages)
+    const batch = this.#batch(list)
+    const to = typeof options?.selector === 'function' ? this.#select(list[0], options) : options
+    return new Sent(now(() => this.#native.sendBatchSync(...batch, sendTo(to))))
   }
 
-  #batch(given) {
-    const messages = [...given]
-    if (messages.length === 0) throw invalid('send batch', 'there is no message; a batch has at least one')
+  #batch(messages) {
     const topic = topicOf(messages[0])
     const other = messages.find((message) => topicOf(message) !== topic)
     if (other) throw invalid('send batch', `one batch has one topic, not ${topic} and ${other.topic}`)
@@ -127,6 +128,13 @@ class Producer {
   [Symbol.asyncDispose]() {
     return this.close()
   }
+}
+
+function listOf(messages) {
+  if (typeof messages?.[Symbol.iterator] !== 'function') throw invalid('send batch', 'a batch is a list of messages')
+  const list = [...messages]
+  if (list.length === 0) throw invalid('send batch', 'there is no message; a batch has at least one')
+  return list
 }
 
 module.exports = { Producer }

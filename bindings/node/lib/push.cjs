@@ -56,7 +56,7 @@ class PushConsumer {
   }
 
   unsubscribe(topic) {
-    this.#native.unsubscribe(topic)
+    now(() => this.#native.unsubscribe(topic))
   }
 
   listen(listener, options) {
@@ -150,7 +150,7 @@ class PushConsumer {
   }
 
   updateThreads(count) {
-    this.#native.updateThreads(count)
+    now(() => this.#native.updateThreads(count))
   }
 
   queues() {

@@ -102,6 +102,28 @@ describe('errors', () => {
     assert.equal((await producer.send(good)).status, 'SEND_OK', 'nothing of it did harm')
   })
 
+  test('of arguments of a wrong type are of the same kind, and never another thing', async (context) => {
+    const mq = await memoryBroker(context)
+    const [producer, consumer, push] = [mq.producer('p'), mq.consumer('c'), mq.pushConsumer('d')]
+    const queue = { topic: 'T', brokerName: 'b', queueId: 0 }
+    const calls = [
+      (wrong) => mq.createTopic(wrong), (wrong) => mq.queues(wrong), (wrong) => mq.minOffset(wrong),
+      (wrong) => mq.searchOffset(queue, wrong), (wrong) => mq.messageById(wrong), (wrong) => mq.admin().topic(wrong),
+      (wrong) => producer.send(wrong), (wrong) => producer.sendBatch(wrong), (wrong) => producer.sendBatchSync(wrong),
+      (wrong) => producer.reply(wrong, 'x'), (wrong) => producer.queues(wrong), (wrong) => consumer.subscribe(wrong, wrong),
+      (wrong) => consumer.subscribeTo(wrong), (wrong) => consumer.unsubscribe(wrong), (wrong) => consumer.assign(wrong),
+      (wrong) => consumer.pause(wrong), (wrong) => consumer.seek(queue, wrong), (wrong) => consumer.pull(wrong),
+      (wrong) => push.listen(wrong), (wrong) => push.unsubscribe(wrong), (wrong) => push.updateThreads(wrong),
+    ]
+    for (const call of calls) {
+      for (const wrong of [undefined, null, {}, Symbol('s'), 1.5]) {
+        // Some are right somewhere; what is not is told so.
+        const end = await Promise.resolve().then(() => call(wrong)).then(() => undefined, (error) => error)
+        assert.ok(end === undefined || end instanceof FerromqError, `${call} ${String(wrong)}: ${end}`)
+      }
+    }
+  })
+
   test('are told for places that are not usable', async (context) => {
     for (const where of [undefined, {}, 7, { memory: true, path: 'x' }, { memory: 'perhaps' }, { memory: true, a: {} }]) {
       await assert.rejects(open(where), { code: 'InvalidArgument' }, inspect(where))
