@@ -49,7 +49,7 @@ EXPECTED = {
     "transaction": lambda cleared: cleared == {"order 1", "order 3 with a slow answer"},
     "points": lambda deliveries: deliveries == {"points": 6, "activity": 3, "coupons": 3},
     "pull": lambda bodies: bodies == [str(number) for number in range(100)],
-    "log_to_topic": lambda lines: lines
+    "logappender": lambda lines: lines
     == ["example.shop WARNING 3 apples left", "example.shop ERROR no pears left"],
 }
 APART = {"delay", "broadcast", "embed_and_serve"}
