@@ -1,5 +1,6 @@
 //! kill -9 of the broker under clients of ours: what a sync send acknowledged is consumed at least once, and what was sent
-//! one-way is stored at most once, as nobody sends it again. 4 rounds here, 40 with FERROMQ_SOAK=1 (`make soak`).
+//! one-way is stored at most once, as nobody sends it again; what is delayed comes no earlier for a crash. 4 rounds here,
+//! 40 with FERROMQ_SOAK=1 (`make soak`).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -20,6 +21,7 @@ use ferromq::{
 const HANG: Duration = Duration::from_secs(120);
 const ACKED: &str = "Acked";
 const ONEWAY: &str = "Oneway";
+const DELAYED: &str = "Delayed";
 
 struct Broker(Child);
 
@@ -31,6 +33,7 @@ impl Broker {
             .arg(format!("flushDiskType={flush}"))
             .args(["brokerIP1=127.0.0.1", "bindAddress=127.0.0.1", "listenPort=0"])
             .args(["mappedFileSizeCommitLog=1048576", "maxHashSlotNum=5000", "maxIndexNum=20000"])
+            .arg("messageDelayLevel=1s")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -124,22 +127,32 @@ fn killed_again_and_again(flush: &str) {
     let data = dir.path().join("data");
     let mut broker = Broker::start(&name_server, &data, flush);
     let client = connect(&name_server);
-    for topic in [ACKED, ONEWAY] {
+    for topic in [ACKED, ONEWAY, DELAYED] {
         eventually("the topic is made", || client.create_topic(topic, 4).is_ok());
     }
     let consumed = Seen::default();
     let consumer = client.push_consumer_with(consumer_options(Some("G"))).unwrap();
     consumer.subscribe(ACKED, "*").unwrap();
-    let into = consumed.clone();
+    consumer.subscribe(DELAYED, "*").unwrap();
+    let (into, early) = (consumed.clone(), Arc::new(Mutex::new(Vec::new())));
+    let hasty = early.clone();
     consumer
         .listen(move |messages: &[StoredMessage], _: &ConsumeContext| {
             note(&into, messages);
+            for message in messages.iter().filter(|message| message.topic == DELAYED) {
+                // Both are this machine's time, in ms.
+                let waited = message.store_timestamp - message.born_timestamp;
+                if waited < 1000 {
+                    hasty.lock().unwrap().push((number(message), waited));
+                }
+            }
             ConsumeStatus::Success
         })
         .unwrap();
     consumer.start().unwrap();
     let producer = client.producer_with(ProducerOptions::new("P")).unwrap();
     let (stop, numbers, acked) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let delayed = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -151,6 +164,16 @@ fn killed_again_and_again(flush: &str) {
                 }
             });
         }
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let number = numbers.fetch_add(1, Ordering::SeqCst);
+                if producer.send(&message(DELAYED, number).with_delay_level(1).unwrap()).is_ok() {
+                    acked.lock().unwrap().push(number);
+                    delayed.fetch_add(1, Ordering::SeqCst);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
         scope.spawn(|| {
             while !stop.load(Ordering::SeqCst) {
                 let number = numbers.fetch_add(1, Ordering::SeqCst);
@@ -173,6 +196,9 @@ fn killed_again_and_again(flush: &str) {
         let consumed = consumed.lock().unwrap();
         acked.iter().all(|number| consumed.contains_key(number))
     });
+    assert!(delayed.load(Ordering::SeqCst) > 0, "nothing delayed was acknowledged");
+    let early = early.lock().unwrap().clone();
+    assert!(early.is_empty(), "delayed messages that waited less than 1 s, by number, ms: {early:?}");
     // Its offsets cannot be stored while the broker's new address is not known; messages would come again then.
     let _not_stored = consumer.close();
     // One that is acknowledged marks the end of what the one-way sends left.

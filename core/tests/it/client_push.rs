@@ -376,12 +376,23 @@ fn messages_of_queues_that_are_added_later_are_consumed_and_history_is_not() {
     let (client, seen) = (connect(&server), Seen::new());
     let consumer = noting(&client, ConsumerOptions::new("g"), &seen);
     eventually("it has the queues", || consumer.queues().len() == 4);
-    server.broker().create_topic("T", 8);
+    let writable = AtomicUsize::new(4);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut broker = server.broker();
+            for number in 60..460 {
+                let queue = number % writable.load(Ordering::SeqCst);
+                broker.produce("T", queue as i32, number.to_string().as_bytes(), "").ok();
+            }
+        });
+        server.broker().create_topic("T", 8);
+        writable.store(8, Ordering::SeqCst);
+    });
     send(&server, 20..60);
-    in_time(&server, "all that was sent since the start", || seen.count() >= 40);
+    in_time(&server, "all that was sent since the start", || seen.count() >= 440);
     assert_eq!(consumer.queues().len(), 8);
     consumer.close().unwrap();
-    assert_eq!(seen.set(), (20..60).collect());
+    assert_eq!(seen.set(), (20..460).collect());
     client.close();
 }
 
