@@ -1118,6 +1118,33 @@ private:
     detail::owner<fmq_push_consumer, fmq_push_consumer_free> handle_;
 };
 
+/** How a single pull ended. */
+enum class pull_status : std::int32_t {
+    found = FMQ_PULL_FOUND,
+    no_new_messages = FMQ_PULL_NO_NEW_MESSAGES,
+    no_matched = FMQ_PULL_NO_MATCHED,
+    offset_illegal = FMQ_PULL_OFFSET_ILLEGAL,
+};
+
+/** What a single pull brought. */
+class pulled {
+public:
+    explicit pulled(fmq_pulled *owned) noexcept : handle_(owned) {}
+
+    pull_status status() const noexcept { return static_cast<pull_status>(fmq_pulled_status(handle_.get())); }
+    /** The messages, which are valid as long as this. */
+    message_list messages() const noexcept { return message_list(fmq_pulled_messages(handle_.get())); }
+    /** Where to go on. */
+    std::int64_t next() const noexcept { return fmq_pulled_next(handle_.get()); }
+    /** The first offset that the queue still has. */
+    std::int64_t min() const noexcept { return fmq_pulled_min(handle_.get()); }
+    /** The offset that the next message gets. */
+    std::int64_t max() const noexcept { return fmq_pulled_max(handle_.get()); }
+
+private:
+    detail::owner<fmq_pulled, fmq_pulled_free> handle_;
+};
+
 /**
  * Is asked for messages, at the program's own pace. Threads may share it; a commit then covers what all of them polled.
  *
@@ -1250,6 +1277,18 @@ public:
     iterator end() noexcept { return iterator(); }
     /** All messages until none came for this time. */
     range until_idle(milliseconds patience) noexcept { return range(get(), patience); }
+
+    /**
+     * Asks a broker once for up to most messages of a queue from offset on, of those whose tag the expression names. If
+     * there is nothing, the broker waits for a message. Neither subscribes nor commits.
+     */
+    pulled pull(const queue &where, std::string_view expression, std::int64_t offset, std::uint32_t most,
+                milliseconds timeout) {
+        fmq_pulled *brought = nullptr;
+        detail::check(fmq_consumer_pull(get(), detail::to_c(where).get(), detail::text(expression), offset, most,
+                                        timeout.count(), &brought));
+        return pulled(brought);
+    }
 
     /** All messages that were polled so far are consumed; brokers are told within seconds. */
     void commit() { detail::check(fmq_consumer_commit(get())); }

@@ -139,6 +139,22 @@ fn the_errors_are_documented_as_they_are() {
     }
 }
 
+/// The other languages have the same kinds, by the names that the table gives them.
+#[test]
+fn every_kind_of_error_is_there_in_every_language() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let (c, cpp) = (read("include/ferromq.h"), read("include/ferromq.hpp"));
+    let python = read("bindings/python/ferromq/errors.py");
+    for kind in ErrorKind::ALL {
+        let (name, words) = (kind.name(), spelled(kind.name(), '_'));
+        let upper = words.to_uppercase();
+        assert!(c.contains(&format!("  FMQ_{upper} = {},", *kind as i32)), "{name} in C");
+        assert!(cpp.contains(&format!("    {words} = FMQ_{upper},")), "{name} in C++");
+        assert!(python.contains(&format!("\nclass {name}Error(Error")), "{name} in Python");
+    }
+}
+
 /// Everything that the crate's source says, in one text.
 fn source() -> String {
     fn collect(dir: &Path, text: &mut String) {

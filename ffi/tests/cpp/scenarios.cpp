@@ -134,6 +134,10 @@ void pull(const stage &on) {
     consumer.resume(queues);
     CHECK(receive(consumer, 1).count("0") == 1);
     CHECK(consumer.offset_for_time(queues[0], 0) == 0);
+    const ferromq::pulled some = consumer.pull(queues[0], "*", 3, 5, 0ms);
+    CHECK(some.status() == ferromq::pull_status::found && some.messages().front().text() == "3" && some.min() == 0);
+    CHECK(some.messages().size() <= 5 && some.next() == 3 + static_cast<std::int64_t>(some.messages().size()));
+    CHECK(consumer.pull(queues[0], "*", some.max(), 5, 0ms).status() == ferromq::pull_status::no_new_messages);
     consumer.close();
 }
 
