@@ -4,6 +4,8 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(cd "$here/../.." && mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
+# maturin is called elsewhere, where a relative one would be another.
+export CARGO_TARGET_DIR="$target"
 python=${PYTHON:-python3}
 venv=$target/python-venv
 

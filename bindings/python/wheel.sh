@@ -6,6 +6,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 wheels=$(cd "$1" && pwd)
 target=$(cd "$here/../.." && mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
+# maturin is called elsewhere, where a relative one would be another.
+export CARGO_TARGET_DIR="$target"
 venv=$target/python-wheel-venv
 [ -x "$venv/bin/maturin" ] || { "${PYTHON:-python3}" -m venv "$venv" && "$venv/bin/pip" install --quiet 'maturin>=1.9.4,<2'; }
 cd "$here"
