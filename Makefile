@@ -11,11 +11,13 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 		printf '  make %-11s %s\n' "$$target" "$$text"; done
 
-demo: ## build, start a server, send and receive a few messages, clean up
-	$(CARGO) build --release -p ferromq-cli
+demo: ## build; messages through a server, and embedded in C, Python and Node; clean up
+	$(CARGO) build --release -p ferromq-cli -p ferromq-ffi
 	scripts/demo.sh "$(TARGET)/release/ferromq"
+	scripts/demo-embedded.sh "$(TARGET)"
 
-test: ## everything: unit, integration and command tests, then Apache's clients and brokers against ours
+test: ## everything: unit, integration and command tests, the packages, then Apache's clients and brokers against ours
+	scripts/install-languages.sh
 	$(CARGO) test $(OWN)
 	$(CARGO) test -p ferromq --features wasm-filter function
 	$(CARGO) test -p ferromq-ffi --features test-panic --test panics
