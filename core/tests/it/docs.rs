@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use ferromq::config::{
     BrokerConfig, Change, ClientOptions, ConsumerOptions, Key, NamesrvConfig, ProducerOptions,
 };
 use ferromq::wire::ResponseCode;
-use ferromq::{Error, ErrorKind};
+use ferromq::{Error, ErrorKind, Message, StartFrom};
 
 const BEGIN: &str = "<!-- settings: do not edit by hand -->\n";
 const END: &str = "<!-- end of settings -->";
@@ -214,4 +215,53 @@ fn every_java_name_of_the_glossary_is_found_in_the_documentation_of_the_crate() 
             "{name} leads nowhere: give its place a doc alias"
         );
     }
+}
+
+/// The first block of a language in a page.
+fn block<'a>(page: &'a str, language: &str) -> &'a str {
+    let begin = format!("```{language}\n");
+    let (_, behind) = page.split_once(&begin).unwrap_or_else(|| panic!("no block of {language}"));
+    behind.split_once("\n```").expect("the end of the block").0
+}
+
+/// The README's programs are those of the pages, which the tests of each language run as they are printed.
+#[test]
+fn the_readmes_programs_are_those_that_are_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read =
+        |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let readme = read("README.md");
+    for (language, page) in [
+        ("c", "docs/c.md"),
+        ("cpp", "docs/cpp.md"),
+        ("python", "bindings/python/README.md"),
+        ("js", "bindings/node/README.md"),
+    ] {
+        assert_eq!(block(&readme, language), block(&read(page), language), "README.md and {page} differ");
+    }
+    // Rust's is compiled here, and run against a directory of its own.
+    let dir = tempfile::tempdir().expect("a directory");
+    quick_start(&dir.path().join("data")).expect("it runs");
+    let printed = include_str!("docs.rs").split_once("fn quick_start(").expect("the program").1;
+    for line in block(&readme, "rust").lines().filter(|line| line.starts_with("    ")) {
+        let line = line.replace("\"./data\"", "data").replace("ferromq::ConsumerOptions", "ConsumerOptions");
+        let line = line.replace("ferromq::StartFrom", "StartFrom");
+        assert!(printed.contains(line.trim()), "README.md has {line:?}, which is not run");
+    }
+}
+
+fn quick_start(data: &Path) -> ferromq::Result<()> {
+    let mq = ferromq::open(data)?;
+    mq.create_topic("Orders", 4)?;
+    println!("{}", mq.producer("shop")?.send(&Message::new("Orders", "two apples"))?);
+
+    let consumer = mq.consumer_with(ConsumerOptions {
+        consume_from_where: StartFrom::First,
+        ..ConsumerOptions::new("billing")
+    })?;
+    consumer.subscribe("Orders", "*")?;
+    for message in consumer.poll(Duration::from_secs(5))? {
+        println!("{}: {:?}", message.message_id(), message.body);
+    }
+    mq.close()
 }
