@@ -84,9 +84,24 @@ impl OpenOptions {
 
     /// A server in memory, for this process alone, with default settings.
     pub fn memory() -> OpenOptions {
-        let mut options = OpenOptions::at(Place::Memory);
-        shrink_to_memory(&mut options.broker);
+        let mut options = OpenOptions::directory("");
+        options.keep_in(Place::Memory);
         options
+    }
+
+    /// Changes the place, and the sizes of files that nobody chose.
+    pub(super) fn keep_in(&mut self, place: Place) {
+        let to_memory = place == Place::Memory;
+        let moved = to_memory != (self.place == Place::Memory);
+        self.place = place;
+        let mut usual = OpenOptions::directory("").broker;
+        for (size, small) in SMALL_SIZES {
+            let (default, size) = (*size(&mut usual), size(&mut self.broker));
+            let (from, to) = if to_memory { (default, small) } else { (small, default) };
+            if moved && *size == from {
+                *size = to;
+            }
+        }
     }
 
     fn at(place: Place) -> OpenOptions {
@@ -104,21 +119,17 @@ impl OpenOptions {
     }
 }
 
-/// Makes the files of a broker that keeps its messages in memory small, where nobody chose another size.
-pub(super) fn shrink_to_memory(broker: &mut BrokerConfig) {
-    let usual = OpenOptions::at(Place::Memory).broker;
-    let shrink = |size: &mut usize, usual: usize, small: usize| {
-        if *size == usual {
-            *size = small;
-        }
-    };
-    // Whatever is touched here is memory: files in small steps, and an index whose slots lie close together.
-    shrink(&mut broker.mapped_file_size_commit_log, usual.mapped_file_size_commit_log, 64 << 20);
-    shrink(&mut broker.mapped_file_size_consume_queue, usual.mapped_file_size_consume_queue, 600_000);
-    shrink(&mut broker.max_hash_slot_num, usual.max_hash_slot_num, 50_000);
-    shrink(&mut broker.max_index_num, usual.max_index_num, 200_000);
-    shrink(&mut broker.allocation_step, usual.allocation_step, 1 << 20);
-}
+/// Sizes of files that have another default in memory than in a directory.
+type Sizes = [(fn(&mut BrokerConfig) -> &mut usize, usize); 5];
+
+/// Whatever is touched in memory is memory: files in small steps, and an index whose slots lie close together.
+const SMALL_SIZES: Sizes = [
+    (|broker| &mut broker.mapped_file_size_commit_log, 64 << 20),
+    (|broker| &mut broker.mapped_file_size_consume_queue, 600_000),
+    (|broker| &mut broker.max_hash_slot_num, 50_000),
+    (|broker| &mut broker.max_index_num, 200_000),
+    (|broker| &mut broker.allocation_step, 1 << 20),
+];
 
 /// A started server with its client.
 pub(super) struct Opened {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::open::shrink_to_memory;
 use super::{Listen, OpenOptions, Place};
 use crate::config::{find, unobeyed_by, BrokerConfig, ClientOptions, Key, NamesrvConfig, Process};
 use crate::{Error, ErrorKind, Result};
@@ -24,8 +23,8 @@ const FOLLOWING: [(&str, &str); 9] = [
 ];
 
 impl OpenOptions {
-    /// What these keys and values say: as [`OpenOptions::set`] one after the other, whatever their order. `path` or
-    /// `memory=true` must be among them.
+    /// What these keys and values say: as [`OpenOptions::set`] one after the other. The last `path` and the last `memory`
+    /// count, wherever they stand; `path` or `memory=true` must be among them.
     ///
     /// # Errors
     /// As [`OpenOptions::set`]; and when there is no place to keep messages in, or there are two.
@@ -34,7 +33,10 @@ impl OpenOptions {
     ) -> Result<OpenOptions> {
         let pairs: Vec<(K, V)> = pairs.into_iter().collect();
         let last = |key| pairs.iter().rev().find(|pair| pair.0.as_ref() == key).map(|pair| pair.1.as_ref());
-        let in_memory = last("memory").map_or(Ok(false), |value| truth("memory", value))?;
+        let mut in_memory = false;
+        for (_, value) in pairs.iter().filter(|pair| pair.0.as_ref() == "memory") {
+            in_memory = truth("memory", value.as_ref())?;
+        }
         let mut options = match (last("path"), in_memory) {
             (Some(path), true) => {
                 return Err(refuse(format!("path = {path:?} and memory = true: set one of them")))
@@ -43,16 +45,21 @@ impl OpenOptions {
                 return Err(refuse("there is no place for the messages: set path or memory=true"))
             }
             (_, true) => OpenOptions::memory(),
+            (Some(""), false) => return Err(refuse(EMPTY_PATH)),
             (Some(path), false) => OpenOptions::directory(path),
         };
         for (key, value) in &pairs {
-            options.set(key.as_ref(), value.as_ref())?;
+            let key = key.as_ref();
+            if !matches!(key, "path" | "memory") {
+                options.set(key, value.as_ref())?;
+            }
         }
         Ok(options)
     }
 
     /// Sets one option by its name:
-    /// - `path`: the directory; `memory`: `true` keeps messages in memory instead;
+    /// - `path`: the directory; `memory`: `true` keeps messages in memory instead, `false` is refused where no directory is
+    ///   set. What is set last counts;
     /// - `listen`: `true` (127.0.0.1 with Apache's ports 9876 and 10911), `free` (127.0.0.1 with free ports), `false`, or
     ///   `host:port of the name server:port of the broker`, where the port 0 is a free one;
     /// - any key of client, broker and name server, by Apache's name (`flushDiskType`) or the field's
@@ -66,18 +73,21 @@ impl OpenOptions {
     /// nearest one. Nothing is changed then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
-            "path" if value.is_empty() => Err(refuse("path is empty; allowed is a directory")),
+            "path" if value.is_empty() => Err(refuse(EMPTY_PATH)),
             "path" => {
-                self.place = Place::Directory(Path::new(value).to_owned());
+                self.keep_in(Place::Directory(Path::new(value).to_owned()));
                 Ok(())
             }
-            "memory" => {
-                if truth(key, value)? {
-                    self.place = Place::Memory;
-                    shrink_to_memory(&mut self.broker);
+            "memory" => match (truth(key, value)?, &self.place) {
+                (true, _) => {
+                    self.keep_in(Place::Memory);
+                    Ok(())
                 }
-                Ok(())
-            }
+                (false, Place::Directory(_)) => Ok(()),
+                (false, Place::Memory) => {
+                    Err(refuse("memory = false: there is no other place for the messages; set path"))
+                }
+            },
             "listen" => {
                 self.listen = listen(value)?;
                 Ok(())
@@ -163,6 +173,8 @@ fn listen(value: &str) -> Result<Option<Listen>> {
     }
 }
 
+const EMPTY_PATH: &str = "path is empty; allowed is a directory";
+
 fn refuse(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, "set option", context)
 }
@@ -189,6 +201,30 @@ mod tests {
         assert!(refused(&[("memory", "true"), ("path", "x")]).contains("set one of them"));
         assert!(refused(&[("path", "")]).contains("allowed is a directory"));
         assert!(refused(&[("memory", "yes")]).contains("true or false"));
+    }
+
+    #[test]
+    fn the_last_place_counts_and_nobody_is_left_in_memory_without_asking() {
+        let options =
+            OpenOptions::from_pairs([("path", "d"), ("memory", "true"), ("memory", "false")]).unwrap();
+        assert_eq!(options.place, Place::Directory("d".into()));
+        let usual = OpenOptions::directory("d").broker;
+        assert_eq!(options.broker.mapped_file_size_commit_log, usual.mapped_file_size_commit_log);
+        let options = OpenOptions::from_pairs([("path", ""), ("path", "d")]).unwrap();
+        assert_eq!(options.place, Place::Directory("d".into()));
+        assert!(refused(&[("memory", "perhaps"), ("memory", "true")]).contains("true or false"));
+
+        let mut options = OpenOptions::directory("d");
+        options.set("memory", "false").unwrap();
+        options.set("memory", "true").unwrap();
+        let told = options.set("memory", "false").unwrap_err().to_string();
+        assert!(told.contains("set path"), "{told}");
+        options.set("maxIndexNum", "4000").unwrap();
+        options.set("path", "e").unwrap();
+        assert_eq!(options.place, Place::Directory("e".into()));
+        assert_eq!(options.broker.mapped_file_size_commit_log, usual.mapped_file_size_commit_log);
+        assert_eq!(options.broker.allocation_step, usual.allocation_step);
+        assert_eq!(options.broker.max_index_num, 4000);
     }
 
     #[test]
