@@ -6,16 +6,21 @@
 //!
 //! - Small frames go on, in reads of at most [`SMALL`] bytes, so that heartbeats and small sends live through it.
 //! - A connection in the middle of a large frame does not read on but stands in line for the rest of its frame, all of it at
-//!   once. Whoever has that can finish without asking again, and gives back more than it took.
-//! - A connection with more than [`SMALL`] bytes of answers unread has no further request handled.
-//! - One that holds its part and hardly moves in the time of patience is closed, unless it is us that it waits for.
+//!   once. Whoever has that can finish without asking again, and gives back more than it took. Who needs little more
+//!   ([`FEW`]) has a line of its own and an eighth of the limit besides, so as not to wait behind megabytes.
+//! - A connection with more than [`SMALL`] bytes of answers unread has no further request handled. It looks again after the
+//!   time of patience.
+//! - One that holds its part, or was given memory out of turn, has to move an eighth of what it holds in the time of
+//!   patience, so that its frame ends and its answers are read before long. Otherwise it is closed, unless it is us that
+//!   it waits for.
 //!
-//! Nothing can wait for itself here. The first in line gets what it needs if that fits, and otherwise beyond the limit if
-//! nobody else has such an overdraft: so there is always one that may go on, whatever holds the rest of the memory, and the
-//! sum stays below the limit and one frame. It ends its frame and returns the overdraft, or its peer stalls and it is closed.
-//! Those who hold memory and do not stand in line are either read from and written to without restriction, so that they
-//! move, or are closed likewise. Holders of less than half a fair share are left alone: all of them together cannot have
-//! more than half of the limit, so there is always somebody else to judge.
+//! Nothing can wait for itself here. The first of a line gets what it needs if that fits, and otherwise beyond the limit if
+//! nobody else of the line has such an overdraft: so there is always one that may go on, whatever holds the rest of the
+//! memory, and the sum stays below nine eighths of the limit and two frames. It ends its frame and returns the overdraft,
+//! or its peer stalls and it is closed. Those who hold memory and do not stand in line are either read from and written to
+//! without restriction, so that they move, or are closed likewise. Holders of less than half a fair share that were given
+//! nothing are left alone: all of them together cannot have more than half of the limit, so there is always somebody else
+//! to judge.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -29,8 +34,16 @@ use crate::sync::Mutex;
 /// What a connection may hold uncounted, in bytes.
 pub(super) const SMALL: usize = 4 << 10;
 
-/// Bytes that a connection has to move in the time of patience.
+/// Bytes up to which the rest of a frame does not wait behind larger ones.
+const FEW: usize = 64 << 10;
+
+/// What a connection has to move in the time of patience: this part of what it holds, and no less than so many bytes.
+const PART: usize = 8;
 const MOVES: usize = 64 << 10;
+
+/// Times of patience for a peer that does not read: a third of the socket's buffer, up to megabytes, has to drain to it
+/// before any of that is seen here.
+const PATIENT_WITH_READERS: u32 = 4;
 
 /// Time between two lines in the log that say that memory is short.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -49,10 +62,16 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Queue {
+    /// For those who need few bytes, and for the others.
+    lines: [Line; 2],
+    said: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Line {
     waiting: VecDeque<Arc<Place>>,
     /// Somebody was given memory beyond the limit.
     overdrawn: bool,
-    said: Option<Instant>,
 }
 
 /// A place in line.
@@ -60,6 +79,13 @@ struct Place {
     need: usize,
     state: AtomicU8,
     connection: Weak<Connection>,
+}
+
+impl Place {
+    /// Which line it is in.
+    fn line(&self) -> usize {
+        usize::from(self.need > FEW)
+    }
 }
 
 const WAITING: u8 = 0;
@@ -97,7 +123,7 @@ impl Memory {
     fn enter_line(&self, place: Arc<Place>) {
         let say = {
             let mut queue = self.queue.lock();
-            queue.waiting.push_back(place);
+            queue.lines[place.line()].waiting.push_back(place);
             self.line.store(true, Ordering::SeqCst);
             let say = queue.said.is_none_or(|at| at.elapsed() >= SAY_AGAIN_AFTER);
             if say {
@@ -120,9 +146,20 @@ impl Memory {
     fn serve(&self) {
         let mut served = Vec::new();
         let mut queue = self.queue.lock();
-        while let Some(place) = queue.waiting.front() {
-            let fits = self.used.load(Ordering::SeqCst).saturating_add(place.need) <= self.limit;
-            if !fits && queue.overdrawn && place.state.load(Ordering::Relaxed) == WAITING {
+        let [few, many] = &mut queue.lines;
+        self.serve_line(few, self.limit + self.limit / 8, &mut served);
+        self.serve_line(many, self.limit, &mut served);
+        if few.waiting.is_empty() && many.waiting.is_empty() {
+            self.line.store(false, Ordering::SeqCst);
+        }
+        drop(queue);
+        served.iter().filter_map(Weak::upgrade).for_each(|connection| connection.go_on());
+    }
+
+    fn serve_line(&self, line: &mut Line, limit: usize, served: &mut Vec<Weak<Connection>>) {
+        while let Some(place) = line.waiting.front() {
+            let fits = self.used.load(Ordering::SeqCst).saturating_add(place.need) <= limit;
+            if !fits && line.overdrawn && place.state.load(Ordering::Relaxed) == WAITING {
                 break;
             }
             let state = if fits { GRANTED } else { OVERDRAFT };
@@ -131,23 +168,18 @@ impl Memory {
             match place.state.compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     served.push(place.connection.clone());
-                    queue.overdrawn |= !fits;
+                    line.overdrawn |= !fits;
                 }
                 Err(_) => {
                     self.used.fetch_sub(place.need, Ordering::SeqCst);
                 }
             }
-            queue.waiting.pop_front();
+            line.waiting.pop_front();
         }
-        if queue.waiting.is_empty() {
-            self.line.store(false, Ordering::SeqCst);
-        }
-        drop(queue);
-        served.iter().filter_map(Weak::upgrade).for_each(|connection| connection.go_on());
     }
 
-    fn end_overdraft(&self) {
-        self.queue.lock().overdrawn = false;
+    fn end_overdraft(&self, line: usize) {
+        self.queue.lock().lines[line].overdrawn = false;
         if self.line.load(Ordering::SeqCst) {
             self.serve();
         }
@@ -162,17 +194,29 @@ pub(super) struct Charge {
     output: usize,
     /// What `input` may go up to, for a frame that stood in line; 0 for others.
     granted: usize,
-    overdrawn: bool,
+    /// The line whose overdraft it has.
+    overdraft: Option<usize>,
     place: Option<Arc<Place>>,
-    /// Since when it is watched whether it moves, and how much has.
+    /// When it was last looked whether it moves; while anything is held.
     watched: Option<Instant>,
+    /// How much has moved since it last had moved enough, and how often it was too little since.
     moved: usize,
+    strikes: u32,
 }
 
 impl Charge {
     pub fn to(memory: Option<Arc<Memory>>) -> Charge {
-        let (granted, overdrawn, place) = (0, false, None);
-        Charge { memory, input: 0, output: 0, granted, overdrawn, place, watched: None, moved: 0 }
+        let (input, output, granted, moved, strikes) = (0, 0, 0, 0, 0);
+        let (overdraft, place, watched) = (None, None, None);
+        Charge { memory, input, output, granted, overdraft, place, watched, moved, strikes }
+    }
+
+    /// Counts bytes received before there are frames, which can be let go; says whether they may be kept.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    pub fn hold_bytes(&mut self, bytes: usize) -> bool {
+        let Some(memory) = &self.memory else { return true };
+        adjust(memory, &mut self.input, counted(bytes));
+        self.input == 0 || !memory.is_short()
     }
 
     /// How many bytes may be read now; `None` to wait until the connection is told to go on.
@@ -200,7 +244,7 @@ impl Charge {
             }
             self.input += place.need;
             self.granted = self.input;
-            self.overdrawn = state == OVERDRAFT;
+            self.overdraft = (state == OVERDRAFT).then(|| place.line());
             self.place = None;
             // It could not move before.
             self.watched = None;
@@ -215,8 +259,8 @@ impl Charge {
         let Some(memory) = &self.memory else { return };
         if self.granted > 0 && input.len() == 0 {
             self.granted = 0;
-            if std::mem::take(&mut self.overdrawn) {
-                memory.end_overdraft();
+            if let Some(line) = self.overdraft.take() {
+                memory.end_overdraft(line);
             }
         }
         let held = counted(input.memory()).max(self.granted);
@@ -241,7 +285,12 @@ impl Charge {
         self.moved += bytes;
     }
 
-    /// When to judge the connection, if it is watched.
+    /// Whether nothing comes because we do not read, which is not the peer's fault.
+    pub fn waits_for_us(&self) -> bool {
+        self.place.is_some() && self.output == 0
+    }
+
+    /// When to look at the connection, if it is watched: to judge it, and in case that it was held back for the shortage.
     pub fn judged_at(&self) -> Option<Instant> {
         Some(self.watched? + self.memory.as_ref()?.patience)
     }
@@ -253,32 +302,39 @@ impl Charge {
             return None;
         }
         let memory = self.memory.as_ref()?;
-        let moved = std::mem::take(&mut self.moved);
         self.watched = Some(now);
-        let reads_nothing = self.output >= memory.share;
-        let sends_nothing = awaits_peer && self.place.is_none() && self.input >= memory.share;
-        if moved >= MOVES || !memory.is_short() || !(reads_nothing || sends_nothing) {
+        let told = self.place.as_ref().filter(|place| place.state.load(Ordering::Acquire) != WAITING);
+        let given = self.granted > 0 || told.is_some();
+        let held = self.input + self.output + told.map_or(0, |place| place.need);
+        // Nothing is read while answers wait, so that who does not read does not send either.
+        let reads = self.output == 0;
+        let must_move = memory.is_short() && (given || held >= memory.share) && (awaits_peer || !reads);
+        if !must_move || self.moved >= (held / PART).max(MOVES) {
+            (self.moved, self.strikes) = (0, 0);
             return None;
         }
-        let what =
-            if reads_nothing { "answers that the peer does not read" } else { "a frame that does not come" };
+        self.strikes += 1;
+        let most = if reads { 1 } else { PATIENT_WITH_READERS };
+        if self.strikes < most {
+            return None;
+        }
+        let what = if reads { "a frame that does not come" } else { "answers that the peer does not read" };
         Some(format!(
-            "it holds {} bytes for {what} and moved {moved} in {} ms, while all connections together take {} bytes and the \
+            "it holds {held} bytes for {what} and moved {} in {} ms, while all connections together take {} bytes and the \
              limit is {} (maxConnectionMemory)",
-            self.input + self.output,
-            memory.patience.as_millis(),
+            self.moved,
+            memory.patience.as_millis() * u128::from(most),
             memory.used(),
             memory.limit
         ))
     }
 
     fn watch(&mut self) {
-        let share = self.memory.as_ref().map_or(usize::MAX, |memory| memory.share);
-        if self.input + self.output < share {
+        if self.input + self.output == 0 {
             self.watched = None;
         } else if self.watched.is_none() {
             self.watched = Some(Instant::now());
-            self.moved = 0;
+            (self.moved, self.strikes) = (0, 0);
         }
     }
 }
@@ -292,14 +348,14 @@ impl Drop for Charge {
                 GRANTED => held += place.need,
                 OVERDRAFT => {
                     held += place.need;
-                    self.overdrawn = true;
+                    self.overdraft = Some(place.line());
                 }
                 _ => {}
             }
         }
         memory.give_back(held);
-        if self.overdrawn {
-            memory.end_overdraft();
+        if let Some(line) = self.overdraft {
+            memory.end_overdraft(line);
         }
     }
 }

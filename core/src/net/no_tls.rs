@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use super::memory::Memory;
 use crate::config::{TlsClientSettings, TlsMode, TlsServerSettings};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,7 +56,7 @@ impl TlsServer {
         match self.0 {}
     }
 
-    pub(super) async fn accept(&self, _: &TcpStream) -> io::Result<Session> {
+    pub(super) async fn accept(&self, _: &TcpStream, _: Option<Arc<Memory>>) -> io::Result<Session> {
         match self.0 {}
     }
 

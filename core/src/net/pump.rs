@@ -289,7 +289,9 @@ impl Pump {
             let why = format!("nothing has come for {} ms while calls timed out", silent.as_millis());
             return Err(End::new(ErrorKind::Connection, why));
         }
-        if Instant::now() >= idle_at {
+        if Instant::now() >= idle_at && self.charge.waits_for_us() {
+            self.moved = Instant::now();
+        } else if Instant::now() >= idle_at {
             let why = format!("nothing moved for {} ms", connection.limits().idle.as_millis());
             if connection.close_idle(&why) {
                 return Err(End::new(ErrorKind::Connection, why));

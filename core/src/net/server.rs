@@ -37,7 +37,8 @@ pub struct ServerOptions {
     /// are handled, and those that hold much and do not move are closed. Default 1 GiB, which is as much as 64 of the
     /// largest frames, and a thousandth of what all connections could take each for itself.
     pub max_memory: usize,
-    /// How long a connection that holds much may stand still while memory is short. Default 5 s.
+    /// The time in which a connection that holds much has to move an eighth of that while memory is short; one that does
+    /// not read its answers has four times as long. Default 5 s.
     pub memory_patience: Duration,
     /// What the ports make of TLS; they take plain text only unless set.
     pub tls: Option<Arc<TlsServer>>,

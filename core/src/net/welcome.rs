@@ -35,15 +35,18 @@ pub(super) async fn run(
             return pump::run(Stream::plain(socket), connection, Arc::new(TlsOnly)).await;
         }
         // Apart from the connection's task, which would keep the room for as long as it lives.
-        Ok(First::Tls) => match unless_ended(&connection, Box::pin(tls.accept(&socket))).await {
-            Ok(Ok(session)) => Stream::encrypted(socket, session),
-            Ok(Err(error)) => {
-                let end = End::from(error);
-                tls.complain(&connection.peer(), &end.why);
-                return connection.ended(end.kind, &end.why);
+        Ok(First::Tls) => {
+            let accepted = Box::pin(tls.accept(&socket, connection.memory().cloned()));
+            match unless_ended(&connection, accepted).await {
+                Ok(Ok(session)) => Stream::encrypted(socket, session),
+                Ok(Err(error)) => {
+                    let end = End::from(error);
+                    tls.complain(&connection.peer(), &end.why);
+                    return connection.ended(end.kind, &end.why);
+                }
+                Err(end) => return connection.ended(end.kind, &end.why),
             }
-            Err(end) => return connection.ended(end.kind, &end.why),
-        },
+        }
     };
     pump::run(stream, connection, service).await;
 }

@@ -129,6 +129,34 @@ fn many_half_open_handshakes_hold_nobody_up() {
 }
 
 #[test]
+fn half_handshakes_count_as_memory_and_are_refused_when_it_is_short() {
+    const LIMIT: usize = 100_000;
+    logs::listen();
+    let ca = Ca::new("usual");
+    let server = start_with(|options| {
+        options.tls = server_tls(server_settings(Some(&ca.signs("server", Like::default()))));
+        options.max_memory = LIMIT;
+    });
+    let half_open: Vec<Raw> = (0..20)
+        .map(|_| {
+            let mut peer = server.raw();
+            // A record of 16000 bytes, and a first message that fills it.
+            let mut bytes = vec![0x16, 3, 1, 0x3e, 0x80, 1, 0, 0x3e, 0x7c];
+            bytes.resize(12_000, 0);
+            // It may be closed while this is being written.
+            let _ = peer.stream.write_all(&bytes);
+            peer
+        })
+        .collect();
+    eventually("it counts", || server.server.memory_used() > LIMIT / 2);
+    eventually("the log says why", || logs::said(&["first message is long, and memory is short"]) > 0);
+    assert!(server.server.memory_used() < LIMIT + 20_000);
+    assert_eq!(ask(&client(client_settings(Some(&ca.cert()))), &server, b"fine").unwrap(), b"fine");
+    drop(half_open);
+    eventually("all is given back", || server.server.memory_used() == 0);
+}
+
+#[test]
 fn a_handshake_that_does_not_go_on_is_given_up() {
     logs::listen();
     let (ca, server) = usual();

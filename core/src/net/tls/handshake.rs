@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::explain::{broken_off, refused, Side};
 use super::session::Session;
+use crate::net::memory::Charge;
 
 /// How long a handshake may take once the client's first flight is there.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -25,30 +26,50 @@ const HELLO: usize = 16 << 10;
 /// Bytes read at a time; handshakes are small.
 const READ: usize = 4096;
 
-/// Reads a client's whole first flight. It is parsed where this runs, which takes microseconds, and nothing is computed.
-pub(super) async fn hello(socket: &TcpStream) -> io::Result<Accepted> {
+/// Reads a client's whole first flight, which counts towards `charge`. It is parsed where this runs, which takes
+/// microseconds, and nothing is computed.
+pub(super) async fn hello(socket: &TcpStream, charge: &mut Charge) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
-    let mut left = HELLO;
-    let mut bytes = vec![0; READ];
+    let mut received = 0;
     loop {
-        let count = read(socket, &mut bytes[..left.min(READ)], &Side::Server).await?;
-        left -= count;
-        let mut rest = &bytes[..count];
-        let mut whole = Ok(None);
-        while matches!(whole, Ok(None)) && !rest.is_empty() {
-            acceptor.read_tls(&mut rest)?;
-            whole = acceptor.accept();
+        socket.readable().await?;
+        if let Some(accepted) = more_of_hello(socket, &mut acceptor, &mut received)? {
+            return Ok(accepted);
         }
-        match whole {
-            Ok(Some(accepted)) => return Ok(accepted),
-            Ok(None) if left == 0 => {
-                let why = format!("TLS: the client's first message has more than {HELLO} bytes");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
+        let refusal = if received == HELLO {
+            format!("TLS: the client's first message has more than {HELLO} bytes")
+        } else if !charge.hold_bytes(received) {
+            "TLS: the client's first message is long, and memory is short (maxConnectionMemory)".into()
+        } else {
+            continue;
+        };
+        return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
+    }
+}
+
+/// Reads once, if there is something. Who waits for more has no buffer.
+fn more_of_hello(
+    socket: &TcpStream,
+    acceptor: &mut Acceptor,
+    received: &mut usize,
+) -> io::Result<Option<Accepted>> {
+    let mut bytes = [0; READ];
+    let count = match socket.try_read(&mut bytes[..READ.min(HELLO - *received)]) {
+        Ok(0) => return Err(broken_off(&Side::Server)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        result => result?,
+    };
+    *received += count;
+    let mut rest = &bytes[..count];
+    while !rest.is_empty() {
+        acceptor.read_tls(&mut rest)?;
+        match acceptor.accept() {
             Ok(None) => {}
+            Ok(accepted) => return Ok(accepted),
             Err((error, alert)) => return Err(alerted(socket, &error, alert)),
         }
     }
+    Ok(None)
 }
 
 /// Goes through with the handshake of a client. What takes long (signatures, certificates) is done on threads beside the

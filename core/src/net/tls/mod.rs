@@ -27,6 +27,7 @@ use self::explain::Side;
 use self::from_files::FromFiles;
 pub(super) use self::session::Session;
 use self::turns::Turns;
+use super::memory::{Charge, Memory};
 use crate::config::{ClientAuth, TlsClientSettings, TlsMode, TlsServerSettings};
 use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
@@ -120,9 +121,15 @@ impl TlsServer {
     }
 
     /// The handshake of an accepted connection. Its turn is taken once the client's first flight is there: who sends none,
-    /// or half of one, holds up nobody. Each of the three parts has a time of its own.
-    pub(super) async fn accept(&self, socket: &TcpStream) -> io::Result<Session> {
-        let hello = handshake::hello(socket);
+    /// or half of one, holds up nobody. Each of the three parts has a time of its own. What waits for its turn counts
+    /// towards the memory of all connections.
+    pub(super) async fn accept(
+        &self,
+        socket: &TcpStream,
+        memory: Option<Arc<Memory>>,
+    ) -> io::Result<Session> {
+        let mut charge = Charge::to(memory);
+        let hello = handshake::hello(socket, &mut charge);
         let hello = within(handshake::HELLO_WITHIN, "no first message of a handshake", hello).await?;
         let turn = self.handshakes.take(socket.peer_addr()?.ip());
         let _turn = within(turns::WITHIN, "other handshakes were under way and had no end", turn).await?;
