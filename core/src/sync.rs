@@ -19,6 +19,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
 #[derive(Default)]
 pub struct Mutex<T: ?Sized>(sync::Mutex<T>);
 
+/// Lets those have a lock who look for it; whoever gives it back and takes it again at once would always be first.
+pub fn step_aside() {
+    std::thread::sleep(4 * BETWEEN_LOOKS);
+}
+
 /// The lock, until it is dropped.
 #[must_use = "the lock is given back at once"]
 pub struct MutexGuard<'a, T: ?Sized>(
@@ -53,22 +58,20 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// The lock, if it can be had within so long. Looks again and again: for locks that are rarely held for long.
+    /// The lock, if it can be had within so long. Looks again and again: for locks that are rarely held for long. Who
+    /// takes it again and again has to [`step_aside`] between.
     pub fn try_lock_for(&self, limit: Duration) -> Option<MutexGuard<'_, T>> {
-        let mut looks = 0;
-        let start = loop {
-            match self.try_lock() {
-                Some(guard) => return Some(guard),
-                None if looks == SPINS => break Instant::now(),
-                None => std::thread::yield_now(),
+        let (mut start, mut looks) = (None, 0);
+        loop {
+            let locked = self.try_lock();
+            if locked.is_some() || start.get_or_insert_with(Instant::now).elapsed() >= limit {
+                return locked;
+            }
+            match looks < SPINS {
+                true => std::thread::yield_now(),
+                false => std::thread::sleep(BETWEEN_LOOKS),
             }
             looks += 1;
-        };
-        loop {
-            match self.try_lock() {
-                None if start.elapsed() < limit => std::thread::sleep(BETWEEN_LOOKS),
-                locked => return locked,
-            }
         }
     }
 
@@ -186,6 +189,7 @@ impl Condvar {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::Arc;
 
     use super::*;
@@ -203,6 +207,27 @@ mod tests {
         assert_eq!((*lock.lock(), *many.read()), (2, 2));
         assert!(lock.try_lock().is_some());
         assert_eq!(Arc::into_inner(lock).unwrap().into_inner(), 2);
+    }
+
+    #[test]
+    fn who_steps_aside_lets_others_have_a_lock() {
+        let both = Arc::new((Mutex::new(()), AtomicBool::new(false)));
+        let other = both.clone();
+        let thread = std::thread::spawn(move || {
+            while !other.1.load(Ordering::Relaxed) {
+                let held = other.0.lock();
+                std::thread::sleep(Duration::from_millis(1));
+                drop(held);
+                step_aside();
+            }
+        });
+        let had = (0..20).filter(|_| both.0.try_lock_for(Duration::from_secs(60)).is_some()).count();
+        both.1.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        assert_eq!(had, 20);
+        let held = both.0.lock();
+        assert!(both.0.try_lock_for(Duration::ZERO).is_none());
+        drop(held);
     }
 
     #[test]

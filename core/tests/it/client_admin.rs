@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use ferromq::admin::{to_json, StartAt, TopicSettings};
+use ferromq::wire::{Request, UpdateConsumerOffset};
 use ferromq::{
     connect, connect_with, open_with, Admin, ClientOptions, Consumer, ConsumerOptions, ErrorKind, Instance,
     Listen, Message, OpenOptions, StartFrom,
 };
 
 use crate::net_support::HANG;
+use crate::support::start_server;
 
 /// A server in memory, its own client and one over TCP.
 fn each(settings: &[(&str, &str)], test: impl Fn(&Instance)) {
@@ -133,6 +135,24 @@ fn a_group_is_listed_with_its_progress_and_members_and_deleted() {
         assert!(!admin.all_topics().unwrap().contains(&"%RETRY%billing".to_owned()));
         admin.delete_topic("Orders").unwrap();
     });
+}
+
+#[test]
+fn offsets_that_no_queue_has_are_no_panic() {
+    let server = start_server("");
+    let mut raw = server.broker();
+    raw.create_topic("Orders", 2);
+    for queue_id in 0..2 {
+        raw.call(&Request::UpdateConsumerOffset(UpdateConsumerOffset {
+            consumer_group: "billing".into(),
+            topic: "Orders".into(),
+            queue_id,
+            commit_offset: i64::MAX,
+        }));
+    }
+    let mq = connect(&server.name_server()).unwrap();
+    assert!(mq.admin().progress("billing").unwrap().lag <= 0);
+    mq.close().unwrap();
 }
 
 /// Both ways that brokers have of moving a group.

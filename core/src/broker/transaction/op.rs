@@ -3,6 +3,7 @@
 use crate::message::property;
 use crate::record::NewRecord;
 use crate::store::{AppendError, Appended, FlushMode};
+use crate::sync::step_aside;
 
 use super::super::{names, put, Broker};
 use super::book::Book;
@@ -23,9 +24,9 @@ pub(super) fn mark(broker: &Broker, book: &mut Book, offset: i64) {
     let first = book.marks().add(offset, broker.clock.now_ms());
     let config = broker.config();
     let full = book.marks().bytes() >= config.transaction_op_msg_max_size || !config.message_index_enable;
-    if full && book.marks().not_before_ms().is_none() {
-        write_one(broker, book);
-    } else if first {
+    let failed = full && book.marks().not_before_ms().is_none() && !write_one(broker, book);
+    // The thread waits for the first of those that are left, and for the next try of those that could not be written.
+    if failed || (first && book.marks().since_ms().is_some()) {
         broker.clock.wake();
     }
 }
@@ -46,9 +47,11 @@ pub(super) fn write_due(broker: &Broker) {
     }
 }
 
-/// Writes all marks that wait. Decisions come between.
+/// Writes all marks that wait. Decisions come between, for which event loops wait.
 pub(super) fn write_all(broker: &Broker) {
-    while write_one(broker, &mut broker.transactions.book.lock()) {}
+    while write_one(broker, &mut broker.transactions.book.lock()) {
+        step_aside();
+    }
 }
 
 /// Moves the progress of both queues over what is decided, as far as the decisions are on the disk: a message behind the

@@ -140,8 +140,9 @@ impl Admin {
             queues.extend(told.offset_table);
         }
         for (queue, offsets) in queues {
-            let lag = offsets.broker_offset - offsets.consumer_offset;
-            progress.lag += lag;
+            // Brokers tell what clients committed, whatever that is.
+            let lag = offsets.broker_offset.saturating_sub(offsets.consumer_offset);
+            progress.lag = progress.lag.saturating_add(lag);
             progress.queues.push(QueueProgress {
                 topic: self.cluster.namespace().unwrap(&queue.topic).into_owned(),
                 broker_name: queue.broker_name,

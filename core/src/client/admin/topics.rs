@@ -160,7 +160,8 @@ impl Admin {
         figures.queues.sort_by(|one, other| {
             (&one.broker_name, one.queue_id).cmp(&(&other.broker_name, other.queue_id))
         });
-        figures.messages = figures.queues.iter().map(|queue| queue.max_offset - queue.min_offset).sum();
+        let in_queue = |queue: &QueueFigures| queue.max_offset.saturating_sub(queue.min_offset);
+        figures.messages = figures.queues.iter().map(in_queue).fold(0, i64::saturating_add);
         Ok(figures)
     }
 
