@@ -14,6 +14,7 @@ use std::sync::{mpsc, Arc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use ferromq::config::file::save;
 use ferromq::message::{unique_id_in, unique_id_of};
 use ferromq::{
     ConsumeContext, ConsumeStatus, Consumer, ConsumerOptions, ErrorKind, Instance, Listen, Message,
@@ -371,6 +372,28 @@ fn a_forked_child_is_refused_at_once_and_its_parent_goes_on() {
     println!("{rounds} forks, {sent} messages of the parent");
 }
 
+/// Tables of a broker and offsets of clients are saved every few seconds, and a fork may come in the midst of it.
+fn a_child_saves_its_tables_whatever_its_parent_was_saving() {
+    let dir = tempfile::tempdir().unwrap();
+    let (parents, childs) = (dir.path().join("parent.json"), dir.path().join("child.json"));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                save(&parents, &[b' '; 100_000]).unwrap();
+            }
+        });
+        let codes: Vec<_> = (0..10)
+            .map(|_| {
+                let child = fork(|| save(&childs, b"1").map_or(1, |()| 0));
+                wait(child)
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(codes, [Some(0); 10]);
+    });
+}
+
 fn eventually(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -387,6 +410,10 @@ const TESTS: &[(&str, fn())] = &[
     (
         "a_forked_child_is_refused_at_once_and_its_parent_goes_on",
         a_forked_child_is_refused_at_once_and_its_parent_goes_on,
+    ),
+    (
+        "a_child_saves_its_tables_whatever_its_parent_was_saving",
+        a_child_saves_its_tables_whatever_its_parent_was_saving,
     ),
 ];
 

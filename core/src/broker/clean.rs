@@ -4,7 +4,7 @@
 use crate::wire::{self, Response, ResponseCode};
 
 use super::handler::{refused, Answer, Caller};
-use super::{names, offsets, state, Broker};
+use super::{names, offsets, state, waiters, Broker};
 
 /// DELETE_TOPIC_IN_BROKER (215): the topic, its queues and the offsets of groups in it. Its messages stay in the
 /// commit log until that is cleaned.
@@ -40,11 +40,27 @@ fn is_the_systems(broker: &Broker, topic: &str) -> bool {
 fn remove(broker: &Broker, topic: &str) -> crate::Result<()> {
     broker.topics.while_doomed(topic, || {
         // Configuration first: from here on sends and pulls are refused, so that nothing is stored behind our back.
+        let queues = broker.topics.find(topic).map_or(0, |there| there.read_queue_nums);
         broker.topics.remove(broker, topic);
-        broker.offsets.remove_topic(topic);
+        broker.offsets.begin_anew(topic, &consuming(broker, topic), queues);
         broker.groups.forget_topic(topic);
+        // Offsets before queues: after a crash in between, what is left of the queues is no reason to believe them.
+        broker.topics.save()?;
+        broker.offsets.save(broker.clock.now_ms())?;
         broker.store.delete_topic(topic)
-    })
+    })?;
+    waiters::topic_deleted(broker, topic);
+    Ok(())
+}
+
+/// Groups with members that may be somewhere in a topic.
+fn consuming(broker: &Broker, topic: &str) -> Vec<String> {
+    let mut groups = broker.clients.subscribers(topic);
+    let seen = broker.offsets.groups_of(topic);
+    groups.extend(seen.into_iter().filter(|group| !broker.clients.members(group).is_empty()));
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// CLEAN_UNUSED_TOPIC (316): the queues of topics that are in no table.

@@ -282,7 +282,8 @@ impl ConsumerGroup {
 
 /// HEART_BEAT (34): registers the producers and consumers of a client.
 pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::HeartBeat) -> Response {
-    let data = request.body;
+    let mut data = request.body;
+    leave_out_groups(&mut data);
     if let Err(why) = check_size(&data) {
         return refused(ResponseCode::INVALID_PARAMETER, why);
     }
@@ -314,11 +315,22 @@ pub(crate) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: wire::Hea
 const MOST_GROUPS: usize = 1_000;
 const MOST_SUBSCRIPTIONS: usize = 10_000;
 
-fn check_size(data: &HeartbeatData) -> Result<(), String> {
+/// The groups of a client that are too many are not registered; its other ones are, so that they live on.
+fn leave_out_groups(data: &mut HeartbeatData) {
     let groups = data.producer_data_set.len() + data.consumer_data_set.len();
     if groups > MOST_GROUPS {
-        return Err(format!("the heartbeat names {groups} groups, allowed are {MOST_GROUPS}"));
+        let client = &data.client_id;
+        tracing::warn!(
+            client,
+            groups,
+            "a heartbeat names too many groups: the first {MOST_GROUPS} are registered"
+        );
+        data.consumer_data_set.truncate(MOST_GROUPS);
+        data.producer_data_set.truncate(MOST_GROUPS - data.consumer_data_set.len());
     }
+}
+
+fn check_size(data: &HeartbeatData) -> Result<(), String> {
     let subscriptions: usize = data.consumer_data_set.iter().map(|one| one.subscription_data_set.len()).sum();
     if subscriptions > MOST_SUBSCRIPTIONS {
         return Err(format!(
@@ -403,6 +415,9 @@ pub(crate) fn unregister(
             true => members.remove(&id).into_iter().collect(),
             false => Vec::new(),
         });
+        if broker.clients.members(group).is_empty() {
+            broker.offsets.all_left(group);
+        }
     }
     Response::ok()
 }
@@ -435,6 +450,7 @@ pub(crate) fn expire(broker: &Broker) {
         gone.iter().filter_map(|id| members.remove(id)).collect()
     });
     closed.into_inner().iter().for_each(|connection| connection.close());
+    broker.offsets.forget_moves(broker.clock.now_ms());
 }
 
 /// Removes what `remove` takes out of each group.
@@ -456,7 +472,7 @@ fn remove_consumers(broker: &Broker, take: impl Fn(&str, &mut Members) -> Vec<Me
         }
         if group.members.is_empty() {
             broker.filters.unregister(name, broker.clock.now_ms());
-            broker.offsets.nobody_to_tell(name);
+            broker.offsets.nobody_to_tell(name, broker.clock.now_ms());
         }
         !group.members.is_empty()
     });

@@ -117,6 +117,7 @@ impl Broker {
         let topics = state::Topics::open(&root, &config, now)?;
         let groups = state::Groups::open(&root, now)?;
         let offsets = state::ConsumerOffsets::open(&root)?;
+        offsets.cut(|topic, queue_id| Some(store.queue_bounds(topic, queue_id)?.end));
         #[cfg(feature = "wasm-filter")]
         let functions = functions::FilterFunctions::open(&root)?;
         let filters = Arc::new(state::Filters::open(&root, &config, now)?);

@@ -7,6 +7,7 @@ use crate::wire::{
 };
 
 use super::handler::{refused, Answer, Caller};
+use super::state::QueueOf;
 use super::{names, Broker};
 
 /// QUERY_CONSUMER_OFFSET (14). A group without an offset starts at 0 in a queue that still begins there, so that it
@@ -37,7 +38,7 @@ fn found(offset: i64) -> Response {
 /// stay in the table for ever.
 pub(crate) fn update(
     broker: &Broker,
-    _caller: &Caller<'_>,
+    caller: &Caller<'_>,
     request: &wire::UpdateConsumerOffset<'_>,
 ) -> Response {
     let (group, topic) = (&*request.consumer_group, &*request.topic);
@@ -55,7 +56,8 @@ pub(crate) fn update(
         let remark = format!("offset {offset} of queue {queue} is illegal: neither may be negative");
         return refused(ResponseCode::SYSTEM_ERROR, remark);
     }
-    if !broker.offsets.commit(group, topic, request.queue_id, request.commit_offset, broker.clock.now_ms()) {
+    let (at, now) = (QueueOf { group, topic, queue_id: request.queue_id }, broker.clock.now_ms());
+    if !broker.offsets.commit(at, request.commit_offset, caller.connection.id(), now) {
         // Progress from before the reset; the client hears of it with its next pull.
         return Response { remark: Some("Offset has been previously reset".into()), ..Response::ok() };
     }

@@ -13,6 +13,7 @@ use super::flow;
 use super::handler::{refuse, refused, Answer, Caller, Refusal};
 use super::names;
 use super::permission;
+use super::state::QueueOf;
 use super::stats::Consumption;
 use super::waiters::{self, Parked};
 use super::Broker;
@@ -33,13 +34,20 @@ pub(crate) struct OwnedPull {
     consumed: Arc<Consumption>,
 }
 
+impl OwnedPull {
+    /// The queue it pulls.
+    pub fn at(&self) -> QueueOf<'_> {
+        QueueOf { group: &self.group, topic: &self.topic, queue_id: self.queue_id }
+    }
+}
+
 /// Answers a pull, or parks it until a message lands or the hold time is over.
 pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Answer {
     let pull = match check(broker, caller, request) {
         Ok(pull) => pull,
         Err(refusal) => return refusal.into(),
     };
-    if let Some(moved) = moved(broker, &pull) {
+    if let Some(moved) = moved(broker, &pull, caller.connection.id()) {
         return moved.into();
     }
     if request.sys_flag & pull_flag::COMMIT_OFFSET != 0
@@ -47,7 +55,7 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
         && !names::is_own_progress(&pull.group)
     {
         let now = broker.clock.now_ms();
-        broker.offsets.commit(&pull.group, &pull.topic, pull.queue_id, request.commit_offset, now);
+        broker.offsets.commit(pull.at(), request.commit_offset, caller.connection.id(), now);
     }
     let found = look(broker, &pull);
     let response = response(broker, &pull, found);
@@ -73,7 +81,7 @@ pub(crate) fn pull(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'
 
 /// Runs a parked pull again: answers it, or parks it anew when a false alarm woke it before its time.
 pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
-    if let Some(moved) = moved(broker, &parked.pull) {
+    if let Some(moved) = moved(broker, &parked.pull, parked.ticket.connection().id()) {
         return parked.ticket.reply(moved);
     }
     let found = look(broker, &parked.pull);
@@ -86,9 +94,10 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
 }
 
 /// What a pull is told once after an operator moved its group: go on from there.
-fn moved(broker: &Broker, pull: &OwnedPull) -> Option<Response> {
+fn moved(broker: &Broker, pull: &OwnedPull, connection: u64) -> Option<Response> {
     let (group, topic, queue) = (&pull.group, &pull.topic, pull.queue_id);
-    let next_begin_offset = broker.offsets.tell(group, topic, queue, pull.offset, broker.clock.now_ms())?;
+    let now = broker.clock.now_ms();
+    let next_begin_offset = broker.offsets.tell(pull.at(), pull.offset, connection, now)?;
     tracing::info!(group, topic, queue, next_begin_offset, "a consumer is told that its group was moved");
     let bounds = broker.store.queue_bounds(topic, queue).unwrap_or(0..0);
     let header = PullMessageResponse {

@@ -83,7 +83,7 @@ fn reset_here(broker: &Broker, request: &InvokeBrokerToResetOffset<'_>) -> Resul
     }
     if is_live && broker.clients.members(group).is_empty() {
         // The last one left meanwhile.
-        broker.offsets.nobody_to_tell(group);
+        broker.offsets.nobody_to_tell(group, broker.clock.now_ms());
     }
     Ok(offsets)
 }

@@ -126,9 +126,16 @@ pub(crate) fn park(broker: &Broker, parked: Parked) {
 /// Runs the pulls again of groups that were moved in a queue: they are told so.
 pub(crate) fn rouse(broker: &Broker, topic: &str, queue_id: i32) {
     if broker.offsets.has_moved() {
-        let moved = |parked: &mut Parked| broker.offsets.is_to_tell(&parked.pull.group, topic, queue_id);
+        let moved = |parked: &mut Parked| {
+            broker.offsets.is_to_tell(parked.pull.at(), parked.ticket.connection().id())
+        };
         run_again(broker, broker.waiters.take(topic, queue_id, moved));
     }
+}
+
+/// A topic is gone: runs its pulls again, which wait for offsets that there may never be.
+pub(crate) fn topic_deleted(broker: &Broker, topic: &str) {
+    run_again(broker, broker.waiters.take_all(|parked| parked.pull.topic == topic));
 }
 
 /// A message became readable: answers the pulls of its queue that want it.

@@ -1,12 +1,11 @@
 //! Small configuration files kept by a process (JSON tables, properties): read with a fallback, replaced so that a
 //! crash at any moment leaves the old content or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind as IoKind, Read, Write};
-use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::sync::Mutex;
 use crate::{Error, ErrorKind, Result};
 
 /// Most bytes that are read from one file: far above any real table, below what would exhaust the memory.
@@ -57,14 +56,12 @@ pub fn load_with<T, E: std::fmt::Display>(
 
 /// Replaces `path` by `bytes`; what was there before stands in `.bak` afterwards. On disk (fsync of the file and of
 /// its directory) when it returns. Makes missing directories. The file keeps its mode and, where that is allowed, its
-/// owner; where `path` is a link, what it leads to is replaced.
+/// owner and group; where `path` is a link, what it leads to is replaced. One save of a file at a time: that is up to the
+/// caller, since a lock for all would be held for ever in a process that is forked meanwhile.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] naming the file; what was there before is then still there, in the file or its `.bak`.
 pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    // Two saves of one file would share its .tmp, and saves are rare.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = ONE_AT_A_TIME.lock();
     let fail = |path: &Path, error| Error::io("save configuration file", path.display().to_string(), error);
 
     let target = fs::canonicalize(path).ok().filter(|_| path.is_symlink());
@@ -84,7 +81,7 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     match fs::metadata(path) {
         // An empty file is no state: the copy of the last real one stays.
         Ok(present) if present.len() > 0 => {
-            fs::rename(path, backup(path)).map_err(|error| fail(path, error))?;
+            keep_copy(path).map_err(|error| fail(&backup(path), error))?;
         }
         _ => {}
     }
@@ -92,19 +89,37 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| fail(directory, error))
 }
 
+/// Makes what `path` holds its copy, without a moment in which it is not at `path`: not all readers look at the copy.
+fn keep_copy(path: &Path) -> std::io::Result<()> {
+    let linked = beside(path, ".bak.tmp");
+    remove_if_there(&linked)?;
+    match fs::hard_link(path, &linked) {
+        Ok(()) => fs::rename(linked, backup(path)),
+        // File systems without links.
+        Err(_) => fs::rename(path, backup(path)),
+    }
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != IoKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A new file at `tmp` that those may read who may read `path`, before there is anything to be read in it.
 fn create_like(path: &Path, tmp: &Path) -> std::io::Result<File> {
-    match fs::remove_file(tmp) {
-        Err(error) if error.kind() != IoKind::NotFound => return Err(error),
-        // One that a crash left may be anybody's.
-        _ => {}
-    }
+    // One that a crash left may be anybody's.
+    remove_if_there(tmp)?;
     let Ok(present) = fs::metadata(path) else { return File::create_new(tmp) };
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(tmp)?;
     // Only root may give files away; to others the owner is theirs already, mostly.
-    let _kept = fchown(&file, Some(present.uid()), Some(present.gid()));
-    file.set_permissions(present.permissions())?;
+    let _owner = fchown(&file, Some(present.uid()), None);
+    let group = fchown(&file, None, Some(present.gid()));
+    // Another group than could read it is not to.
+    let shared = if group.is_ok() { 0o7777 } else { 0o7707 };
+    file.set_permissions(Permissions::from_mode(present.mode() & shared))?;
     Ok(file)
 }
 
@@ -174,6 +189,19 @@ mod tests {
         fs::set_permissions(&real, fs::Permissions::from_mode(0o664)).unwrap();
         save(&real, b"3").unwrap();
         assert_eq!(mode(&real), 0o664);
+    }
+
+    #[test]
+    fn there_is_a_file_at_every_moment_of_a_save() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("broker.conf");
+        save(&path, b"1").unwrap();
+        std::thread::scope(|scope| {
+            let saves = scope.spawn(|| (0..200).for_each(|_| save(&path, b"1").unwrap()));
+            while !saves.is_finished() {
+                assert_eq!(fs::read(&path).unwrap(), b"1");
+            }
+        });
     }
 
     #[test]

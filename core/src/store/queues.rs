@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
 use super::queue::{Form, Queue};
@@ -23,6 +23,8 @@ pub(crate) struct Topic {
     /// Java's hash of the topic and `#`, with which the hash of every index key of the topic begins.
     pub key_prefix_hash: i32,
     queues: RwLock<Vec<Option<Arc<Queue>>>>,
+    /// Set with the lock of `queues`: this one is in no table any more, though somebody may still be about to use it.
+    forgotten: AtomicBool,
 }
 
 impl Topic {
@@ -92,7 +94,13 @@ impl Queues {
         }
         let name: Arc<str> = name.into();
         let key_prefix_hash = java_hash(&name).wrapping_mul(31).wrapping_add(i32::from(b'#'));
-        let topic = Arc::new(Topic { name: name.clone(), form, key_prefix_hash, queues: RwLock::default() });
+        let topic = Arc::new(Topic {
+            name: name.clone(),
+            form,
+            key_prefix_hash,
+            queues: RwLock::default(),
+            forgotten: AtomicBool::new(false),
+        });
         topics.insert(name, topic.clone());
         topic
     }
@@ -108,7 +116,12 @@ impl Queues {
             queues.resize(at + 1, None);
         }
         let files = self.unit_files(&topic.name, id, topic.form);
-        let new = || Arc::new(Queue::new(topic.name.clone(), id, topic.form, files));
+        let new = || {
+            let queue = Queue::new(topic.name.clone(), id, topic.form, files);
+            // Its files would be those of a new topic of this name.
+            queue.state().deleted = topic.forgotten.load(Ordering::Relaxed);
+            Arc::new(queue)
+        };
         queues[at].get_or_insert_with(new).clone()
     }
 
@@ -221,7 +234,10 @@ impl Queues {
             state.deleted = true;
             state.files.take()
         };
-        Some(Forgotten { form: topic.form, queues: topic.all().into_iter().map(take).collect(), removing })
+        let queues = topic.queues.write();
+        topic.forgotten.store(true, Ordering::Relaxed);
+        let queues = queues.iter().flatten().cloned();
+        Some(Forgotten { form: topic.form, queues: queues.map(take).collect(), removing })
     }
 
     /// Forgets a topic and removes its files and directories.
@@ -342,6 +358,18 @@ mod tests {
         assert!(queues.queue("T", 0).is_none());
         assert_eq!(memory.list(queues.dir(Form::Plain)).unwrap(), []);
         assert_eq!(queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 0).max(), 0);
+    }
+
+    #[test]
+    fn a_queue_made_in_a_topic_that_was_just_forgotten_has_no_files() {
+        let queues = table(&Memory::new());
+        let old = queues.topic_or_new("T", Form::Plain);
+        queues.delete("T").unwrap();
+        let late = queues.queue_or_new(&old, 5);
+        late.push(&slot(0));
+        late.write_behind(&queues.files, true).unwrap();
+        assert_eq!(late.state().files.end, 0);
+        assert_eq!(queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 5).max(), 0);
     }
 
     #[test]

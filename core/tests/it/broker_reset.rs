@@ -1,6 +1,7 @@
 //! Groups that operators move, and what they ask clients through the broker.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ferromq::message::OffsetId;
 use ferromq::wire::body::{
@@ -9,7 +10,7 @@ use ferromq::wire::body::{
 };
 use ferromq::wire::*;
 
-use crate::broker_admin::{beat_as, commit, consumer, make_group, offset_of, Beat};
+use crate::broker_admin::{beat_as, commit, consumer, make_group, offset_of, runtime_info, Beat};
 use crate::support::{pull, start_server, Answer, RawClient, TestServer};
 
 fn reset(group: &str, topic: &str, timestamp: i64) -> InvokeBrokerToResetOffset<'static> {
@@ -151,6 +152,129 @@ fn a_move_that_nobody_is_left_to_be_told_of_is_over() {
     assert_eq!(operator.call(&commit("G", "T", 0, 7)).ok().remark(), "");
     assert_eq!(offset_of(&mut operator, "G", "T", 0), 7);
     assert_eq!(operator.call(&Request::PullMessage(pull("G", "T", 0, 7, 0))).ok().records().len(), 3);
+}
+
+/// A member that lost the queue a moment ago may still wait there: it is not the one who goes on.
+#[test]
+fn all_who_pull_a_queue_are_told_of_a_move() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let [mut old, mut owner] = ["a", "b"].map(|id| consumer(&server, id, "G", "T", "*"));
+    let mut waiting = [&mut old, &mut owner].map(|member| {
+        let held = member.send(&Request::PullMessage(pull("G", "T", 0, 10, 600_000)));
+        (member, held)
+    });
+    while runtime_info(&mut operator)["heldPulls"] != "2" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    operator.call(&reset("G", "T", 0).into()).ok();
+    for (member, held) in &mut waiting {
+        // Notes of the group's change come before it.
+        let mut answers = std::iter::repeat_with(|| member.receive());
+        let told =
+            answers.find(|answer| answer.frame().opaque == *held && answer.frame().is_response()).unwrap();
+        assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
+    }
+    // As a client does when it drops the queue. The other one is still at work on what it had.
+    old.call(&commit("G", "T", 0, 0)).ok();
+    assert_eq!(owner.call(&commit("G", "T", 0, 9)).ok().remark(), "Offset has been previously reset");
+    assert_eq!(owner.call(&Request::PullMessage(pull("G", "T", 0, 0, 0))).ok().records().len(), 10);
+    owner.call(&commit("G", "T", 0, 3)).ok();
+    assert_eq!(offset_of(&mut operator, "G", "T", 0), 3);
+}
+
+#[test]
+fn a_member_whose_connection_broke_is_told_of_a_move_all_the_same() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let member = consumer(&server, "a", "G", "T", "*");
+    operator.call(&reset("G", "T", 0).into()).ok();
+    drop(member);
+    let connections = GetConsumerConnectionList { consumer_group: "G".into() };
+    let connections = Request::GetConsumerConnectionList(connections);
+    while operator.call(&connections).code() == ResponseCode::SUCCESS {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    assert_eq!(member.call(&commit("G", "T", 0, 9)).ok().remark(), "Offset has been previously reset");
+    let told = member.call(&Request::PullMessage(pull("G", "T", 0, 9, 0)));
+    assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
+    // Who does not come back within half a minute asks where to begin.
+    drop(member);
+    while operator.call(&connections).code() == ResponseCode::SUCCESS {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.pass(31);
+    assert_eq!(operator.call(&commit("G", "T", 0, 7)).ok().remark(), "");
+}
+
+#[test]
+fn members_get_every_message_of_a_topic_that_was_deleted_and_made_again() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    let delete = Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "T".into() });
+    // One queue is waited for, in the other the member is at work.
+    let held = member.send(&Request::PullMessage(pull("G", "T", 0, 10, 600_000)));
+    while runtime_info(&mut operator)["heldPulls"] != "1" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    operator.call(&delete).ok();
+    let told = member.receive();
+    assert_eq!((told.frame().opaque, told.code()), (held, ResponseCode::PULL_OFFSET_MOVED));
+    assert_eq!(told.pulled().next_begin_offset, 0);
+    for queue_id in [0, 0, 0, 1, 1, 1] {
+        operator.produce("T", queue_id, b"new", "").ok();
+    }
+    for queue_id in 0..2 {
+        assert_eq!(
+            member.call(&commit("G", "T", queue_id, 5)).ok().remark(),
+            "Offset has been previously reset"
+        );
+        assert_eq!(offset_of(&mut operator, "G", "T", queue_id), -1);
+    }
+    // Also where the old place is one of the new topic.
+    let told = member.call(&Request::PullMessage(pull("G", "T", 1, 2, 0)));
+    assert_eq!((told.code(), told.pulled().next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
+    for queue_id in 0..2 {
+        assert_eq!(
+            member.call(&Request::PullMessage(pull("G", "T", queue_id, 0, 0))).ok().records().len(),
+            3
+        );
+        member.call(&commit("G", "T", queue_id, 3)).ok();
+        assert_eq!(offset_of(&mut operator, "G", "T", queue_id), 3);
+    }
+}
+
+/// A deletion that a crash cuts short must not leave some of the queues and all of the offsets.
+#[test]
+fn queues_are_removed_only_when_their_offsets_are() {
+    let server = start_server("flushConsumerOffsetInterval=3600000");
+    let mut client = half_consumed(&server);
+    let in_the_way = server.data().join("config/consumerOffset.json.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let delete = Request::DeleteTopicInBroker(DeleteTopicInBroker { topic: "T".into() });
+    let failed = client.call(&delete);
+    assert_eq!(failed.code(), ResponseCode::SYSTEM_ERROR);
+    assert!(failed.remark().contains("consumerOffset.json"), "{}", failed.remark());
+    let end = Request::GetMaxOffset(GetMaxOffset { topic: "T".into(), queue_id: 0, ..Default::default() });
+    assert_eq!(client.call(&end).ok().field("offset"), "10");
+    std::fs::remove_dir(in_the_way).unwrap();
+    client.call(&delete).ok();
+    assert_eq!(client.call(&end).ok().field("offset"), "0");
+}
+
+/// As after a power cut that took the end of the log.
+#[test]
+fn an_offset_behind_the_end_of_its_queue_is_moved_there_at_the_start() {
+    let server = start_server("");
+    drop(half_consumed(&server));
+    let restarted = server.copy_with(|data| {
+        let file = data.join("config/consumerOffset.json");
+        std::fs::write(file, r#"{"offsetTable":{"T@G":{0:99,1:7}}}"#).unwrap();
+    });
+    let mut client = restarted.broker();
+    assert_eq!((offset_of(&mut client, "G", "T", 0), offset_of(&mut client, "G", "T", 1)), (10, 7));
 }
 
 /// What operators were told is done is so after a crash.

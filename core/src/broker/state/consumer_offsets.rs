@@ -19,12 +19,37 @@ type Table<V> = HashMap<String, HashMap<String, BTreeMap<i32, V>>>;
 /// For how long after a pull was told that its group was moved commits of other offsets are taken for progress from
 /// before: clients of 4.9 store that for another 10 s, and go on from the new offset only then.
 const DOUBTFUL_MS: i64 = 30_000;
+/// Connections remembered as told of one move. One that is forgotten is told once more.
+const MOST_TOLD: usize = 64;
 
 /// A queue in which a group was moved, until its members go on from there.
 struct Moved {
     to: i64,
-    /// When a pull was told so.
-    told_ms: Option<i64>,
+    /// Connections whose pulls were told so. Each is: the first may be that of a member which has just lost the queue.
+    told: Vec<u64>,
+    /// When the last one was told; or when the last one left who could have been.
+    since_ms: Option<i64>,
+    /// Who has stored `to`, and goes on there.
+    going_on: Option<u64>,
+}
+
+impl Moved {
+    fn to(to: i64) -> Moved {
+        Moved { to, told: Vec::new(), since_ms: None, going_on: None }
+    }
+
+    fn tell(&mut self, connection: u64, now_ms: i64) -> i64 {
+        if self.told.len() == MOST_TOLD {
+            self.told.remove(0);
+        }
+        self.told.push(connection);
+        self.since_ms = Some(now_ms);
+        self.to
+    }
+
+    fn is_past_doubt(&self, now_ms: i64) -> bool {
+        self.since_ms.is_some_and(|since| now_ms - since > DOUBTFUL_MS)
+    }
 }
 
 #[derive(Default)]
@@ -47,6 +72,11 @@ impl State {
         self.moved.get_mut(group)?.get_mut(topic)?.get_mut(&queue_id)
     }
 
+    fn move_to(&mut self, group: &str, topic: &str, queue_id: i32, to: i64) {
+        let topics = self.moved.entry(group.to_owned()).or_default();
+        topics.entry(topic.to_owned()).or_default().insert(queue_id, Moved::to(to));
+    }
+
     fn went_on(&mut self, group: &str, topic: &str, queue_id: i32) {
         if let Some(queues) = self.moved.get_mut(group).and_then(|topics| topics.get_mut(topic)) {
             queues.remove(&queue_id);
@@ -60,6 +90,14 @@ impl State {
             !topics.is_empty()
         });
     }
+}
+
+/// A queue as one group sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueOf<'a> {
+    pub group: &'a str,
+    pub topic: &'a str,
+    pub queue_id: i32,
 }
 
 /// Offsets by group, topic and queue. All methods from any thread.
@@ -98,35 +136,49 @@ impl ConsumerOffsets {
         self.change(|state| state.set(group, topic, queue_id, offset) != Some(offset));
     }
 
-    /// Sets it as a client says. Returns whether that counts: progress from before the group was moved does not.
-    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) -> bool {
+    /// Sets it as a client says on a connection. Returns whether that counts: progress from before the group was moved does
+    /// not.
+    pub fn commit(&self, at: QueueOf<'_>, offset: i64, connection: u64, now_ms: i64) -> bool {
+        let QueueOf { group, topic, queue_id } = at;
         let mut counts = true;
         self.change(|state| {
-            if let Some(moved) = state.moved(group, topic, queue_id) {
-                let sure =
-                    moved.told_ms.is_some_and(|told| moved.to == offset || now_ms - told > DOUBTFUL_MS);
-                if !sure {
+            match state.moved(group, topic, queue_id) {
+                // Members that lose the queue store this too, and nothing after it.
+                Some(moved) if moved.to == offset => moved.going_on = Some(connection),
+                Some(moved) if moved.going_on == Some(connection) || moved.is_past_doubt(now_ms) => {
+                    state.went_on(group, topic, queue_id);
+                }
+                Some(_) => {
                     counts = false;
                     return false;
                 }
-                state.went_on(group, topic, queue_id);
+                None => {}
             }
             state.set(group, topic, queue_id, offset) != Some(offset)
         });
         counts
     }
 
-    /// Moves a group in a queue. With `tell` its members learn of it by their next pull.
+    /// Moves a group in a queue. With `tell` its members learn of it by their next pulls.
     pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64, tell: bool) {
         self.change(|state| {
-            if !tell {
-                state.went_on(group, topic, queue_id);
-            } else {
-                let topics = state.moved.entry(group.to_owned()).or_default();
-                let moved = Moved { to: offset, told_ms: None };
-                topics.entry(topic.to_owned()).or_default().insert(queue_id, moved);
+            match tell {
+                true => state.move_to(group, topic, queue_id, offset),
+                false => state.went_on(group, topic, queue_id),
             }
             state.set(group, topic, queue_id, offset) != Some(offset)
+        });
+    }
+
+    /// A topic is deleted: forgets all offsets in it, and has these groups, which are consuming it, told to begin at 0 in
+    /// so many queues of the next topic of this name.
+    pub fn begin_anew(&self, topic: &str, groups: &[String], queues: i32) {
+        self.remove_topic(topic);
+        self.change(|state| {
+            for group in groups {
+                (0..queues).for_each(|queue_id| state.move_to(group, topic, queue_id, 0));
+            }
+            false
         });
     }
 
@@ -144,25 +196,25 @@ impl ConsumerOffsets {
         self.has_moved.load(Ordering::SeqCst)
     }
 
-    /// Whether the next pull is to be told that the group was moved.
-    pub fn is_to_tell(&self, group: &str, topic: &str, queue_id: i32) -> bool {
-        let is_untold = |moved: &mut Moved| moved.told_ms.is_none();
-        self.has_moved() && self.state.lock().moved(group, topic, queue_id).is_some_and(is_untold)
+    /// Whether the next pull of this connection is to be told that the group was moved.
+    pub fn is_to_tell(&self, at: QueueOf<'_>, connection: u64) -> bool {
+        let is_untold = |moved: &mut Moved| !moved.told.contains(&connection);
+        self.has_moved() && self.state.lock().moved(at.group, at.topic, at.queue_id).is_some_and(is_untold)
     }
 
-    /// Where the group was moved to, for the one pull that is told so. A later one from there has gone on.
-    pub fn tell(&self, group: &str, topic: &str, queue_id: i32, from: i64, now_ms: i64) -> Option<i64> {
+    /// Where the group was moved to, for the first pull of each connection. Who pulls there has gone on.
+    pub fn tell(&self, at: QueueOf<'_>, from: i64, connection: u64, now_ms: i64) -> Option<i64> {
         if !self.has_moved() {
             return None;
         }
+        let QueueOf { group, topic, queue_id } = at;
         let mut told = None;
         self.change(|state| {
             match state.moved(group, topic, queue_id) {
-                Some(moved) if moved.told_ms.is_none() => {
-                    moved.told_ms = Some(now_ms);
-                    told = Some(moved.to);
-                }
                 Some(moved) if moved.to == from => state.went_on(group, topic, queue_id),
+                Some(moved) if !moved.told.contains(&connection) => {
+                    told = Some(moved.tell(connection, now_ms));
+                }
                 _ => {}
             }
             false
@@ -170,11 +222,36 @@ impl ConsumerOffsets {
         told
     }
 
-    /// Nobody of a group is left to be told anything: who comes next asks where to begin.
-    pub fn nobody_to_tell(&self, group: &str) {
+    /// Nobody of a group is left to be told anything. Who comes back soon may be a member whose connection broke, and goes
+    /// on with what it has; who comes later asks where to begin, see [`ConsumerOffsets::forget_moves`].
+    pub fn nobody_to_tell(&self, group: &str, now_ms: i64) {
+        if self.has_moved() {
+            let mut state = self.state.lock();
+            let moves = state.moved.get_mut(group).into_iter().flat_map(HashMap::values_mut);
+            for moved in moves.flat_map(BTreeMap::values_mut) {
+                *moved = Moved { since_ms: Some(now_ms), ..Moved::to(moved.to) };
+            }
+        }
+    }
+
+    /// All members of a group said goodbye: who comes next asks where to begin.
+    pub fn all_left(&self, group: &str) {
         if self.has_moved() {
             self.change(|state| {
                 state.moved.remove(group);
+                false
+            });
+        }
+    }
+
+    /// Forgets moves of groups of which nobody came back. Run every 10 s.
+    pub fn forget_moves(&self, now_ms: i64) {
+        if self.has_moved() {
+            self.change(|state| {
+                for queues in state.moved.values_mut().flat_map(HashMap::values_mut) {
+                    queues.retain(|_, moved| !(moved.told.is_empty() && moved.is_past_doubt(now_ms)));
+                }
+                state.tidy();
                 false
             });
         }
@@ -231,14 +308,37 @@ impl ConsumerOffsets {
         });
     }
 
-    /// Forgets all offsets in a topic, so that a new topic of the same name starts anew.
+    /// Forgets all offsets in a topic, so that a new topic of the same name starts anew. Who is to be told so, still is.
     pub fn remove_topic(&self, topic: &str) {
         self.change(|state| {
-            state.moved.values_mut().for_each(|topics| drop(topics.remove(topic)));
-            state.tidy();
             let there = state.offsets.values_mut().filter_map(|topics| topics.remove(topic)).count();
             state.offsets.retain(|_, topics| !topics.is_empty());
             there > 0
+        });
+    }
+
+    /// Offsets behind the end of their queue, which a power cut or a deletion that was cut short left there: what is stored
+    /// next would be skipped. They become the end that `end` tells; `None` is a queue that does not exist.
+    pub fn cut(&self, end: impl Fn(&str, i32) -> Option<i64>) {
+        self.change(|state| {
+            let mut any = false;
+            for (group, topics) in &mut state.offsets {
+                for (topic, queues) in topics {
+                    for (queue, offset) in queues {
+                        let Some(end) = end(topic, *queue).filter(|end| end < offset) else { continue };
+                        tracing::warn!(
+                            group,
+                            topic,
+                            queue,
+                            offset,
+                            end,
+                            "an offset is behind the end of its queue: moved there"
+                        );
+                        (*offset, any) = (end, true);
+                    }
+                }
+            }
+            any
         });
     }
 

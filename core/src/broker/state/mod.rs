@@ -7,7 +7,7 @@ mod filters;
 mod groups;
 mod topics;
 
-pub(crate) use consumer_offsets::ConsumerOffsets;
+pub(crate) use consumer_offsets::{ConsumerOffsets, QueueOf};
 pub(crate) use filters::{is_tag, Filters, SQL92};
 pub(crate) use groups::{Group, Groups};
 pub(crate) use topics::{system_topics, Topic, Topics};

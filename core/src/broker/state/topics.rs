@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::BrokerConfig;
 use crate::message::sys_flag;
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{Condvar, Mutex, RwLock};
 use crate::wire::body::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
 use crate::wire::{json, ResponseCode, SendMessage};
 use crate::Result;
@@ -62,12 +62,26 @@ impl Topic {
 pub(crate) struct Topics {
     table: RwLock<HashMap<String, Arc<Topic>>>,
     version: Mutex<DataVersion>,
-    /// Topics whose queues are being removed: sends do not make them anew before that is done.
+    /// Topics whose queues are being removed: nobody makes them anew before that is done.
     doomed: Mutex<HashSet<String>>,
+    spared: Condvar,
     /// The file is older than the table.
     changed: AtomicBool,
     /// Held while the file is written, so that an older state never replaces a newer one.
     file: Mutex<StateFile>,
+}
+
+/// Ends the doom of a topic when it is dropped.
+struct Doomed<'a> {
+    topics: &'a Topics,
+    name: &'a str,
+}
+
+impl Drop for Doomed<'_> {
+    fn drop(&mut self) {
+        self.topics.doomed.lock().remove(self.name);
+        self.topics.spared.notify_all();
+    }
 }
 
 impl Topics {
@@ -97,6 +111,7 @@ impl Topics {
             table: RwLock::new(table),
             version: Mutex::new(version),
             doomed: Mutex::default(),
+            spared: Condvar::new(),
             changed: AtomicBool::new(added),
             file: Mutex::new(file),
         };
@@ -209,36 +224,42 @@ impl Topics {
         })
     }
 
-    /// Makes a topic unless it is there; nothing while its queues are being removed, unless it is one `of_the_system`.
+    /// Makes a topic unless it is there. While its queues are being removed, one `of_the_system` is waited for, which has
+    /// few, and another one is not made.
     fn create(&self, broker: &Broker, made: TopicConfig, of_the_system: bool) -> Option<Arc<Topic>> {
         let name = made.topic_name.clone();
         forget_older_namesake(broker, &name);
-        let topic = {
+        let topic = loop {
             let mut table = self.table.write();
             // Another thread may have made it since we looked.
             if let Some(there) = table.get(&name) {
                 return Some(there.clone());
             }
-            if !of_the_system && self.doomed.lock().contains(&name) {
-                return None;
+            let mut doomed = self.doomed.lock();
+            if doomed.contains(&name) {
+                drop(table);
+                if !of_the_system {
+                    return None;
+                }
+                self.spared.wait(&mut doomed);
+                continue;
             }
             let topic = Topic::new(made, false, broker.clock.now_ms());
             table.insert(name, topic.clone());
             next_version(&mut self.version.lock(), broker.clock.now_ms());
-            topic
+            break topic;
         };
         self.note_change(broker);
         broker.registration.topic_changed(broker, &topic);
         Some(topic)
     }
 
-    /// Runs `remove`, which removes the queues of a topic; until it ends sends do not make the topic anew, whose first
+    /// Runs `remove`, which removes the queues of a topic; until it ends nobody makes the topic anew, whose first
     /// messages would go with the queues.
     pub fn while_doomed<R>(&self, name: &str, remove: impl FnOnce() -> R) -> R {
         self.doomed.lock().insert(name.to_owned());
-        let result = remove();
-        self.doomed.lock().remove(name);
-        result
+        let _doomed = Doomed { topics: self, name };
+        remove()
     }
 
     /// Creates a topic or replaces its settings.
@@ -355,4 +376,39 @@ pub(crate) fn system_topics(config: &BrokerConfig) -> Vec<TopicConfig> {
         topics.push(topic(&config.msg_trace_topic_name, 1, READ | WRITE));
     }
     topics
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Otherwise dead letters that are stored meanwhile would go with the old queues.
+    #[test]
+    fn a_topic_of_the_system_is_made_when_its_older_namesake_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig {
+            broker_ip1: "127.0.0.1".into(),
+            store_path_root_dir: dir.path().join("data"),
+            mapped_file_size_commit_log: 1 << 20,
+            max_hash_slot_num: 1000,
+            max_index_num: 4000,
+            ..BrokerConfig::default()
+        };
+        let broker = Broker::open(config, Clock::new()).unwrap();
+        let topics = &broker.topics;
+        topics.dead_letters(&broker, "G");
+        std::thread::scope(|scope| {
+            let made = topics.while_doomed("%DLQ%G", || {
+                assert!(topics.remove(&broker, "%DLQ%G"));
+                let made = scope.spawn(|| topics.dead_letters(&broker, "G"));
+                std::thread::sleep(Duration::from_millis(50));
+                assert!(topics.find("%DLQ%G").is_none());
+                made
+            });
+            assert_eq!(made.join().unwrap().topic_name, "%DLQ%G");
+        });
+    }
 }
