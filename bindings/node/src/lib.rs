@@ -2,7 +2,7 @@
 //! and the life of the event loop are made there; here are the calls themselves, on the crate `ferromq`.
 //!
 //! A call that is done at once answers at once. One that waits gets a number from its caller, runs elsewhere, and ends
-//! as a [report](reports) under that number; so do messages for listeners. Reports wait in a queue of the JavaScript
+//! as a report (`reports`) under that number; so do messages for listeners. Reports wait in a queue of the JavaScript
 //! environment, a worker's its own, until its thread takes them. No JavaScript value is ever held on another thread,
 //! and nothing here belongs to the process but the log.
 
