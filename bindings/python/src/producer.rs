@@ -218,7 +218,12 @@ impl Producer {
         how: Option<&Bound<'py, PyDict>>,
     ) -> Outcome<Bound<'py, PyAny>> {
         let (message, how) = arguments(message, body, how)?;
-        let sending = py.detach(|| self.inner.send_async_with(&message, &how.options));
+        // It does not wait, and who gave the lock away here would have to fight for it with the thread that brings results.
+        // A selector needs its own way in.
+        let sending = match how.options.to {
+            SendTo::Selected(_) => py.detach(|| self.inner.send_async_with(&message, &how.options)),
+            _ => self.inner.send_async_with(&message, &how.options),
+        };
         aio::future(py, async move { how.answer(sending.await) })
     }
 

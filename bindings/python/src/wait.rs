@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyAnyMethods;
 
-use crate::enter::enter;
 use crate::error::Outcome;
 
 /// How long a wait goes on before it looks for signals, which reach Python's main thread only.
@@ -123,6 +122,7 @@ impl<T: Send> std::ops::Deref for Held<T> {
 impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         let Some(inner) = self.0.take() else { return };
-        enter(|py| py.detach(|| drop(inner)));
+        // Objects go where the interpreter's lock is held already: no way in, which a fork may have closed.
+        Python::try_attach(|py| py.detach(|| drop(inner)));
     }
 }
