@@ -106,9 +106,12 @@ describe('examples', { concurrency: true }, () => {
 
   test('dedup killed between its steps neither doubles nor drops', async (context) => {
     const place = await directory(context)
-    const environment = { DEDUP_DATABASE: join(place, 'dedup.sqlite'), DEDUP_PAUSE_MS: '2' }
-    const start = () =>
-      spawn(process.execPath, [join(EXAMPLES, 'dedup.mjs'), join(place, 'data')], { env: { ...process.env, ...environment } })
+    const environment = { DEDUP_DATABASE: join(place, 'dedup.sqlite') }
+    // With pauses that leave something to do for the next run, however late this one is killed.
+    const start = (pause = 100) =>
+      spawn(process.execPath, [join(EXAMPLES, 'dedup.mjs'), join(place, 'data')], {
+        env: { ...process.env, ...environment, DEDUP_PAUSE_MS: String(pause) },
+      })
     for (const step of ['begin', 'worked', 'marked', 'done', 'worked']) {
       const child = start()
       let found = false
@@ -123,7 +126,7 @@ describe('examples', { concurrency: true }, () => {
       child.kill('SIGKILL')
       await ended
     }
-    const end = await finish(start())
+    const end = await finish(start(0))
     assert.equal(end.code, 0, end.errors)
     const { default: sqlite } = await import(join(EXAMPLES, 'node_modules/node-sqlite3-wasm/dist/node-sqlite3-wasm.js'))
     const database = new sqlite.Database(environment.DEDUP_DATABASE)
