@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the packages' tests need and the machine lacks: C++, pkg-config and CMake, Python with venv, Node.js with npm.
+# Installs what the packages' tests need and the machine lacks: C++, pkg-config, CMake and SQLite, Python with venv, Node.js with npm.
 # Does nothing if all is there.
 set -eu
 
@@ -9,6 +9,7 @@ command -v clang >/dev/null 2>&1 || missing="$missing clang"
 command -v make >/dev/null 2>&1 || missing="$missing make"
 command -v cmake >/dev/null 2>&1 || missing="$missing cmake"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
+[ -f /usr/include/sqlite3.h ] || missing="$missing libsqlite3-dev"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 # shellcheck disable=SC2086 # one word a package

@@ -117,26 +117,27 @@ fn dedup_counts_every_message_once() {
 fn dedup_killed_between_its_steps_neither_doubles_nor_drops() {
     let dir = tempfile::tempdir().unwrap();
     let database = dir.path().join("dedup.sqlite");
-    let start = || {
+    // With pauses that leave something to do for the next run, however late this one is killed.
+    let start = |pause: &str| {
         Command::new(env!("CARGO_BIN_EXE_ferromq-examples"))
             .arg("dedup")
             .arg(dir.path().join("data"))
             .env("DEDUP_DATABASE", &database)
-            .env("DEDUP_PAUSE_MS", "2")
+            .env("DEDUP_PAUSE_MS", pause)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
     };
     // Killed after the first line that says so, in every step of the work.
     for step in ["begin", "worked", "marked", "done", "worked"] {
-        let mut process = start();
+        let mut process = start("100");
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let found = lines.map_while(Result::ok).any(|line| line.starts_with(step));
         assert!(found, "it ended before {step:?}");
         process.kill().unwrap();
         process.wait().unwrap();
     }
-    let output = start().wait_with_output().unwrap();
+    let output = start("0").wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let database = rusqlite::Connection::open(&database).unwrap();
     let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
