@@ -94,10 +94,11 @@ pub fn in_batches(stage: &Stage) {
         .listen(move |messages: &[StoredMessage], context: &ConsumeContext| {
             told.lock().unwrap().push(messages.len());
             into.add(messages);
-            if let Some(at) = messages.iter().position(|m| number(m) == 5 && m.reconsume_times == 0) {
-                if at > 0 {
-                    context.set_ack_index(at - 1);
-                }
+            match messages.iter().position(|m| number(m) == 5 && m.reconsume_times == 0) {
+                // A broker that is still at it may have handed out what comes before by itself.
+                Some(0) => return ConsumeStatus::Later,
+                Some(at) => context.set_ack_index(at - 1),
+                None => {}
             }
             ConsumeStatus::Success
         })
