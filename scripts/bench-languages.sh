@@ -13,6 +13,7 @@ mkdir -p "$out"
 : > "$figures"
 trap 'rm -rf "$scratch"' EXIT
 
+pwd_of() { (cd "$1" && pwd); }
 say() { printf '%s\n' "$*" >&2; }
 
 # run NAME COMMAND...: the command gets a directory and the seconds of a case as its last arguments.
@@ -35,7 +36,9 @@ cargo="${CARGO:-cargo}"
 run rust "$cargo" bench -q -p ferromq --bench embedded --
 
 if command -v cc > /dev/null; then
-    cc -O2 -Iinclude ffi/bench/bench.c -o "$out/bench-c" "-L$target/release" -lferromq_ffi "-Wl,-rpath,$(cd "$target/release" && pwd)"
+    ffi/install.sh "$target/release" "$(pwd_of "$out")/prefix" > "$out/install.log"
+    cc -O2 -D_GNU_SOURCE "-I$out/prefix/include" ffi/bench/bench.c -o "$out/bench-c" "-L$out/prefix/lib" -lferromq \
+        "-Wl,-rpath,$(pwd_of "$out")/prefix/lib" -lpthread
     run c "$out/bench-c"
 fi
 if command -v python3 > /dev/null; then

@@ -23,8 +23,9 @@ show() {
 
 echo
 echo "Embedded, in C: examples/c/quickstart.c, no server, no socket"
-${CC:-cc} -std=c11 -D_GNU_SOURCE -Iinclude -Iexamples/c examples/c/quickstart.c -o "$dir/quickstart" \
-  "-L$target/release" -lferromq_ffi "-Wl,-rpath,$target/release" -lpthread
+ffi/install.sh "$target/release" "$dir/prefix" >"$dir/log"
+${CC:-cc} -std=c11 -D_GNU_SOURCE "-I$dir/prefix/include" -Iexamples/c examples/c/quickstart.c -o "$dir/quickstart" \
+  "-L$dir/prefix/lib" -lferromq "-Wl,-rpath,$dir/prefix/lib" -lpthread
 show "$dir/quickstart"
 
 if command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null; then
