@@ -172,11 +172,13 @@ impl Reader<'_> {
             tracing::error!(%topic, queue = id, offset, "the queue entry does not point to a record");
             return self.removing();
         }
-        if self.filter.looks_at_records() {
-            let matches = segment.record(entry.physical_offset).map(|view| self.filter.record_matches(&view));
-            if matches != Some(true) {
-                return true;
-            }
+        let view = segment.record(entry.physical_offset);
+        if self.filter.looks_at_records() && !view.is_some_and(|view| self.filter.record_matches(&view)) {
+            return true;
+        }
+        if !view.is_some_and(|view| view.body_crc_matches()) {
+            self.core.damaged.report(&segment, entry.physical_offset, self.queue, slot.offset);
+            return self.removing();
         }
         self.add(segment, entry.physical_offset, size);
         self.result.lagging = !in_memory;

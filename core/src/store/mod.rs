@@ -12,6 +12,7 @@
 mod append;
 mod checkpoint;
 mod cursor;
+mod damaged;
 mod dispatch;
 mod durable;
 mod ext;
@@ -52,6 +53,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::checkpoint::Checkpoint;
+use self::damaged::Damaged;
 use self::dispatch::Dispatcher;
 use self::durable::Waiters;
 use self::ext::Ext;
@@ -63,6 +65,7 @@ use self::recovery::Before;
 use self::save::Saved;
 use crate::clock::Clock;
 use crate::message::java_hash;
+use crate::record::RecordView;
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
@@ -94,6 +97,7 @@ pub struct Core {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) waiters: Waiters,
     pub(crate) saved: Saved,
+    pub(crate) damaged: Damaged,
     pub(crate) listener: RwLock<Option<Listener>>,
     /// Bytes behind the end of the log that count as in memory.
     pub(crate) memory_reach: i64,
@@ -184,6 +188,7 @@ impl Core {
             dispatcher: Dispatcher::default(),
             waiters: Waiters::default(),
             saved: Saved::default(),
+            damaged: Damaged::default(),
             listener: RwLock::new(None),
             memory_reach: (memory / 100 * u64::from(options.access_message_in_memory_max_ratio)) as i64,
             stopping: AtomicBool::new(false),
@@ -277,13 +282,25 @@ impl Core {
         names.into_iter().collect()
     }
 
-    /// The whole record at a commit-log offset, if one starts there and is visible.
+    /// The whole record at a commit-log offset, if one starts there, is visible, and is what was written.
     #[doc(alias = "lookMessageByOffset")]
     pub fn record(&self, physical_offset: i64) -> Option<Bytes> {
         if physical_offset >= self.log.visible() {
             return None;
         }
-        self.log.segments.record(physical_offset)
+        let bytes = self.log.segments.record(physical_offset)?;
+        let view = RecordView::parse(&bytes).ok()?;
+        if !view.body_crc_matches() {
+            self.damaged.note(physical_offset, || format!("of {}, queue {}", view.topic(), view.queue_id()));
+            return None;
+        }
+        Some(bytes)
+    }
+
+    /// Commit-log offsets of the records that turned out damaged when they were read, as many as are remembered. They
+    /// are not served; `ferromq log check` tells more.
+    pub fn damaged_records(&self) -> Vec<i64> {
+        self.damaged.offsets()
     }
 
     /// Records whose keys have the hash of `key`, stored between the times (ms): the newest `max`, at most 64, in log

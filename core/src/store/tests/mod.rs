@@ -2,6 +2,7 @@
 
 mod basics;
 mod crash;
+mod damage;
 mod faults;
 mod model;
 mod retention;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::storage::{Memory, Storage};
+use super::storage::{Memory, Open, Storage};
 use super::*;
 use crate::record::{records, NewRecord};
 
