@@ -5,7 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{crate_dir, libraries, run};
+use support::{count, crate_dir, libraries, lines_of, run};
 
 /// What every program must compile with.
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow=local"];
@@ -79,10 +79,6 @@ fn the_scenarios_compile_with_every_compiler() {
     }
 }
 
-/// Delay levels of a second, and questions about transactions every second.
-const QUICK: &str =
-    "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";
-
 /// Compiles a program of `examples/cpp`.
 fn example(name: &str, dir: &Path) -> PathBuf {
     let source = crate_dir().join("../examples/cpp").join(format!("{name}.cpp"));
@@ -91,25 +87,9 @@ fn example(name: &str, dir: &Path) -> PathBuf {
     compile(compilers[name.len() % compilers.len()], &source, dir)
 }
 
-/// The lines that a program of `examples/cpp` writes.
-fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-    let mut command = Command::new("timeout");
-    command.arg("-k5").arg("600").arg(program).args(arguments).env("FERROMQ_OPTIONS", QUICK);
-    let output = command.envs(environment.iter().copied()).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
-    text.lines().map(str::to_owned).collect()
-}
-
 fn run_example(name: &str) -> Vec<String> {
     let dir = tempfile::tempdir().expect("a directory");
     lines_of(&example(name, dir.path()), &[], &[("EXPECTED_MS", "1000")])
-}
-
-/// How many lines begin with a text.
-fn count(lines: &[String], begin: &str) -> usize {
-    lines.iter().filter(|line| line.starts_with(begin)).count()
 }
 
 #[test]

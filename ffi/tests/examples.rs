@@ -6,13 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{compile_with, compilers, crate_dir, Link};
+use support::{compile_with, compilers, count, crate_dir, example_command, lines_of, Link};
 
-/// Delay levels of a second, and questions about transactions every second.
-const QUICK: &str =
-    "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";
-
-/// Compiles a program; each compiler gets its share.
+/// Compiles a program; each compiler gets its share. Two need SQLite, which scripts/install-languages.sh installs.
 fn example(name: &str, dir: &Path) -> PathBuf {
     let source = crate_dir().join("../examples/c").join(format!("{name}.c"));
     let compilers = compilers();
@@ -21,49 +17,9 @@ fn example(name: &str, dir: &Path) -> PathBuf {
     compile_with(compiler, &source, &crate_dir().join("../include"), Link::Shared, dir, libraries)
 }
 
-/// Whether programs can be linked with SQLite here.
-fn has_sqlite() -> bool {
-    let dir = tempfile::tempdir().expect("a directory");
-    let source = dir.path().join("sqlite.c");
-    std::fs::write(
-        &source,
-        "#include <sqlite3.h>\nint main(void) { return sqlite3_libversion()[0] == 0; }\n",
-    )
-    .expect("a program");
-    let mut command = Command::new(compilers()[0]);
-    command.arg(&source).arg("-lsqlite3").arg("-o").arg(dir.path().join("sqlite"));
-    let found = command.output().is_ok_and(|output| output.status.success());
-    if !found {
-        println!("SQLite is not here: its programs are left out");
-    }
-    found
-}
-
-fn command(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new("timeout");
-    command.arg("-k5").arg("600").arg(program).args(arguments).env("FERROMQ_OPTIONS", QUICK);
-    command.env_remove("NAMESRV_ADDR").envs(environment.iter().copied());
-    command
-}
-
-/// The lines that a program writes.
-fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-    let mut command = command(program, arguments, environment);
-    let output = command.output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
-    text.lines().map(str::to_owned).collect()
-}
-
 fn run_example(name: &str) -> Vec<String> {
     let dir = tempfile::tempdir().expect("a directory");
     lines_of(&example(name, dir.path()), &[], &[("EXPECTED_MS", "1000")])
-}
-
-/// How many lines begin with a text.
-fn count(lines: &[String], begin: &str) -> usize {
-    lines.iter().filter(|line| line.starts_with(begin)).count()
 }
 
 fn last(lines: &[String]) -> &str {
@@ -140,17 +96,12 @@ fn flags() {
 
 #[test]
 fn idempotent() {
-    if has_sqlite() {
-        let expected = "money 900, orders 1, stock 49, task done, t1 150, points 30, duplicates 24";
-        assert_eq!(last(&run_example("idempotent")), expected);
-    }
+    let expected = "money 900, orders 1, stock 49, task done, t1 150, points 30, duplicates 24";
+    assert_eq!(last(&run_example("idempotent")), expected);
 }
 
 #[test]
 fn dedup_killed_between_its_steps_neither_doubles_nor_drops() {
-    if !has_sqlite() {
-        return;
-    }
     let dir = tempfile::tempdir().expect("a directory");
     let (program, data) = (example("dedup", dir.path()), dir.path().join("data"));
     let database = dir.path().join("dedup.sqlite");
@@ -198,7 +149,8 @@ fn pull_and_embed_and_serve() {
 #[test]
 fn one_that_cannot_do_its_work_says_why() {
     let dir = tempfile::tempdir().expect("a directory");
-    let output = command(&example("quickstart", dir.path()), &["nowhere:0"], &[]).output().expect("it runs");
+    let output =
+        example_command(&example("quickstart", dir.path()), &["nowhere:0"], &[]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere:0"));
 }

@@ -107,3 +107,30 @@ pub fn run(program: &Path, arguments: &[&str]) -> String {
 fn output_of(program: &Path, arguments: &[&str]) -> Output {
     Command::new("timeout").arg("-k5").arg(HANG).arg(program).args(arguments).output().expect("it runs")
 }
+
+/// Delay levels of a second, and questions about transactions every second.
+const QUICK: &str =
+    "messageDelayLevel=1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s;transactionCheckInterval=1000";
+
+/// A program of the examples, on a server whose times are short unless an argument names another.
+pub fn example_command(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["-k5", HANG]).arg(program).args(arguments).env("FERROMQ_OPTIONS", QUICK);
+    command.env_remove("NAMESRV_ADDR").envs(environment.iter().copied());
+    command
+}
+
+/// The lines that a program of the examples writes.
+pub fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    let mut command = example_command(program, arguments, environment);
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// How many lines begin with a text.
+pub fn count(lines: &[String], begin: &str) -> usize {
+    lines.iter().filter(|line| line.starts_with(begin)).count()
+}
