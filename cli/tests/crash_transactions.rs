@@ -5,7 +5,7 @@
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use ferromq::wire::{
     SendForm, SendMessage, SendMessageResponse,
 };
 
-use server::{read_frame, Random, Server};
+use server::Server;
 
 /// Longer than anything here takes on the slowest machine: its passing means that something hangs.
 const HANG: Duration = Duration::from_secs(300);
@@ -55,6 +55,29 @@ struct Books {
 }
 
 type Shared = Arc<Mutex<Books>>;
+
+/// A small generator, so that a seed repeats a run.
+struct Random(u64);
+
+impl Random {
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// The next whole frame of a connection.
+fn read_frame(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut bytes = length.to_vec();
+    bytes.resize(4 + u32::from_be_bytes(length) as usize, 0);
+    stream.read_exact(&mut bytes[4..])?;
+    Ok(bytes)
+}
 
 struct Client(TcpStream);
 

@@ -1,6 +1,6 @@
 //! What the tests that kill servers share.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,22 +11,30 @@ pub struct Server {
     pub port: u16,
 }
 
+fn command(dir: &Path, conf: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferromq"));
+    command.args(["server", "--namesrv-port", "0", "--broker-port", "0", "--data"]).arg(dir);
+    command.arg("-c").arg(conf).stderr(Stdio::null());
+    command
+}
+
 impl Server {
     /// Starts one on `dir` with the settings in `conf`, and waits until it is ready.
     pub fn start(dir: &Path, conf: &Path) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ferromq"))
-            .args(["server", "--namesrv-port", "0", "--broker-port", "0", "--data"])
-            .arg(dir)
-            .arg("-c")
-            .arg(conf)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
+        let mut child = command(dir, conf).stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("the ready line");
         let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
         Server { child, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
+    }
+
+    /// Starts one on `dir` and kills it some ms later, ready or not.
+    #[allow(dead_code, reason = "for one of the tests that share this")]
+    pub fn kill_while_starting(dir: &Path, conf: &Path, after_ms: u64) {
+        let mut child = command(dir, conf).stdout(Stdio::null()).spawn().expect("the server starts");
+        std::thread::sleep(std::time::Duration::from_millis(after_ms));
+        child.kill().expect("kill -9");
+        child.wait().expect("the end");
     }
 
     /// kill -9.
@@ -41,27 +49,4 @@ impl Drop for Server {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// A small generator, so that a seed repeats a run.
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-/// The next whole frame of a connection.
-pub fn read_frame(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut bytes = length.to_vec();
-    bytes.resize(4 + u32::from_be_bytes(length) as usize, 0);
-    stream.read_exact(&mut bytes[4..])?;
-    Ok(bytes)
 }
