@@ -277,3 +277,19 @@ pub fn free_port() -> Outcome<u16> {
     }
     Err("no free port between 20000 and 32000".to_owned())
 }
+
+/// Copies a directory with all below it.
+pub fn copy_tree(from: &Path, to: &Path) -> Outcome {
+    let failed = |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_tree(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target).map_err(failed)?;
+        }
+    }
+    Ok(())
+}

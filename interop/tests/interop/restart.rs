@@ -4,7 +4,7 @@
 use crate::clients::AWAIT;
 use crate::Run;
 use ferromq_interop::java::{Driver, Line};
-use ferromq_interop::process::free_port;
+use ferromq_interop::process::{copy_tree, free_port};
 use ferromq_interop::server::{small_files, start_broker, start_namesrv, Maker, Site};
 use ferromq_interop::Outcome;
 use std::path::{Path, PathBuf};
@@ -96,21 +96,6 @@ fn drop_first_file(commitlog: &Path) -> Outcome {
         return Err(format!("the commit log did not roll over: {files:?}"));
     }
     std::fs::remove_file(&files[0]).map_err(|e| format!("cannot remove {}: {e}", files[0].display()))
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Outcome {
-    let failed = |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
-    std::fs::create_dir_all(to).map_err(failed)?;
-    for entry in std::fs::read_dir(from).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            copy_tree(&path, &target)?;
-        } else {
-            std::fs::copy(&path, &target).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 fn opened_by_apache(run: &Run, keeper: &Driver, name: &str, line: Line, store: &Path) -> Outcome {
