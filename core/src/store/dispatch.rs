@@ -95,22 +95,24 @@ impl Core {
         }
     }
 
-    /// Makes readable what is visible, for a reader: waits for a thread that is at it.
-    pub(crate) fn catch_up(&self) {
+    /// Makes readable what is visible, for a reader: waits for a thread that is at it. Not done when it says `false`: an
+    /// append is stuck with the log's lock.
+    pub(crate) fn catch_up(&self) -> bool {
         if self.passing_on() {
-            return;
+            return true;
         }
         if self.something_visible_waits() || self.dispatcher.busy.load(Ordering::Acquire) {
             let mut work = self.dispatcher.work.lock();
             let passed_on = self.pass_on(&mut work);
             drop(work);
             if passed_on.is_err() {
-                return;
+                return false;
             }
             // Others may have relied on this thread while it held the lock.
             fence(Ordering::SeqCst);
             self.dispatch();
         }
+        true
     }
 
     /// Runs `change` while no record is passed on.

@@ -26,15 +26,18 @@ thread_local! {
 }
 
 impl Core {
-    /// Reads records of a queue from an offset on. Sees every append that was acknowledged before the call.
+    /// Reads records of a queue from an offset on. Sees every append that was acknowledged before the call,
+    /// unless another append is stuck with the log's lock: then what is not seen yet counts as still to come.
     #[doc(alias = "getMessage")]
     pub fn get(&self, get: &Get<'_>, filter: &dyn Filter) -> GetResult {
-        self.catch_up();
+        let caught_up = self.catch_up();
         let Some(queue) = self.queues.queue(get.topic, get.queue_id) else {
             return nothing(GetStatus::NoMatchedLogicQueue, 0, 0, 0);
         };
         let (min, max) = (queue.min(), queue.max());
         let (status, next) = match get.offset {
+            // The end may be further on than can be seen for now, so nobody is sent back to it.
+            offset if offset > max && !caught_up => (GetStatus::OffsetOverflowOne, offset),
             _ if max == 0 => (GetStatus::NoMessageInQueue, 0),
             offset if offset < min => (GetStatus::OffsetTooSmall, min),
             offset if offset == max => (GetStatus::OffsetOverflowOne, max),

@@ -31,8 +31,8 @@ pub(crate) struct Log {
     pub storage: Arc<dyn Storage>,
     pub segments: Segments,
     pub tail: Mutex<Tail>,
-    /// Notified when zeros were written ahead.
-    pub zeroed: Condvar,
+    /// Notified when zeros were written or a file was made ahead.
+    pub prepared: Condvar,
     /// End of what was appended.
     end: AtomicI64,
     /// End of what is known to be on disk.
@@ -58,6 +58,8 @@ pub(crate) struct Tail {
     pub open: Option<OpenFile>,
     /// The file after that, made ahead.
     pub next: Option<OpenFile>,
+    /// Start of the file that the preparing thread is making right now: nobody else may.
+    pub making: Option<i64>,
     /// Appended and not yet passed on to queues and index.
     pub pending: Vec<Pending>,
     /// Why no more is written, until the store is opened again.
@@ -123,6 +125,7 @@ impl Log {
         let tail = Tail {
             open: None,
             next: None,
+            making: None,
             pending: Vec::new(),
             broken: None,
             full: None,
@@ -137,7 +140,7 @@ impl Log {
             storage,
             segments: Segments::default(),
             tail: Mutex::new(tail),
-            zeroed: Condvar::new(),
+            prepared: Condvar::new(),
             end: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             timed_out: AtomicI64::new(0),
@@ -280,7 +283,7 @@ impl Log {
             let end = open.at + need;
             match open.zeroing {
                 Some((from, to)) if from < end && open.at < to => {
-                    if self.zeroed.wait_for(tail, self.patience).timed_out() {
+                    if self.prepared.wait_for(tail, self.patience).timed_out() {
                         return Err(self.busy());
                     }
                 }
@@ -346,6 +349,11 @@ impl Log {
         // After a restart nothing may be allocated behind the last record yet.
         self.make_room(tail, BLANK_LEN)?;
         let base = tail.open.as_ref().expect("only an open file is ended").segment.end();
+        while tail.making == Some(base) {
+            if self.prepared.wait_for(tail, self.patience).timed_out() {
+                return Err(self.busy());
+            }
+        }
         if tail.next.is_none() {
             match self.create(base) {
                 Ok(next) => tail.next = Some(next),

@@ -40,7 +40,7 @@ pub(crate) fn prepare(log: &Log) -> bool {
                 open.zeroing = None;
                 open.zeroed = to;
             });
-            log.zeroed.notify_all();
+            log.prepared.notify_all();
             if let Err(error) = &result {
                 log.break_with(&mut tail, format!("write to {} failed: {error}", segment.path.display()));
             }
@@ -68,7 +68,11 @@ fn choose(log: &Log) -> Option<Step> {
     }
     if open.at > size / 4 * 3 {
         match &mut tail.next {
-            None => return Some(Step::NextFile { base: open.segment.end() }),
+            None => {
+                let base = open.segment.end();
+                tail.making = Some(base);
+                return Some(Step::NextFile { base });
+            }
             Some(next) if next.allocated == 0 => {
                 let to = log.step.min(next.size());
                 return Some(Step::Allocate { segment: next.segment.clone(), from: 0, to });
@@ -106,9 +110,12 @@ fn write_zeros(segment: &Segment, from: usize, to: usize) -> io::Result<()> {
 }
 
 fn next_file(log: &Log, base: i64) -> bool {
-    match log.create(base) {
+    let made = log.create(base);
+    let mut tail = log.tail.lock();
+    tail.making = None;
+    log.prepared.notify_all();
+    match made {
         Ok(next) => {
-            let mut tail = log.tail.lock();
             let still_wanted = tail.open.as_ref().is_some_and(|open| open.segment.end() == base);
             if still_wanted && tail.next.is_none() && !tail.closed {
                 tail.next = Some(next);
@@ -116,6 +123,7 @@ fn next_file(log: &Log, base: i64) -> bool {
             true
         }
         Err(error) => {
+            drop(tail);
             // The appender meets it again when it needs the file, and turns it into an answer.
             tracing::warn!(file = %file_name(base), %error, "the next commit-log file cannot be made ahead");
             false

@@ -294,9 +294,7 @@ impl File for Handle {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let _on = self.disk.check(Operation::Allocate, &self.path)?;
         let mut pages = self.content.pages.lock();
-        let mut bytes = bytes_of(&pages);
-        bytes.resize(len as usize, 0);
-        *pages = pages_of(&bytes);
+        resize(&mut pages, len as usize)?;
         self.content.touch();
         Ok(())
     }
@@ -356,9 +354,7 @@ impl Handle {
         let mut pages = self.content.pages.lock();
         let end = at as usize + len;
         if end > pages.len() {
-            let mut longer = bytes_of(&pages);
-            longer.resize(end, 0);
-            *pages = pages_of(&longer);
+            resize(&mut pages, end)?;
         }
         for (to, from) in pages[at as usize..end].iter().zip(bytes) {
             to.store(from, Ordering::Relaxed);
@@ -401,6 +397,23 @@ impl Content {
         }
         Content::new(disk)
     }
+}
+
+/// Gives a file another length. What is mapped has to stay the same bytes as the file, and these pages cannot grow where
+/// they are.
+fn resize(pages: &mut Heap, len: usize) -> io::Result<()> {
+    if len == pages.len() {
+        return Ok(());
+    }
+    if Arc::strong_count(pages) > 1 {
+        let text =
+            format!("simulated pages are mapped, their length cannot change from {} to {len}", pages.len());
+        return Err(io::Error::other(text));
+    }
+    let mut bytes = bytes_of(pages);
+    bytes.resize(len, 0);
+    *pages = pages_of(&bytes);
+    Ok(())
 }
 
 fn bytes_of(pages: &Heap) -> Vec<u8> {
@@ -486,5 +499,12 @@ mod tests {
         assert_eq!(read(&memory, "/d/f").unwrap()[10..17], *b"through");
         assert_eq!(some.next_data(9).unwrap(), Some(10));
         assert!(memory.lock(Path::new("/d/f")).unwrap().is_some());
+        // As on a real disk, and as two threads do that make the same file.
+        some.set_len(4096).unwrap();
+        writer.write(30, b"still");
+        assert_eq!(read(&memory, "/d/f").unwrap()[30..35], *b"still");
+        assert!(some.set_len(4097).is_err() && some.write_at(4096, b"x").is_err());
+        drop((mapping, writer));
+        some.set_len(4097).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Disks that fail, are full or slow: every failure is told to whoever waits, and nothing is promised that was not done.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Receiver};
 use std::time::Duration;
 
@@ -306,6 +307,10 @@ fn an_append_that_holds_the_log_for_too_long_makes_the_others_busy() {
         // Nor does anything else wait: readers see what was there before.
         store.dispatch();
         assert_eq!(bodies(&store, "T", 0, 0), [(0, b"before".to_vec())]);
+        // Who knows of the record that is not passed on waits for what comes behind it, and is not sent back.
+        let behind = Get { topic: "T", queue_id: 0, offset: 2, max_count: 1, max_bytes: 1000 };
+        let got = store.get(&behind, &());
+        assert_eq!((got.status, got.next_offset), (GetStatus::OffsetOverflowOne, 2));
         store.when_durable(i64::MAX, Box::new(|_| {}));
         assert!(error.to_string().contains("osPageCacheBusyTimeOutMills=20"), "{error}");
     }
@@ -343,4 +348,38 @@ fn those_who_wait_for_a_flush_are_counted_until_they_are_told() {
     released.wait();
     assert_eq!(told.recv().unwrap(), Durability::Flushed);
     assert_eq!((store.waiting_for_flush(), store.longest_wait_for_flush_ms()), (0, 0));
+}
+
+/// The thread that makes files ahead is slow, and the appender needs the file meanwhile.
+#[test]
+fn a_file_that_is_being_made_ahead_is_not_made_a_second_time() {
+    let memory = Memory::new();
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let held_up = Arc::new(AtomicUsize::new(0));
+    memory.intercept({
+        let (opened, held_up) = (opened.clone(), held_up.clone());
+        move |operation, path| {
+            let in_log = path.to_string_lossy().contains("commitlog/");
+            if operation == Operation::Open && in_log {
+                opened.lock().push(path.to_owned());
+            }
+            let ahead = std::thread::current().name() == Some("fmq-prepare");
+            if operation == Operation::Allocate && in_log && ahead {
+                held_up.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        }
+    });
+    let store = open(&memory);
+    for _ in 0..300 {
+        store.append(&new("T", 0, &[b'x'; 1000], b"")).unwrap();
+        // So that the other thread gets its turn.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut paths = std::mem::take(&mut *opened.lock());
+    paths.sort();
+    assert!(paths.len() > 5 && held_up.load(Ordering::Relaxed) > 0);
+    assert!(paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
+    assert_eq!(bodies(&open(&memory.killed()), "T", 0, 0).len(), 300);
 }
