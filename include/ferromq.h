@@ -869,7 +869,7 @@ enum fmq_consume_status {
 };
 
 /**
- * Chooses the queues of a topic that are this member's: adds them to own with fmq_queues_add. Gets the group, the own
+ * Chooses the queues of a topic that are this member's: adds them to own, which is lent, with fmq_queues_add. Gets the group, the own
  * client id, all queues and the client ids of all members (count of them), both sorted. All members have to come to
  * shares that fit together. Runs on a thread of the client, and must not wait.
  */

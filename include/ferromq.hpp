@@ -192,6 +192,14 @@ inline std::optional<std::string_view> maybe(const char *from) noexcept {
     return from ? std::optional<std::string_view>(from) : std::nullopt;
 }
 
+/** A time as the C ABI takes it: none below 0, the longest for what is longer. */
+template <class Time> std::uint32_t unsigned_time(const char *what, Time time) {
+    if (time.count() < 0) {
+        throw error(kind::invalid_argument, std::string(what) + ": a time is not below 0");
+    }
+    return time.count() > static_cast<std::int64_t>(UINT32_MAX) ? UINT32_MAX : static_cast<std::uint32_t>(time.count());
+}
+
 inline bytes as_bytes(const char *data, std::size_t size) noexcept {
     return bytes(reinterpret_cast<const std::byte *>(data), size);
 }
@@ -387,6 +395,10 @@ public:
         detail::check(fmq_message_set_body(get(), body.data(), body.size()));
         return *this;
     }
+    message &body(bytes body) & {
+        detail::check(fmq_message_set_body(get(), body.data(), body.size()));
+        return *this;
+    }
     /** The one tag that a message may have: consumers choose by it. */
     message &tag(std::string_view tag) & {
         detail::check(fmq_message_set_tag(get(), detail::text(tag)));
@@ -424,12 +436,14 @@ public:
     }
     /** In a transaction: the broker does not ask what became of it before this time. */
     message &transaction_check_immunity(std::chrono::seconds time) & {
-        detail::check(fmq_message_set_transaction_check_immunity(get(), static_cast<std::uint32_t>(time.count())));
+        detail::check(fmq_message_set_transaction_check_immunity(
+            get(), detail::unsigned_time("set check immunity", time)));
         return *this;
     }
 
     // The same of one that was just made: message("T", "x").tag("a").key("k").
     message &&body(std::string_view body) && { return std::move(this->body(body)); }
+    message &&body(bytes body) && { return std::move(this->body(body)); }
     message &&tag(std::string_view tag) && { return std::move(this->tag(tag)); }
     message &&key(std::string_view key) && { return std::move(this->key(key)); }
     message &&property(std::string_view name, std::string_view value) && {
@@ -523,6 +537,15 @@ public:
     }
     /** Takes one that the C ABI gave. */
     explicit stored_message(fmq_stored_message *owned) noexcept : message_view(owned), handle_(owned) {}
+    stored_message(stored_message &&from) noexcept : message_view(from), handle_(std::move(from.handle_)) {
+        from.message_ = nullptr;
+    }
+    stored_message &operator=(stored_message &&from) noexcept {
+        handle_ = std::move(from.handle_);
+        message_ = handle_.get();
+        from.message_ = from.handle_.get();
+        return *this;
+    }
 
 private:
     detail::owner<fmq_stored_message, fmq_stored_message_free> handle_;
@@ -583,6 +606,13 @@ class messages : public message_list {
 public:
     messages() noexcept = default;
     explicit messages(fmq_messages *owned) noexcept : message_list(owned), handle_(owned) {}
+    messages(messages &&from) noexcept : message_list(from), handle_(std::move(from.handle_)) { from.list_ = nullptr; }
+    messages &operator=(messages &&from) noexcept {
+        handle_ = std::move(from.handle_);
+        list_ = handle_.get();
+        from.list_ = from.handle_.get();
+        return *this;
+    }
 
 private:
     detail::owner<fmq_messages, fmq_messages_free> handle_;
@@ -879,6 +909,9 @@ public:
     }
     /** Sends the reply to a request that a consumer got. */
     sent reply(const message_view &request, std::string_view body) {
+        return reply(request, bytes(reinterpret_cast<const std::byte *>(body.data()), body.size()));
+    }
+    sent reply(const message_view &request, bytes body) {
         return detail::sent_of([&](fmq_sent **out) {
             return fmq_producer_reply(handle_.get(), request.get(), body.data(), body.size(), out);
         });
@@ -1016,7 +1049,8 @@ public:
     ferromq::queue queue() const { return ferromq::queue(fmq_orderly_context_queue(context_)); }
     /** How long the queue pauses if the listener says later. */
     void suspend_time(milliseconds time) const {
-        detail::check(fmq_orderly_context_set_suspend_time(context_, static_cast<std::uint32_t>(time.count())));
+        detail::check(fmq_orderly_context_set_suspend_time(
+            context_, detail::unsigned_time("set suspend time", time)));
     }
 
 private:
@@ -1043,6 +1077,21 @@ std::int32_t listened(Listener &listener, const What &what, const Context &conte
         return FMQ_SUCCESS;
     } catch (...) {
         return FMQ_LATER;
+    }
+}
+
+/** A callback of C that asks a callable of C++, which was given as user_data, for its share of the queues. */
+template <class Callable>
+void shared(const char *group, const char *client_id, const fmq_queues *queues, const char *const *members,
+            std::size_t count, fmq_queues *own, void *user_data) noexcept {
+    try {
+        const std::vector<std::string_view> all(members, members + count);
+        for (const queue &one :
+             (*static_cast<Callable *>(user_data))(view(group), view(client_id), from_c(queues), all)) {
+            check(fmq_queues_add(own, to_c(one).get()));
+        }
+    } catch (...) {
+        // What was not added is not this member's.
     }
 }
 
@@ -1106,6 +1155,17 @@ public:
     std::vector<queue> queues() const {
         return detail::queues_of([&](fmq_queues **out) { return fmq_push_consumer_queues(get(), out); });
     }
+    /**
+     * Has allocate(std::string_view group, std::string_view client_id, const std::vector<queue> &,
+     * const std::vector<std::string_view> &members) say which queues of a topic are this member's, in place of
+     * allocateMessageQueueStrategy; it returns a range of queue. All members need the same. An exception: none, or those
+     * before it.
+     */
+    template <class Allocate> void allocate_by(Allocate allocate) {
+        using own = std::decay_t<Allocate>;
+        detail::check(fmq_push_consumer_allocate_by(get(), detail::shared<own>, new own(std::move(allocate)),
+                                          detail::destroy<own>));
+    }
     std::string_view group() const noexcept { return detail::view(fmq_push_consumer_group(get())); }
     /** Ends it: no further call of the listener begins, those that run are waited for, progress is stored. */
     void close(milliseconds timeout = milliseconds(-1)) {
@@ -1168,7 +1228,8 @@ public:
 
         message_view operator*() const noexcept { return (*batch_)[index_]; }
         iterator &operator++() {
-            if (++index_ == batch_->size()) {
+            // After an error there is none: the next step polls anew.
+            if (++index_ >= batch_->size()) {
                 fetch();
             }
             return *this;
@@ -1181,9 +1242,11 @@ public:
 
     private:
         void fetch() {
+            auto batch = std::make_shared<messages>();
             fmq_messages *list = nullptr;
             fmq_error *failed = fmq_consumer_poll(from_, patience_.count(), &list);
-            batch_ = std::make_shared<messages>(list);
+            *batch = messages(list);
+            batch_ = std::move(batch);
             index_ = 0;
             if (fmq_error_code(failed) == FMQ_CLOSED) {
                 fmq_error_free(failed);
@@ -1336,6 +1399,17 @@ public:
     /** The queues that are this consumer's at present. */
     std::vector<queue> queues() const {
         return detail::queues_of([&](fmq_queues **out) { return fmq_consumer_queues(get(), out); });
+    }
+    /**
+     * Has allocate(std::string_view group, std::string_view client_id, const std::vector<queue> &,
+     * const std::vector<std::string_view> &members) say which queues of a topic are this member's, in place of
+     * allocateMessageQueueStrategy; it returns a range of queue. All members need the same. An exception: none, or those
+     * before it.
+     */
+    template <class Allocate> void allocate_by(Allocate allocate) {
+        using own = std::decay_t<Allocate>;
+        detail::check(fmq_consumer_allocate_by(get(), detail::shared<own>, new own(std::move(allocate)),
+                                          detail::destroy<own>));
     }
     /** All queues of a topic, to be chosen from for assign. */
     std::vector<queue> topic_queues(std::string_view topic) const {

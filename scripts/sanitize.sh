@@ -75,7 +75,16 @@ instrumented() {
   RUSTFLAGS="-Zsanitizer=$kind ${EXTRA_RUSTFLAGS:-}" "$cargo" +nightly build -p ferromq-ffi --target "$host" \
     --target-dir "$target/$kind" "$@"
   for name in $(all); do
-    compile clang "$target/$kind/$host/debug/libferromq_ffi.a" "$name" -fsanitize="$kind"
+    if [ "$kind" = thread ]; then
+      # Linked with the runtime that belongs to the Rust compiler: an older clang's has not all that its code calls.
+      runtime=$(rustc +nightly --print sysroot)/lib/rustlib/$host/lib/librustc-nightly_rt.tsan.a
+      clang -std=c11 -D_GNU_SOURCE -g -O1 -Iinclude -Iffi/tests/c -fsanitize=thread -c "ffi/tests/c/$name.c" \
+        -o "$work/$name.o"
+      clang -rdynamic "$work/$name.o" -o "$work/$name" "$target/$kind/$host/debug/libferromq_ffi.a" \
+        -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lgcc_s -lutil -lrt -lpthread -lm -ldl
+    else
+      compile clang "$target/$kind/$host/debug/libferromq_ffi.a" "$name" -fsanitize="$kind"
+    fi
   done
 }
 

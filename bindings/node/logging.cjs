@@ -1,6 +1,7 @@
 'use strict'
 
 const { Writable } = require('node:stream')
+const { StringDecoder } = require('node:string_decoder')
 const { connect } = require('./lib/instance.cjs')
 
 /** Lines that are sent together at most, and their bytes. */
@@ -22,6 +23,8 @@ class TopicStream extends Writable {
   #tag
   #onError
   #rest = ''
+  /** A chunk of bytes may end within a character. */
+  #decoder = new StringDecoder()
   lost = 0
 
   constructor({ producer, topic, tag = levelOf, onError = () => {}, close }) {
@@ -41,14 +44,16 @@ class TopicStream extends Writable {
   }
 
   _writev(chunks, done) {
-    const text = this.#rest + chunks.map(({ chunk }) => chunk.toString()).join('')
+    const decoded = ({ chunk }) => (typeof chunk === 'string' ? this.#decoder.end() + chunk : this.#decoder.write(chunk))
+    const text = this.#rest + chunks.map(decoded).join('')
     const lines = text.split('\n')
     this.#rest = lines.pop()
-    this.#send(lines.filter((line) => line !== '')).then(() => done())
+    this.#send(lines.filter((line) => line !== '')).then(() => done(), done)
   }
 
   _final(done) {
-    const last = this.#rest === '' ? [] : [this.#rest]
+    const rest = this.#rest + this.#decoder.end()
+    const last = rest === '' ? [] : [rest]
     this.#send(last)
       .then(() => this.#close?.())
       .then(() => done(), done)

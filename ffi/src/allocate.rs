@@ -7,11 +7,11 @@ use ferromq::{MessageQueue, OwnStrategy, Strategy};
 use crate::consumer::fmq_consumer;
 use crate::error::fmq_error;
 use crate::guard::{c_string, from_c, guard, unusable};
-use crate::handle::{fmq_free_user_data, free, object, UserData};
+use crate::handle::{fmq_free_user_data, object, UserData};
 use crate::push::fmq_push_consumer;
-use crate::queue::{fmq_queues, list, list_during, queues_of};
+use crate::queue::{fmq_queues, list_during, list_to_fill};
 
-/// Chooses the queues of a topic that are this member's: adds them to `own` with `fmq_queues_add`. Gets the group, the own
+/// Chooses the queues of a topic that are this member's: adds them to `own`, which is lent, with `fmq_queues_add`. Gets the group, the own
 /// client id, all queues and the client ids of all members (`count` of them), both sorted. All members have to come to
 /// shares that fit together. Runs on a thread of the client, and must not wait.
 #[allow(non_camel_case_types, reason = "names of the header")]
@@ -34,19 +34,17 @@ fn strategy(allocate: fmq_allocate, user_data: UserData) -> ferromq::Result<Stra
             let (group, client_id, queues) = (c_string(group), c_string(client_id), list_during(queues));
             let members: Vec<CString> = members.iter().map(|member| c_string(*member)).collect();
             let members: Vec<*const c_char> = members.iter().map(|member| member.as_ptr()).collect();
-            let own = list([]);
+            let mut own = list_to_fill();
             from_c!(allocate(
                 group.as_ptr(),
                 client_id.as_ptr(),
                 queues.handle(),
                 members.as_ptr(),
                 members.len(),
-                own,
+                own.handle_mut(),
                 user_data.pointer()
             ));
-            let chosen = queues_of(own).unwrap_or_default();
-            from_c!(free(own));
-            chosen
+            own.value.iter().map(|queue| queue.value.queue.clone()).collect()
         },
     )))
 }

@@ -12,12 +12,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::ffi::{c_char, c_void, CString};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ferromq::{Error, ErrorKind, Result};
 
 use crate::guard::{c_string, unusable};
+use crate::process::{self, Own};
 
 /// A type of things that C owns; its name is the one of the header.
 pub(crate) trait Thing {
@@ -25,9 +26,14 @@ pub(crate) trait Thing {
     type Value;
     /// The type's name in the header.
     const NAME: &'static str;
-    /// The word in front of it, even; one more where C only borrows it.
+    /// The word in front of it, a multiple of four; one more where C only looks at it, two more where C may change it, too,
+    /// but not free it.
     const MAGIC: u64;
 }
+
+/// What is added to the word of what is lent.
+const LENT: u64 = 1;
+const LENT_TO_CHANGE: u64 = 2;
 
 /// The word in front of what was freed.
 const FREED: u64 = 0xdead_f3ed_dead_f3ed;
@@ -42,7 +48,12 @@ pub(crate) struct Marked<H: Thing> {
 impl<H: Thing> Marked<H> {
     /// A thing that C may look at, but not free.
     pub fn lent(value: H::Value) -> Marked<H> {
-        Marked { magic: AtomicU64::new(H::MAGIC + 1), value }
+        Marked { magic: AtomicU64::new(H::MAGIC + LENT), value }
+    }
+
+    /// A thing that C may look at and change, but not free.
+    pub fn lent_to_change(value: H::Value) -> Marked<H> {
+        Marked { magic: AtomicU64::new(H::MAGIC + LENT_TO_CHANGE), value }
     }
 
     /// The handle to it, for as long as it stays where it is.
@@ -50,8 +61,13 @@ impl<H: Thing> Marked<H> {
         (self as *const Marked<H>).cast()
     }
 
+    /// The handle to it, where it may be changed.
+    pub fn handle_mut(&mut self) -> *mut H {
+        (self as *mut Marked<H>).cast()
+    }
+
     fn is_one(&self) -> bool {
-        self.magic.load(Ordering::Relaxed) & !1 == H::MAGIC
+        self.magic.load(Ordering::Relaxed) & !3 == H::MAGIC
     }
 }
 
@@ -90,8 +106,8 @@ pub(crate) unsafe fn thing_mut<'a, H: Thing + 'a>(pointer: *mut H, name: &str) -
             // SAFETY: as in `thing`.
             let marked = unsafe { &mut *marked.cast_mut() };
             match marked.magic.load(Ordering::Relaxed) {
-                magic if magic == H::MAGIC => Ok(&mut marked.value),
-                magic if magic == H::MAGIC + 1 => {
+                magic if magic == H::MAGIC || magic == H::MAGIC + LENT_TO_CHANGE => Ok(&mut marked.value),
+                magic if magic == H::MAGIC + LENT => {
                     Err(|_: &str| "is only lent and cannot be changed".to_owned())
                 }
                 _ => Err(other()),
@@ -197,7 +213,7 @@ impl Place {
     }
 }
 
-/// The objects of one process. A child of fork() makes its own: the lock of its parent's may never be released in it.
+/// The objects of one process.
 struct Table {
     forks: usize,
     slots: RwLock<Slots>,
@@ -215,52 +231,15 @@ struct Slot {
     object: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-static FORKS: AtomicUsize = AtomicUsize::new(0);
-static TABLE: AtomicPtr<Table> = AtomicPtr::new(std::ptr::null_mut());
+static TABLE: Own<Table> = Own::new();
 
 /// How many forks this process is away from the first, as handles say it.
 fn forks() -> usize {
-    FORKS.load(Ordering::Relaxed) & low(FORK_BITS)
+    process::forks() & low(FORK_BITS)
 }
-
-#[cfg(unix)]
-fn count_forks() {
-    extern "C" fn forked() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the function may be called at any time in a child; it only adds to an atomic.
-        let failed = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-        if failed != 0 {
-            tracing::error!("forks are not noticed: pthread_atfork returned {failed}");
-        }
-    });
-}
-
-#[cfg(not(unix))]
-fn count_forks() {}
 
 fn table() -> &'static Table {
-    count_forks();
-    let current = TABLE.load(Ordering::Acquire);
-    // SAFETY: a table is never freed.
-    match unsafe { current.as_ref() } {
-        Some(table) if table.forks == forks() => return table,
-        _ => {}
-    }
-    let made = Box::into_raw(Box::new(Table { forks: forks(), slots: RwLock::default() }));
-    match TABLE.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: as above.
-        Ok(_) => unsafe { &*made },
-        Err(others) => {
-            // SAFETY: nobody else has seen it; as above.
-            unsafe {
-                drop(Box::from_raw(made));
-                &*others
-            }
-        }
-    }
+    TABLE.of(|_| Table { forks: forks(), slots: RwLock::default() })
 }
 
 /// Makes a handle to an object.
@@ -459,6 +438,15 @@ mod tests {
             assert!(thing_mut(lent.handle().cast_mut(), "b").is_err());
             free(lent.handle().cast_mut());
             assert_eq!(*thing(lent.handle(), "b").unwrap(), 7);
+        }
+        let mut lent = Marked::<Box1>::lent_to_change(7);
+        let handle = lent.handle_mut();
+        // SAFETY: as above.
+        unsafe {
+            *thing_mut(handle, "b").unwrap() = 8;
+            free(handle);
+            assert_eq!(*thing(handle.cast_const(), "b").unwrap(), 8);
+            assert!(thing::<Box2>(handle.cast_const().cast(), "b").is_err());
         }
     }
 

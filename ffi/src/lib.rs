@@ -19,6 +19,7 @@ mod instance;
 mod log;
 mod message;
 mod options;
+mod process;
 mod producer;
 mod pulled;
 mod push;

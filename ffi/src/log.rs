@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::fmt::{Debug, Write as _};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Once, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ferromq::{Error, ErrorKind};
 use tracing::field::{Field, Visit};
@@ -15,6 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::error::fmq_error;
 use crate::guard::{c_string, guard, unusable};
 use crate::handle::{fmq_free_user_data, UserData};
+use crate::process::Own;
 
 /// How much a line of the log matters.
 #[repr(i32)]
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn fmq_log_set(
         let level = if sink.is_some() { level } else { fmq_log_level::FMQ_LOG_OFF as i32 };
         listen()?;
         LEVEL.store(level, Ordering::Relaxed);
-        let before = std::mem::replace(&mut *SINK.write().unwrap_or_else(PoisonError::into_inner), sink);
+        let before = std::mem::replace(&mut *place().write().unwrap_or_else(PoisonError::into_inner), sink);
         // Not under the lock: the program's function may log.
         drop(before);
         tracing::callsite::rebuild_interest_cache();
@@ -77,7 +78,21 @@ struct Sink {
     user_data: UserData,
 }
 
-static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
+type Place = RwLock<Option<Arc<Sink>>>;
+
+/// Where the callback is. A forked child takes its parent's over, if nobody was about to change it.
+fn place() -> &'static Place {
+    static PLACE: Own<Place> = Own::new();
+    PLACE.of(|parents| {
+        let taken = parents.and_then(|parents| match parents.try_write() {
+            Ok(mut sink) => sink.take(),
+            // Somebody read it at that moment, and for ever.
+            Err(_) => parents.try_read().ok()?.clone(),
+        });
+        RwLock::new(taken)
+    })
+}
+
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 
 thread_local! {
@@ -87,13 +102,8 @@ thread_local! {
 
 /// Becomes what the process's lines go to, once.
 fn listen() -> ferromq::Result<()> {
-    static ONCE: Once = Once::new();
-    static IS_OURS: RwLock<bool> = RwLock::new(false);
-    ONCE.call_once(|| {
-        let is_ours = tracing::subscriber::set_global_default(Lines).is_ok();
-        *IS_OURS.write().unwrap_or_else(PoisonError::into_inner) = is_ours;
-    });
-    if *IS_OURS.read().unwrap_or_else(PoisonError::into_inner) {
+    static IS_OURS: OnceLock<bool> = OnceLock::new();
+    if *IS_OURS.get_or_init(|| tracing::subscriber::set_global_default(Lines).is_ok()) {
         return Ok(());
     }
     let context = "this program collects the lines of `tracing` itself; read them there";
@@ -142,8 +152,8 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        // Somebody who holds the lock is changing the callback, perhaps the parent of a forked process.
-        let Ok(sink) = SINK.try_read().map(|sink| sink.clone()) else { return };
+        // Somebody who holds the lock is changing the callback.
+        let Ok(sink) = place().try_read().map(|sink| sink.clone()) else { return };
         let Some(sink) = sink else { return };
         // At the end of a thread there is nothing left to be inside of.
         if INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(false) {

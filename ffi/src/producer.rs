@@ -207,7 +207,7 @@ pub unsafe extern "C" fn fmq_producer_send_split(
 ) -> *mut fmq_error {
     guard(|| {
         let stored = from_c!(output_or_null(stored));
-        let messages = messages_of(batch)?;
+        let messages = from_c!(thing(batch, "batch"))?;
         let producer = object(producer, "producer")?;
         let (mut options, mut done) = (SendOptions::default(), 0);
         let mut failed = None;

@@ -62,6 +62,11 @@ pub(crate) fn list_during(queues: &[MessageQueue]) -> Marked<fmq_queues> {
     Marked::lent(queues.iter().cloned().map(in_list).collect())
 }
 
+/// An empty list for the time of a callback, which adds to it.
+pub(crate) fn list_to_fill() -> Marked<fmq_queues> {
+    Marked::lent_to_change(Vec::new())
+}
+
 /// What C gave as a queue.
 pub(crate) fn queue_of<'a>(queue: *const fmq_queue) -> Result<&'a MessageQueue> {
     Ok(&from_c!(thing(queue, "queue"))?.queue)

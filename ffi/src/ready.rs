@@ -12,6 +12,8 @@ use crate::handle::UserData;
 #[derive(Default)]
 pub(crate) struct Ready {
     listeners: Mutex<Listeners>,
+    /// Held while the client is told of a change, so that it hears of the newest last. Nobody calls the program with it.
+    changes: Mutex<()>,
 }
 
 #[derive(Default, Clone)]
@@ -31,28 +33,37 @@ impl Ready {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn changing(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A descriptor that can be read while there may be something to poll.
     pub fn descriptor(&self, consumer: &Consumer) -> Result<i32> {
-        let mut listeners = self.listeners();
-        if let Some(descriptor) = &listeners.descriptor {
+        let changing = self.changing();
+        if let Some(descriptor) = &self.listeners().descriptor {
             return Ok(descriptor.as_raw_fd());
         }
         let descriptor = Arc::new(event()?);
-        listeners.descriptor = Some(descriptor.clone());
-        let known = listeners.clone();
-        drop(listeners);
-        known.listen(consumer, None);
+        self.listeners().descriptor = Some(descriptor.clone());
+        let known = self.listeners().clone();
+        // A consumer that is closed meanwhile lets the callback go: not here, where the program is not to be called.
+        let callback = known.callback.upgrade();
+        known.listen(consumer, callback.clone());
+        drop(changing);
+        drop(callback);
         Ok(descriptor.as_raw_fd())
     }
 
     /// Has a function called, in place of the one before.
     pub fn call(&self, consumer: &Consumer, callback: Callback) {
         let callback = Arc::new(callback);
-        let mut listeners = self.listeners();
-        listeners.callback = Arc::downgrade(&callback);
-        let known = listeners.clone();
-        drop(listeners);
-        known.listen(consumer, Some(callback));
+        let changing = self.changing();
+        let before = std::mem::replace(&mut self.listeners().callback, Arc::downgrade(&callback)).upgrade();
+        let known = self.listeners().clone();
+        known.listen(consumer, Some(callback.clone()));
+        drop(changing);
+        // What they hold is given back to the program, which may come back here.
+        drop((before, callback));
     }
 
     /// A poll, told to the descriptor: it can be read again unless nothing came. Emptied before the poll, not after: what
@@ -73,7 +84,7 @@ impl Ready {
 impl Listeners {
     /// The client keeps the one function; it holds the callback until the consumer is closed.
     fn listen(self, consumer: &Consumer, callback: Option<Arc<Callback>>) {
-        let (descriptor, callback) = (self.descriptor, callback.or_else(|| self.callback.upgrade()));
+        let descriptor = self.descriptor;
         consumer.on_ready(move || {
             if let Some(descriptor) = &descriptor {
                 fill(descriptor);

@@ -89,8 +89,12 @@ pub unsafe extern "C" fn fmq_server_start_namesrv(
     guard(|| {
         let place = from_c!(output(server, "server"))?;
         let options = Pairs::namesrv(from_c!(thing_or_null(options, "options"))?)?;
-        let host =
-            if options.bind_address == "0.0.0.0" { "127.0.0.1" } else { &options.bind_address }.to_owned();
+        let host = match options.bind_address.as_str() {
+            "0.0.0.0" => "127.0.0.1".to_owned(),
+            "::" => "[::1]".to_owned(),
+            six if six.contains(':') && !six.starts_with('[') => format!("[{six}]"),
+            other => other.to_owned(),
+        };
         let namesrv = NamesrvProcess::start(options)?;
         let name_servers = c_string(format!("{host}:{}", namesrv.port()));
         *place = share(Serving { server: Server::Namesrv(namesrv), name_servers })?;

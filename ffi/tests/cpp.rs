@@ -210,3 +210,31 @@ fn an_example_that_cannot_do_its_work_says_why() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere:0"));
 }
+
+/// What C++ has in other ways: names of kinds are an enum's, batches are ranges, queues are values.
+const NOT_WRAPPED: [&str; 6] = [
+    "fmq_error_name",
+    "fmq_message_property_at",
+    "fmq_batch_count",
+    "fmq_batch_clear",
+    "fmq_queue_equals",
+    "fmq_queue_clone",
+];
+
+#[test]
+fn all_that_c_can_do_cpp_can() {
+    let header = std::fs::read_to_string(crate_dir().join("../include/ferromq.hpp")).expect("the header");
+    let uses = |symbol: &str| {
+        header.match_indices(symbol).any(|(at, _)| {
+            let next = header[at + symbol.len()..].chars().next();
+            !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
+        })
+    };
+    let symbols = std::fs::read_to_string(crate_dir().join("symbols.txt")).expect("symbols.txt");
+    let symbols = symbols.lines().filter(|line| !line.starts_with('#'));
+    let missing: Vec<&str> = symbols.filter(|symbol| uses(symbol) == NOT_WRAPPED.contains(symbol)).collect();
+    assert!(
+        missing.is_empty(),
+        "not in ferromq.hpp, or in it though NOT_WRAPPED says otherwise: {missing:?}"
+    );
+}

@@ -71,7 +71,7 @@ class Consumer {
     if (max !== undefined && !(Number.isInteger(max) && max > 0)) throw invalid('poll', `max is ${String(max)}; give a number from 1 on`)
     signal?.throwIfAborted()
     if (!this.#isStarted) await unlessAborted(this.start(), signal)
-    if (this.#left.length > 0) return this.#left.splice(0, max)
+    if (this.#left.length > 0) return this.#left.splice(0, max ?? this.#left.length)
     return this.#poll(wait, signal, max)
   }
 
@@ -155,7 +155,7 @@ class Consumer {
     return loop.call((id) => {
       const [, expression, sql] = subscription(wanted ?? from.topic)
       const [given, first] = [JSON.stringify(queue(from)), integer('pull', 'the offset', offset)]
-      this.#native.pull(id, given, expression, sql, first, max, limit('pull', timeout) ?? 0)
+      this.#native.pull(id, given, expression, sql, first, max, limit('pull', timeout) ?? (timeout === Infinity ? LONGEST : 0))
     }, pulled)
   }
 

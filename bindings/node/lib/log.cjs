@@ -12,14 +12,7 @@ function setLogger(handler, level = 'info') {
   now(() => loop.reports.listenToLog(level))
   loop.setLog((line) => {
     const [name, target, ...rest] = line.split('\t')
-    try {
-      handler({ level: name.toLowerCase(), target, message: rest.join('\t') })
-    } catch (error) {
-      // It is the program's, as if it came from a timer.
-      process.nextTick(() => {
-        throw error
-      })
-    }
+    handler({ level: name.toLowerCase(), target, message: rest.join('\t') })
   })
 }
 

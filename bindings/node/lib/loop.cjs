@@ -88,7 +88,20 @@ function forget(id) {
 }
 
 function take() {
-  for (const report of reports.take()) dispatch(report)
+  for (const report of reports.take()) {
+    try {
+      dispatch(report)
+    } catch (error) {
+      thrownBy(error)
+    }
+  }
+}
+
+/** What a function of the program threw is the program's, as if it came from a timer; what else is to be done goes on. */
+function thrownBy(error) {
+  process.nextTick(() => {
+    throw error
+  })
 }
 
 function dispatch(report) {
@@ -169,4 +182,5 @@ module.exports = {
   runWithin,
   setLog,
   settleNow,
+  thrownBy,
 }

@@ -106,7 +106,7 @@ class Producer {
   request(message, timeout = 3000) {
     return call((id) => {
       const topic = topicOf(message)
-      this.#native.request(id, topic, bytes(message.body), extras(message), limit('request', timeout) ?? 3000)
+      this.#native.request(id, topic, bytes(message.body), extras(message), limit('request', timeout) ?? (timeout === Infinity ? Infinity : 3000))
     }, (report) => unpack(report)[0])
   }
 

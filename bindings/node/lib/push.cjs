@@ -1,5 +1,6 @@
 'use strict'
 
+const { inspect } = require('node:util')
 const { invalid, now } = require('./errors.cjs')
 const loop = require('./loop.cjs')
 const { unpack } = require('./message.cjs')
@@ -16,9 +17,16 @@ const AGAIN = 1
 
 /** What each kind of listener may answer; nothing is good, and `null` means again, as in Java. */
 const ANSWERS = {
-  concurrently: { success: GOOD, later: AGAIN },
-  one: { commit: GOOD, later: AGAIN },
-  orderly: { success: GOOD, suspend: AGAIN },
+  concurrently: { __proto__: null, success: GOOD, later: AGAIN },
+  one: { __proto__: null, commit: GOOD, later: AGAIN },
+  orderly: { __proto__: null, success: GOOD, suspend: AGAIN },
+}
+
+/** What each kind may wish in its context. */
+const WISHES = {
+  concurrently: ['ackIndex', 'delayLevel'],
+  one: ['ackIndex', 'delayLevel'],
+  orderly: ['suspendTime'],
 }
 
 class PushConsumer {
@@ -119,19 +127,29 @@ class PushConsumer {
   }
 
   #answered(report, context, said, given) {
-    const status = said === undefined ? GOOD : said === null ? AGAIN : ANSWERS[this.#how][said]
-    if (status !== undefined) return this.#tell(report, context, status)
-    const allowed = Object.keys(ANSWERS[this.#how]).join(', ')
-    this.#failed(report, context, invalid('consume', `a listener answers ${allowed} or nothing, not ${String(said)}`), given)
+    const answers = ANSWERS[this.#how]
+    const status = said === undefined ? GOOD : said === null ? AGAIN : typeof said === 'string' ? answers[said] : undefined
+    if (status === undefined) {
+      const allowed = Object.keys(answers).join(', ')
+      return this.#failed(report, context, invalid('consume', `a listener answers ${allowed} or nothing, not ${inspect(said)}`), given)
+    }
+    const wrong = WISHES[this.#how].find((name) => !isWish(context[name]))
+    if (wrong === undefined) return this.#tell(report, context, status)
+    const text = `context.${wrong} is a whole number, not ${inspect(context[wrong])}`
+    this.#failed(report, context, invalid('consume', text), given)
   }
 
   #failed(report, context, error, given) {
     this.#tell(report, context, AGAIN)
-    this.#onError(error, given)
+    try {
+      this.#onError(error, given)
+    } catch (another) {
+      loop.thrownBy(another)
+    }
   }
 
   #tell(report, context, status) {
-    const wishes = this.#how === 'orderly' ? [context.suspendTime] : [context.ackIndex, context.delayLevel]
+    const wishes = WISHES[this.#how].map((name) => context[name]).map((wish) => (isWish(wish) ? wish : undefined))
     loop.reports.answer(report.ask, status, ...wishes)
     this.#calls -= 1
     if (this.#state === 'closed' && this.#calls === 0) loop.listeners.delete(this.#number)
@@ -206,6 +224,11 @@ class PushConsumer {
   [Symbol.asyncDispose]() {
     return this.close()
   }
+}
+
+/** A number, or none. */
+function isWish(wish) {
+  return wish === undefined || wish === null || Number.isInteger(wish)
 }
 
 /** What becomes of a listener's error if nobody else takes it: the messages come again, and the process is told. */

@@ -1,5 +1,6 @@
 'use strict'
 
+const { inspect } = require('node:util')
 const { invalid } = require('./errors.cjs')
 const loop = require('./loop.cjs')
 const { bytes, extras, sent, topicOf, unpack } = require('./message.cjs')
@@ -9,7 +10,7 @@ const { warn } = require('./push.cjs')
 const TransactionState = Object.freeze({ Commit: 'commit', Rollback: 'rollback', Unknown: 'unknown' })
 
 /** The native part's numbers for them. */
-const STATES = { commit: 0, rollback: 1, unknown: 2 }
+const STATES = { __proto__: null, commit: 0, rollback: 1, unknown: 2 }
 const NAMES = { COMMIT_MESSAGE: 'commit', ROLLBACK_MESSAGE: 'rollback', UNKNOW: 'unknown' }
 
 /** Transactions under way at a time, each of which has a thread; further ones wait for their turn. */
@@ -86,13 +87,17 @@ async function answer(report, run, onError) {
   let state = STATES.unknown
   try {
     const said = await loop.runWithin(report.ask, run)
-    state = STATES[said ?? 'unknown']
-    if (state === undefined) {
-      state = STATES.unknown
-      throw invalid('transaction', `a listener answers commit, rollback or unknown, not ${String(said)}`)
+    const known = typeof (said ?? 'unknown') === 'string' ? STATES[said ?? 'unknown'] : undefined
+    if (known === undefined) {
+      throw invalid('transaction', `a listener answers commit, rollback or unknown, not ${inspect(said)}`)
     }
+    state = known
   } catch (error) {
-    onError(error)
+    try {
+      onError(error)
+    } catch (another) {
+      loop.thrownBy(another)
+    }
   }
   loop.reports.answer(report.ask, state)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::reports::Payload;
 
 /// Below this, and above its opposite, every integer is a number of JavaScript's.
-const SAFE: i64 = 1 << 53;
+const SAFE: u64 = 1 << 53;
 
 /// The packed messages. Numbers of each: flag, queue, its offset, place in the log, bits, made at, stored at, failures,
 /// then the lengths of body, topic, broker, id of its place, host, properties and of the numbers that are too large,
@@ -54,7 +54,7 @@ impl Packed {
     }
 
     fn number(&mut self, number: i64) {
-        if number.abs() < SAFE {
+        if number.unsigned_abs() < SAFE {
             return self.numbers.push(number as f64);
         }
         self.numbers.push(f64::NAN);

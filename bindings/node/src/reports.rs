@@ -290,9 +290,15 @@ impl Shared {
         self.push(Entry::Report { kind: LOGGED, id: 0, ask: None, payload: Payload::text(text) });
     }
 
-    /// Remembers what the end of the environment ends too.
+    /// Remembers what the end of the environment ends too; that has come already where a call outlived it.
     pub fn remember(&self, instance: &Arc<Instance>) {
         let mut state = self.state();
+        if state.closed {
+            drop(state);
+            // There is nobody to tell; the log has it.
+            let _ = caught("close", || instance.close_within(END_WITHIN));
+            return;
+        }
         state.instances.retain(|instance| instance.strong_count() > 0);
         state.instances.push(Arc::downgrade(instance));
     }

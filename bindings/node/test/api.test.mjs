@@ -9,7 +9,7 @@ import { inspect } from 'node:util'
 import * as ferromq from 'ferromq'
 import { TopicStream, transport } from 'ferromq/logging'
 import { addressOf, memoryBroker, receive, withBroker } from 'ferromq/testing'
-import { FIRST, directory, listening, path, polled, until } from './support.mjs'
+import { FIRST, Inbox, directory, listening, path, polled, until } from './support.mjs'
 
 const { ErrorKind, FerromqError, Message, Subscription, connect, open, setLogger } = ferromq
 const require = createRequire(import.meta.url)
@@ -249,6 +249,29 @@ describe('logs', () => {
     assert.deepEqual([messages.length, messages[1003].text, stream.lost], [1004, 'line 999', 0])
   })
 
+  test('of the program may come as bytes that end within a character', async (context) => {
+    const mq = await memoryBroker(context)
+    await mq.createTopic('Logs', 1)
+    const stream = new TopicStream({ producer: mq.producer('p'), topic: 'Logs' })
+    const bytes = Buffer.from('ä€😀\nß')
+    for (const byte of bytes) stream.write(Buffer.from([byte]))
+    stream.end()
+    await once(stream, 'finish')
+    assert.deepEqual((await receive(mq, 'Logs', 2)).map(({ text }) => text), ['ä€😀', 'ß'])
+  })
+
+  test('whose handler of errors throws end the stream with that error', async () => {
+    const mq = await memoryBroker()
+    const onError = () => {
+      throw new Error('handler')
+    }
+    const stream = new TopicStream({ producer: mq.producer('p'), topic: 'Logs', onError })
+    await mq.close()
+    stream.write('a\n')
+    const [error] = await once(stream, 'error')
+    assert.equal(error.message, 'handler')
+  })
+
   test('that cannot be sent are counted and end nothing', async () => {
     const mq = await memoryBroker()
     const failures = []
@@ -332,5 +355,43 @@ describe('consumers', () => {
     assert.equal(calls[0], 'abcd')
     assert.deepEqual([...calls.slice(1).join('')].sort(), ['c', 'd'])
     await consumer.close()
+  })
+
+  test('a listener that answers or wishes what nobody knows has failed', async (context) => {
+    const mq = await memoryBroker(context)
+    await mq.createTopic('T', 1)
+    await mq.producer('p').sendBatch([...'abcd'].map((body) => ({ topic: 'T', body })))
+    const [errors, done] = [new Inbox(), new Inbox()]
+    const consumer = mq.pushConsumer('c', FIRST)
+    await consumer.subscribe('T')
+    const listener = (message, context) => {
+      if (message.reconsumeTimes > 0) return void done.put(message.text)
+      if (message.text === 'a') return 'toString'
+      if (message.text === 'b') return { success: true }
+      context[message.text === 'c' ? 'delayLevel' : 'ackIndex'] = message.text === 'c' ? '3' : 0.5
+    }
+    consumer.listenOne(listener, { onError: ({ code, message }) => errors.put(`${code} ${message}`) })
+    await consumer.start()
+    const told = (await errors.wait(4)).sort()
+    assert.match(told[0], /^InvalidArgument consume: a listener answers commit, later or nothing, not 'toString'/)
+    assert.match(told[1], /not \{ success: true \}/)
+    assert.match(told[2], /context\.ackIndex is a whole number, not 0\.5/)
+    assert.match(told[3], /context\.delayLevel is a whole number, not '3'/)
+    assert.deepEqual((await done.wait(4)).sort(), ['a', 'b', 'c', 'd'])
+    await consumer.close()
+  })
+
+  test('times without end are taken', async (context) => {
+    const mq = await memoryBroker(context)
+    await mq.createTopic('T', 1)
+    const producer = mq.producer('p')
+    await producer.send({ topic: 'T', body: 'x' }, { timeout: Infinity })
+    const reader = mq.consumer()
+    const [queue] = await mq.queues('T')
+    assert.equal((await reader.pull(queue, undefined, 0, 1, Infinity)).messages.length, 1)
+    const asked = assert.rejects(producer.request({ topic: 'T', body: 'x' }, Infinity), { code: 'Closed' })
+    await producer.close(100).catch(() => {})
+    await asked
+    await reader.close(Infinity)
   })
 })

@@ -78,6 +78,26 @@ describe('the end of the process', { concurrency: 2 }, () => {
     assert.match(end.errors, /LISTENER_FAILED.*the work failed/)
   })
 
+  test('what handlers of errors throw is the program`s, and holds up nothing else', async () => {
+    const end = await run(`${SETUP} process.on('uncaughtException', (error) => console.log(error.message))
+      const consumer = mq.pushConsumer('c', { consumeFromWhere: 'CONSUME_FROM_FIRST_OFFSET' })
+      await consumer.subscribe('T')
+      let calls = 0
+      const twenty = new Promise((resolve) => {
+        consumer.listenOne(() => { if (++calls === 20) resolve(); throw new Error('work') }, { onError: () => { throw new Error('handler') } })
+      })
+      for (let n = 0; n < 20; n += 1) await producer.send({ topic: 'T', body: 'x' })
+      await consumer.start()
+      await twenty
+      await consumer.close()
+      const transactions = mq.transactionProducer('t', { execute: () => { throw new Error('work') }, check: () => 'commit', onError: () => { throw new Error('handler') } })
+      console.log((await transactions.send({ topic: 'T', body: 'x' })).state)`)
+    assert.deepEqual([end.code, end.signal], [0, null], end.errors)
+    const lines = end.output.trim().split('\n')
+    assert.ok(lines.filter((line) => line === 'handler').length >= 21, end.output)
+    assert.deepEqual(lines.filter((line) => line !== 'handler'), ['unknown'])
+  })
+
   test('what was sent is there after process.exit without close', async (context) => {
     const place = await directory(context)
     const program = `${SETUP} for (let n = 0; n < 10; n += 1) await producer.send({ topic: 'T', body: 'x' }); process.exit(0)`
@@ -177,6 +197,21 @@ describe('polls', () => {
     assert.equal(await take('c', 2), 'ab')
     assert.equal(await take('c', 3), 'cde')
     assert.equal(await take('c', 1), 'f')
+  })
+
+  test('what an iteration could not give back is not lost, and comes first', async (context) => {
+    const mq = await memoryBroker(context)
+    await mq.createTopic('T', 1)
+    await mq.producer('p').sendBatch([...'abcdef'].map((body) => ({ topic: 'T', body })))
+    const consumer = mq.consumer('c', FIRST)
+    await consumer.subscribe('T')
+    consumer.seek = () => Promise.reject(new Error('not now'))
+    const taken = []
+    for await (const message of consumer) if (taken.push(message.text) === 2) break
+    delete consumer.seek
+    for (const max of [1, undefined]) taken.push(...(await consumer.poll(PATIENCE, { max })).map(({ text }) => text))
+    assert.equal(taken.join(''), 'abcdef')
+    await consumer.close()
   })
 
   test('a consumer that fails to start can be started again', async (context) => {

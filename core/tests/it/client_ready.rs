@@ -119,6 +119,27 @@ fn closing_waits_for_a_callback_that_runs_and_none_runs_afterwards() {
 }
 
 #[test]
+fn closing_waits_for_a_replaced_callback_as_well() {
+    let mq = memory();
+    let (consumer, _ready) = consumer(&mq);
+    let (entered, runs) = mpsc::channel();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counted = ended.clone();
+    consumer.on_ready(move || {
+        entered.send(()).unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(200));
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    mq.producer("P").unwrap().send(&Message::new("T", "x")).unwrap();
+    runs.recv_timeout(HANG).unwrap();
+    consumer.on_ready(|| {});
+    consumer.close().unwrap();
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "it was waited for");
+    assert_eq!(Arc::strong_count(&ended), 1, "what it held is gone");
+    mq.close().unwrap();
+}
+
+#[test]
 fn a_callback_may_close_the_consumer() {
     let mq = memory();
     let (consumer, _ready) = consumer(&mq);

@@ -200,6 +200,8 @@ static void batches(void) {
   CHECK(stored == 3000);
   OK(fmq_batch_clear(batch));
   CHECK(fmq_batch_count(batch) == 0);
+  OK(fmq_producer_send_split(producer, batch, &stored));
+  CHECK(stored == 0);
   fmq_message *made = message("Batches", "x");
   OK(fmq_batch_add(batch, made));
   OK(fmq_producer_send_batch_callback(producer, batch, NULL, tell, &told, NULL));
@@ -290,6 +292,82 @@ static void descriptors(void) {
   fmq_messages *none;
   FAILS(FMQ_CLOSED, fmq_consumer_poll(consumer, 0, &none));
   fmq_consumer_free(consumer);
+}
+
+static void *wants_descriptor(void *user_data) {
+  int fd;
+  OK(fmq_consumer_fd(user_data, &fd));
+  return NULL;
+}
+
+/* Whoever asks first, both are told. */
+static void descriptors_and_wake_ups_at_once(void) {
+  for (int round = 0; round < 30; round++) {
+    fmq_consumer *consumer;
+    OK(fmq_consumer_new(mq, NULL, NULL, &consumer));
+    OK(fmq_consumer_subscribe(consumer, "Events", "*"));
+    OK(fmq_consumer_start(consumer));
+    atomic_store(&ready, 0);
+    int before = atomic_load(&freed);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, wants_descriptor, consumer) == 0);
+    OK(fmq_consumer_on_ready(consumer, is_ready, &ready, given_back));
+    CHECK(pthread_join(other, NULL) == 0);
+    int fd;
+    OK(fmq_consumer_fd(consumer, &fd));
+    /* Its end is told to both. */
+    OK(fmq_consumer_close(consumer, -1));
+    CHECK(atomic_load(&ready) >= 1 && readable(fd, 60000));
+    CHECK(atomic_load(&freed) == before + 1);
+    fmq_consumer_free(consumer);
+  }
+}
+
+/* ---- times ---- */
+
+static void take_nothing(const fmq_stored_message *reply, const fmq_error *error, void *user_data) {
+  (void)reply;
+  (void)user_data;
+  CHECK(fmq_error_code(error) == FMQ_CLOSED);
+}
+
+/* No time is too long. */
+static void times_without_end(void) {
+  OK(fmq_instance_create_topic(mq, "Times", 1));
+  fmq_instance *own;
+  OK(fmq_open(NULL, NULL, &own));
+  OK(fmq_instance_create_topic(own, "Times", 1));
+  fmq_producer *sender;
+  OK(fmq_producer_new(own, "P", NULL, &sender));
+  fmq_message *one = message("Times", "one");
+  OK(fmq_producer_send(sender, one, INT64_MAX, NULL));
+  fmq_send_options *how;
+  OK(fmq_send_options_new(&how));
+  OK(fmq_send_options_set_timeout(how, INT64_MAX));
+  OK(fmq_producer_send_with(sender, one, how, NULL));
+  fmq_send_options_free(how);
+  OK(fmq_producer_request_callback(sender, one, INT64_MAX, take_nothing, NULL, NULL));
+  fmq_consumer *consumer;
+  OK(fmq_consumer_new(own, "G", first, &consumer));
+  OK(fmq_consumer_subscribe(consumer, "Times", "*"));
+  fmq_messages *messages;
+  OK(fmq_consumer_poll(consumer, INT64_MAX, &messages));
+  CHECK(fmq_messages_count(messages) >= 1);
+  fmq_queues *queues;
+  OK(fmq_instance_queues(own, "Times", &queues));
+  fmq_pulled *pulled;
+  OK(fmq_consumer_pull(consumer, fmq_queues_at(queues, 0), "*", 0, UINT32_MAX, INT64_MAX, &pulled));
+  CHECK(fmq_pulled_status(pulled) == FMQ_PULL_FOUND);
+  fmq_pulled_free(pulled);
+  fmq_queues_free(queues);
+  fmq_messages_free(messages);
+  OK(fmq_consumer_close(consumer, INT64_MAX));
+  fmq_consumer_free(consumer);
+  OK(fmq_producer_close(sender, 1000));
+  fmq_producer_free(sender);
+  OK(fmq_instance_close(own, INT64_MAX));
+  fmq_instance_free(own);
+  fmq_message_free(one);
 }
 
 /* ---- pull consumers by hand ---- */
@@ -410,6 +488,9 @@ static void first_only(const char *group, const char *client_id, const fmq_queue
   CHECK(count == 1 && strcmp(members[0], client_id) == 0);
   CHECK(fmq_queues_count(queues) >= 1);
   OK(fmq_queues_add(own, fmq_queues_at(queues, 0)));
+  /* It is lent: that does nothing. */
+  fmq_queues_free(own);
+  CHECK(fmq_queues_count(own) == 1);
 }
 
 static void shares(void) {
@@ -621,6 +702,8 @@ int main(void) {
   sends_choose_their_queue();
   batches();
   descriptors();
+  descriptors_and_wake_ups_at_once();
+  times_without_end();
   by_hand();
   push_by_hand();
   shares();

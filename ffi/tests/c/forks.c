@@ -1,4 +1,5 @@
 /* A child of fork() is refused what is its parent's, forgets it when it frees it, and may have objects of its own. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,51 @@ static fmq_push_consumer *push;
 static fmq_consumer *pull;
 static fmq_server *server;
 static fmq_message *one;
+
+/* Threads that have something to log at every moment, also at that of the fork. */
+static atomic_bool quiet;
+
+static void line(int32_t level, const char *part, const char *text, void *user_data) {
+  (void)level;
+  (void)part;
+  (void)text;
+  (void)user_data;
+}
+
+static void *talks(void *user_data) {
+  while (!atomic_load(&quiet)) {
+    if (user_data != NULL) {
+      OK(fmq_log_set(FMQ_LOG_DEBUG, line, NULL, NULL));
+    }
+    fmq_queue_topic(NULL);
+  }
+  return NULL;
+}
+
+static void logs(void) {
+  pthread_t threads[3];
+  for (int at = 0; at < 3; at++) {
+    CHECK(pthread_create(&threads[at], NULL, talks, at == 0 ? &quiet : NULL) == 0);
+  }
+  for (int round = 0; round < 50; round++) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+      alarm(60);
+      OK(fmq_log_set(FMQ_LOG_DEBUG, line, NULL, NULL));
+      fmq_queue_topic(NULL);
+      OK(fmq_log_set(FMQ_LOG_OFF, NULL, NULL, NULL));
+      _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
+  atomic_store(&quiet, true);
+  for (int at = 0; at < 3; at++) {
+    CHECK(pthread_join(threads[at], NULL) == 0);
+  }
+  OK(fmq_log_set(FMQ_LOG_OFF, NULL, NULL, NULL));
+}
 
 /* Everything that is the parent's is refused at once; what is only memory can still be used. */
 static void child(void) {
@@ -112,6 +158,7 @@ int main(void) {
   fmq_instance_free(mq);
   fmq_server_free(server);
   CHECK(atomic_load(&freed) == 2);
+  logs();
   puts("ok");
   return 0;
 }

@@ -178,6 +178,81 @@ static void ranges() {
     CHECK(count == 100);
 }
 
+// An error in a range does not end it: the next step goes on where it was.
+static void ranges_after_errors() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 1);
+    ferromq::producer producer = mq.producer("P");
+    for (int number = 0; number < 5; ++number) {
+        producer.send({"T", std::to_string(number)});
+    }
+    ferromq::consumer consumer = mq.consumer(
+        "G", {{"consumeFromWhere", "CONSUME_FROM_FIRST_OFFSET"}, {"pollBatch", "1"}, {"pullBatchSize", "1"},
+              {"pullThresholdForQueue", "1"}});
+    consumer.subscribe("T");
+    auto at = consumer.begin();
+    CHECK((*at).text() == "0");
+    mq.admin().create_topic("T", {{"readQueueNums", "1"}, {"writeQueueNums", "1"}, {"perm", "2"}});
+    bool failed = false;
+    for (int expected = 1; expected < 5;) {
+        try {
+            ++at;
+            CHECK((*at).text() == std::to_string(expected));
+            ++expected;
+        } catch (const ferromq::error &error) {
+            CHECK(error.kind() != kind::closed && (*at).text().empty());
+            mq.admin().create_topic("T", {{"readQueueNums", "1"}, {"writeQueueNums", "1"}, {"perm", "6"}});
+            failed = true;
+        }
+    }
+    CHECK(failed);
+}
+
+static void shares() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 4);
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.allocate_by([](std::string_view group, std::string_view id, const std::vector<ferromq::queue> &queues,
+                            const std::vector<std::string_view> &members) {
+        CHECK(group == "G" && members.size() == 1 && members[0] == id);
+        // The topic of the group's retries is shared, too.
+        CHECK(queues.size() == (queues[0].topic == "T" ? 4 : 1));
+        return std::vector<ferromq::queue>{queues.back()};
+    });
+    consumer.subscribe("T");
+    consumer.start();
+    while (consumer.queues().size() != 1) {
+        std::this_thread::yield();
+    }
+    CHECK(consumer.queues()[0].topic == "T" && consumer.queues()[0].id == 3);
+    ferromq::push_consumer push = mq.push_consumer("H");
+    push.allocate_by([](std::string_view, std::string_view, const std::vector<ferromq::queue> &,
+                        const std::vector<std::string_view> &) -> std::vector<ferromq::queue> { throw 7; });
+    push.subscribe("T");
+    push.listen([](const ferromq::message_list &) {});
+    push.start();
+    CHECK(push.queues().empty());
+}
+
+static void moved_from() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("T", 1);
+    mq.producer("P").send(ferromq::message("T", "x").body(ferromq::bytes()).body("y"));
+    ferromq::consumer consumer = mq.consumer("G", from_first());
+    consumer.subscribe("T");
+    ferromq::messages list = consumer.poll(HANG);
+    ferromq::stored_message kept(list[0]);
+    ferromq::messages other = std::move(list);
+    ferromq::stored_message also = std::move(kept);
+    CHECK(list.empty() && kept.get() == nullptr && other.size() == 1 && also.text() == "y");
+    list = std::move(other);
+    kept = std::move(also);
+    CHECK(other.empty() && also.get() == nullptr && list.size() == 1 && kept.text() == "y");
+    ferromq::message draft("T", "x");
+    CHECK(kind_of([&] { draft.transaction_check_immunity(std::chrono::seconds(-1)); }) == kind::invalid_argument);
+    draft.transaction_check_immunity(std::chrono::hours(24 * 365 * 1000));
+}
+
 static void settings() {
     const std::map<std::string, std::string> pairs{{"producerGroup", "FromMap"}};
     ferromq::instance mq = ferromq::open_memory();
@@ -276,6 +351,9 @@ int main() {
     futures();
     callables();
     ranges();
+    ranges_after_errors();
+    shares();
+    moved_from();
     settings();
     operators();
     event_loops();

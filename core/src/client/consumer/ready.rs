@@ -9,24 +9,50 @@ use super::state::State;
 use super::Shared;
 use crate::client::callbacks::Pool;
 
-/// A program's callback, and how many calls of it are under way or to come.
+/// A program's callback.
 pub(super) struct Ready {
     call: Box<dyn Fn() + Send + Sync>,
+    calls: Arc<Calls>,
+}
+
+/// How many calls are under way or to come: of a callback, and of those that it has replaced.
+#[derive(Default)]
+struct Calls {
     pending: Mutex<usize>,
     ended: Condvar,
 }
 
 /// A call that is to come; it ends when this is dropped, also uncalled.
-struct Call(Arc<Ready>);
+struct Call {
+    /// None while it is dropped.
+    ready: Option<Arc<Ready>>,
+    calls: Arc<Calls>,
+}
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        *self.0.pending.lock() -= 1;
-        self.0.ended.notify_all();
+impl Call {
+    fn of(ready: &Arc<Ready>) -> Call {
+        let calls = ready.calls.clone();
+        *calls.pending.lock() += 1;
+        Call { ready: Some(ready.clone()), calls }
+    }
+
+    fn run(self) {
+        if let Some(ready) = &self.ready {
+            (ready.call)();
+        }
     }
 }
 
-impl Ready {
+impl Drop for Call {
+    fn drop(&mut self) {
+        // What a replaced callback holds goes with its last call: before who waits for that is told.
+        drop(self.ready.take());
+        *self.calls.pending.lock() -= 1;
+        self.calls.ended.notify_all();
+    }
+}
+
+impl Calls {
     /// Waits until no call is under way or to come, unless this is one.
     fn wait(&self, deadline: Instant) -> bool {
         if Pool::is_current() {
@@ -45,9 +71,9 @@ impl Ready {
 impl Shared {
     /// See [`Consumer::on_ready`](super::Consumer::on_ready).
     pub(super) fn on_ready(&self, call: Box<dyn Fn() + Send + Sync>) {
-        let ready = Ready { call, pending: Mutex::default(), ended: Condvar::new() };
         let mut state = self.state.lock();
-        let before = state.ready.replace(Arc::new(ready));
+        let calls = state.ready.as_ref().map(|before| before.calls.clone()).unwrap_or_default();
+        let before = state.ready.replace(Arc::new(Ready { call, calls }));
         state.ready_told = false;
         self.tell_ready(&mut state);
         drop(state);
@@ -62,9 +88,8 @@ impl Shared {
             return;
         }
         state.ready_told = true;
-        *ready.pending.lock() += 1;
-        let call = Call(ready);
-        self.cluster.callbacks.run(move || (call.0.call)());
+        let call = Call::of(&ready);
+        self.cluster.callbacks.run(move || call.run());
     }
 
     /// A poll has taken something, or found nothing.
@@ -77,7 +102,7 @@ impl Shared {
     /// Waits until the callback does not run any more, and forgets it; says whether it has ended.
     pub(super) fn end_ready(&self, deadline: Instant) -> bool {
         let ready = self.state.lock().ready.take();
-        ready.is_none_or(|ready| ready.wait(deadline))
+        ready.is_none_or(|ready| ready.calls.wait(deadline))
     }
 }
 
