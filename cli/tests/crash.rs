@@ -8,7 +8,7 @@ mod server;
 use std::path::Path;
 use std::time::Duration;
 
-use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS};
+use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS, WINDOW};
 use server::Server;
 
 /// Rounds after which a store gives way to a new one, so that a round stays short.
@@ -18,7 +18,7 @@ const LIFE: u64 = 10;
 fn round(server: Server, round: u64, after: Duration) -> Vec<Acked> {
     let port = server.port;
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| std::thread::spawn(move || send_until_broken(port, round, sender, || ())))
+        .map(|sender| std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, || true)))
         .collect();
     std::thread::sleep(after);
     server.kill();

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 pub use read::{check, Found};
-pub use send::{send_until_broken, Acked};
+pub use send::{send_until_broken, Acked, WINDOW};
 
 /// Topics, made by the first send to each.
 pub const TOPICS: usize = 130;

@@ -6,8 +6,8 @@ use ferromq::wire::{Encoding, Frame, Request, ResponseCode, SendForm, SendMessag
 
 use super::{body, connect, id_of, queue_of, read_frame, topic, QUEUES};
 
-/// Sends that each connection keeps in flight.
-const WINDOW: u64 = 32;
+/// Sends that a connection keeps in flight where many are meant.
+pub const WINDOW: u64 = 32;
 
 /// An acknowledged message: its id, and the offset that the broker told. Its queue is the one it was sent to.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +33,19 @@ fn send(out: &mut Vec<u8>, id: u64, opaque: i32) {
     request.encode(Encoding::Json, opaque, false, out).unwrap();
 }
 
-/// Sends until the connection breaks; what was acknowledged. `seen` hears of each acknowledgement.
-pub fn send_until_broken(port: u16, round: u64, sender: usize, seen: impl Fn()) -> Vec<Acked> {
+/// Sends, `window` in flight, until the connection breaks; what was acknowledged. `seen` hears of each acknowledgement and
+/// tells whether to go on.
+pub fn send_until_broken(
+    port: u16,
+    round: u64,
+    sender: usize,
+    window: u64,
+    seen: impl Fn() -> bool,
+) -> Vec<Acked> {
     let mut acked = Vec::new();
     let Ok(mut stream) = connect(port) else { return acked };
     let Ok(mut answers) = stream.try_clone().map(BufReader::new) else { return acked };
-    let (mut next, mut due, mut out, mut frame) = (0, WINDOW, Vec::new(), Vec::new());
+    let (mut next, mut due, mut out, mut frame) = (0, window, Vec::new(), Vec::new());
     loop {
         for _ in 0..due {
             send(&mut out, id_of(round, sender, next), next as i32);
@@ -62,7 +69,9 @@ pub fn send_until_broken(port: u16, round: u64, sender: usize, seen: impl Fn()) 
             }
             let (id, offset) = (id_of(round, sender, answer.opaque as u64), offset(&answer, round, sender));
             acked.push(Acked { id, offset });
-            seen();
+            if !seen() {
+                return acked;
+            }
         }
     }
 }

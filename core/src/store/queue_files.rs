@@ -168,9 +168,7 @@ impl UnitFiles {
         files.wait_until_gone(&self.dir);
         let file = files.file(self.uid, base, |storage| {
             storage.create_dir_all(path.parent().unwrap_or(Path::new("")))?;
-            let file = storage.open(&path, Open::Create)?;
-            file.set_len(size)?;
-            Ok(file)
+            storage.make(&path, size)
         })?;
         if self.first == self.end {
             self.first = base;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::mapping::{Mapping, Writer};
-use super::storage::{File, Open, Storage};
+use super::storage::{File, Storage};
 use crate::record::RecordView;
 use crate::sync::RwLock;
 
@@ -30,10 +30,7 @@ impl Segment {
         published: usize,
     ) -> io::Result<(Arc<Segment>, Writer)> {
         let path = dir.join(file_name(base));
-        let file = storage.open(&path, Open::Create)?;
-        if file.len()? < size as u64 {
-            file.set_len(size as u64)?;
-        }
+        let file = storage.make(&path, size as u64)?;
         let (map, writer) = file.map(size, published)?;
         Ok((Arc::new(Segment { base, path, file, map }), writer))
     }

@@ -14,7 +14,7 @@ use ferromq_interop::process::{copy_tree, free_port, Process, Workplace};
 use ferromq_interop::report::Report;
 use ferromq_interop::server::{set, small_files, start_broker, start_namesrv, Maker, Settings};
 use ferromq_interop::Outcome;
-use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS};
+use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS, WINDOW};
 
 /// Kills after which a store gives way to a new one.
 const LIFE: usize = 5;
@@ -97,10 +97,8 @@ fn load_and_kill(
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let count = count.clone();
-            let seen = move || {
-                count.fetch_add(1, Ordering::Relaxed);
-            };
-            std::thread::spawn(move || send_until_broken(port, round, sender, seen))
+            let seen = move || count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+            std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, seen))
         })
         .collect();
     let end = Instant::now() + Duration::from_secs(120);

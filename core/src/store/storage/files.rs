@@ -41,6 +41,18 @@ impl Storage for Files {
         Ok(Arc::new(open(path, mode)?))
     }
 
+    fn make(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
+        if let Ok(file) = sys::make_whole(path, len) {
+            return Ok(Arc::new(file));
+        }
+        // It is there, or cannot be made that way, or not at all.
+        let file = open(path, Open::Create)?;
+        if file.metadata()?.len() < len {
+            file.set_len(len)?;
+        }
+        Ok(Arc::new(file))
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -178,5 +190,46 @@ mod tests {
         assert!(space.total >= space.free && space.total > 0);
         assert!((0.0..=100.0).contains(&space.used_percent()));
         assert!(Files.list(Path::new("/no/such/directory")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_is_made_with_its_length_and_one_that_is_there_keeps_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = Files.make(&path, 5000).unwrap();
+        assert_eq!((file.len().unwrap(), file.next_data(0).unwrap()), (5000, None));
+        file.write_at(4990, b"there").unwrap();
+        drop(file);
+        for (len, then) in [(4000, 5000), (5000, 5000), (9000, 9000)] {
+            let file = Files.make(&path, len).unwrap();
+            let mut bytes = [0; 5];
+            file.read_at(4990, &mut bytes).unwrap();
+            assert_eq!((file.len().unwrap(), &bytes), (then, b"there"));
+        }
+        assert_eq!(Files.list(dir.path()).unwrap().len(), 1, "nothing else is left");
+        let nowhere = Files.make(&dir.path().join("none/f"), 1).err().map(|error| error.kind());
+        assert_eq!(nowhere, Some(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn nobody_sees_a_file_that_has_its_name_and_not_its_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = std::sync::atomic::AtomicBool::new(false);
+        let shorter = std::thread::scope(|threads| {
+            let seen = threads.spawn(|| {
+                let mut shorter = 0;
+                while !made.load(std::sync::atomic::Ordering::Acquire) {
+                    let files = Files.list(dir.path()).unwrap();
+                    shorter += files.iter().filter(|file| file.len != 6_000_000).count();
+                }
+                shorter
+            });
+            for number in 0..2000 {
+                Files.make(&dir.path().join(number.to_string()), 6_000_000).unwrap();
+            }
+            made.store(true, std::sync::atomic::Ordering::Release);
+            seen.join().unwrap()
+        });
+        assert_eq!(shorter, 0);
     }
 }

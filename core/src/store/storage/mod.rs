@@ -27,6 +27,17 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path, mode: Open) -> io::Result<Arc<dyn File>>;
 
+    /// Opens a file of at least `len` bytes for reading and writing. One that is not there is made of zeros that take no
+    /// blocks, and has its name only once it has its length, where the file system can do that: a kill in between would
+    /// leave an empty file, and Apache's brokers start on no store with a file that is shorter than it should be.
+    fn make(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
+        let file = self.open(path, Open::Create)?;
+        if file.len()? < len {
+            file.set_len(len)?;
+        }
+        Ok(file)
+    }
+
     /// Removes a file. Readers that have it open or mapped keep it.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 

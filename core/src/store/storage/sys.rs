@@ -1,11 +1,30 @@
 //! The system calls for which the standard library has no name.
 
-use std::fs::File;
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Space;
+
+/// Makes a file of `len` zeros that has no name before it has its length. Fails if there is one at `path`, and where the
+/// file system, or a sandbox, does not know files without names.
+pub(super) fn make_whole(path: &Path, len: u64) -> io::Result<File> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).open(dir)?;
+    file.set_len(len)?;
+    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let to = CString::new(path.as_os_str().as_bytes())?;
+    let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+    // SAFETY: both texts end with a zero byte and live across the call, and so does the descriptor that one names.
+    match unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) } {
+        0 => Ok(file),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Allocates blocks without changing what the file holds.
 pub(super) fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
