@@ -27,6 +27,11 @@ fn table(title: &str, keys: &[Key]) -> String {
     text
 }
 
+/// The home directory, which is no documentation either.
+fn home() -> Option<String> {
+    std::env::var("HOME").ok().filter(|home| !home.is_empty())
+}
+
 /// As [`table`], of a server: with when a change takes effect.
 fn servers_table(title: &str, keys: &[Key]) -> String {
     let mut text = format!(
@@ -37,7 +42,9 @@ fn servers_table(title: &str, keys: &[Key]) -> String {
         let default = match (key.default)() {
             _ if ["brokerName", "brokerIP1", "brokerIP2"].contains(&key.name) => "of the machine".to_owned(),
             default if default.is_empty() => "unset".to_owned(),
-            default if default.starts_with('/') => "in the home directory".to_owned(),
+            default if home().is_some_and(|home| default.starts_with(&home)) => {
+                "in the home directory".to_owned()
+            }
             default => format!("`{default}`"),
         };
         let allowed = key.allowed_text().replace('|', "\\|");
@@ -264,4 +271,101 @@ fn quick_start(data: &Path) -> ferromq::Result<()> {
         println!("{}: {:?}", message.message_id(), message.body);
     }
     mq.close()
+}
+
+/// Settings whose defaults are not Apache's, with ours and why; the list that [`the_defaults_are_those_of_apache`] holds
+/// against what Apache has.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("brokerName", "*", "of the machine"),
+    ("brokerIP1", "*", "of the machine"),
+    ("brokerIP2", "*", "of the machine"),
+    ("listenPort", "*", "10911 and 9876, the ports that Apache's servers are started with"),
+    ("haListenPort", "", "listenPort + 1, as when Apache's broker is started"),
+    ("storePathRootDir", "*", "of the machine"),
+    ("storePathCommitLog", "", "below storePathRootDir, as with Apache"),
+    ("kvConfigPath", "*", "of the machine"),
+    ("configStorePath", "*", "of the machine"),
+    ("scanNotActiveBrokerInterval", "10000", "4.9 has it as a constant, 5.3 as a setting of 5 s"),
+    (
+        "tls.test.mode.enable",
+        "false",
+        "a certificate made up for tests is asked for, not got by leaving one out",
+    ),
+    ("tls.server.authClient", "true", "who sets a trust store wants to see certificates"),
+    ("tls.client.authServer", "true", "clients verify unless told not to"),
+    ("tls.enable", "", "unset: as tls.config.file says, where there is one"),
+    ("clientIP", "", "of the machine"),
+    ("instanceName", "", "made unique, as Apache's consumers do by themselves"),
+    ("clientCallbackExecutorThreads", "0", "0: as many as there are processors, as Apache's"),
+    ("customizedTraceTopic", "RMQ_SYS_TRACE_TOPIC", "what Apache's clients use where none is set"),
+    ("backPressureForAsyncSendNum", "10000", "the bound is on by default here, so it is wider"),
+    ("consumerGroup", "", "Apache's DEFAULT_CONSUMER is refused by its own clients"),
+    ("consumeTimestamp", "", "unset: half an hour before the start, as Apache's"),
+    ("awaitTerminationMillisWhenShutdown", "10000", "a close waits for listeners"),
+];
+
+#[test]
+fn the_defaults_are_those_of_apache() {
+    let text = include_str!("../fixtures/apache-defaults.tsv");
+    let apache: Vec<[&str; 4]> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split('\t').collect::<Vec<_>>().try_into().expect("four columns"))
+        .collect();
+    let tables = [
+        BrokerConfig::KEYS,
+        NamesrvConfig::KEYS,
+        ClientOptions::KEYS,
+        ProducerOptions::KEYS,
+        ConsumerOptions::KEYS,
+    ];
+    let mut explained = std::collections::BTreeSet::new();
+    let mut compared = 0;
+    for key in tables.into_iter().flatten() {
+        let ours = (key.default)();
+        let mut theirs = apache.iter().filter(|line| line[1] == key.name).peekable();
+        if theirs.peek().is_none() {
+            continue;
+        }
+        compared += 1;
+        let unset = |value: &str| ours.is_empty() && ["(none)", "-"].contains(&value);
+        if theirs.any(|line| line[2..].iter().any(|value| *value == ours || unset(value))) {
+            continue;
+        }
+        let found = DIFFERENT
+            .iter()
+            .find(|(name, default, _)| *name == key.name && (*default == "*" || *default == ours));
+        assert!(found.is_some(), "{} is {ours:?} by default, Apache's is another", key.name);
+        explained.insert(key.name);
+    }
+    assert!(compared > 100, "{compared}");
+    let stale: Vec<_> = DIFFERENT.iter().filter(|(name, _, _)| !explained.contains(name)).collect();
+    assert!(stale.is_empty(), "explained, and no different: {stale:?}");
+}
+
+/// The values that people know by heart, Apache's key and what it stands for.
+#[test]
+fn well_known_defaults_are_what_people_expect() {
+    let of = |keys: &[Key], name: &str| {
+        let key = keys.iter().find(|key| key.name == name).unwrap_or_else(|| panic!("no {name}"));
+        (key.default)()
+    };
+    for (name, value) in [("sendMsgTimeout", "3000"), ("maxMessageSize", "4194304")] {
+        assert_eq!(of(ProducerOptions::KEYS, name), value, "{name}");
+    }
+    for (name, value) in [
+        ("syncFlushTimeout", "5000"),
+        ("transactionCheckMax", "15"),
+        ("fileReservedTime", "72"),
+        ("mappedFileSizeCommitLog", "1073741824"),
+        ("maxMessageSize", "4194304"),
+    ] {
+        assert_eq!(of(BrokerConfig::KEYS, name), value, "{name}");
+    }
+    for (name, value) in [("maxReconsumeTimes", "-1"), ("suspendCurrentQueueTimeMillis", "1000")] {
+        assert_eq!(of(ConsumerOptions::KEYS, name), value, "{name}");
+    }
+    assert_eq!(of(ClientOptions::KEYS, "rebalanceInterval"), "10000");
+    assert_eq!(of(NamesrvConfig::KEYS, "scanNotActiveBrokerInterval"), "10000");
+    assert_eq!(of(NamesrvConfig::KEYS, "listenPort"), "9876");
 }

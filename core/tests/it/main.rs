@@ -54,6 +54,7 @@ mod rooms;
 mod scenarios;
 mod store_fixture;
 mod store_golden;
+mod store_rows;
 mod support;
 mod tls_support;
 mod transaction_model;

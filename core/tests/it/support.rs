@@ -88,6 +88,11 @@ impl TestServer {
         self.server = Some(Server::start(self.options.clone()).expect("the server starts again"));
     }
 
+    /// Stops the server for good; its directory stays.
+    pub fn stop(&mut self) {
+        self.server.take().unwrap().stop().expect("a clean stop");
+    }
+
     /// As [`TestServer::restart`], with other settings of the broker from now on.
     pub fn restart_with(&mut self, change: impl FnOnce(&mut BrokerConfig)) {
         change(&mut self.options.broker);
