@@ -1,5 +1,6 @@
 //! The `ferromq` command: name server, broker, or both in one process, and pipes to produce and consume.
 
+mod backup;
 mod broker;
 mod consume;
 mod format;
@@ -39,6 +40,8 @@ enum Command {
     Produce(produce::Args),
     /// Writes messages to standard output
     Consume(consume::Args),
+    /// Has brokers make consistent copies of their directories while they go on
+    Backup(backup::Args),
 }
 
 /// Why a command ended without success.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Broker(args) => broker::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
+        Command::Backup(args) => backup::run(args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

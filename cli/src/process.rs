@@ -67,10 +67,20 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 
 /// A client of the cluster with these name servers, or those of the environment's NAMESRV_ADDR, or that of this machine.
 pub fn connect(name_servers: Option<&str>, tls: &Tls) -> Result<Instance, Failure> {
+    connect_patiently(name_servers, tls, |_| {})
+}
+
+/// As [`connect`], with further settings.
+pub fn connect_patiently(
+    name_servers: Option<&str>,
+    tls: &Tls,
+    change: impl FnOnce(&mut ClientOptions),
+) -> Result<Instance, Failure> {
     let from_environment = std::env::var("NAMESRV_ADDR").ok().filter(|addresses| !addresses.is_empty());
     let addresses = name_servers.map(str::to_owned).or(from_environment);
     let mut options = ClientOptions::new(addresses.as_deref().unwrap_or("127.0.0.1:9876"));
     tls.apply(&mut options)?;
+    change(&mut options);
     ferromq::connect_with(options).map_err(|error| match error.kind() {
         ErrorKind::InvalidArgument => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error),

@@ -11,8 +11,8 @@ use crate::wire::{self, treatment, Language, Request, RequestCode, Response, Res
 
 use super::errands::Errands;
 use super::{
-    admin, clean, clients, figures, filters, flow, locks, offsets, progress, pull, query, relay, reply,
-    reset, retry, send, topic_admin, transaction, Broker,
+    admin, backup, clean, clients, figures, filters, flow, locks, offsets, progress, pull, query, relay,
+    reply, reset, retry, send, topic_admin, transaction, Broker,
 };
 
 /// What a handler answers: at once, or later through a ticket. A handler never waits.
@@ -224,6 +224,7 @@ fn route_admin(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> An
         Request::DeleteTopicInBroker(topic) => clean::delete_topic(broker, caller, &topic),
         Request::CleanUnusedTopic => clean::unused_topics(broker, caller),
         Request::CleanExpiredConsumequeue => clean::expired_queues(broker, caller),
+        Request::FerromqBackup(ask) => backup::make(broker, caller, &ask),
         Request::DeleteExpiredCommitlog => clean::expired_log(broker, caller),
         Request::UpdateAndCreateSubscriptiongroup(group) => {
             admin::update_groups(broker, caller, vec![group.body])

@@ -2,6 +2,7 @@
 //! request to function; each family of requests has its file; background work has its threads here.
 
 mod admin;
+mod backup;
 mod clean;
 mod clients;
 mod consistency;

@@ -195,6 +195,8 @@ settings! {
             "Directory of all store files.";
         "storePathCommitLog" store_path_commit_log: Option<PathBuf> = None, Any, AtStart,
             "Directory of the commit log; commitlog in the store's directory unless set.";
+        "backupPath" backup_path: Option<PathBuf> = None, Any, AtStart,
+            "Directory below which `ferromq backup` makes its copies of the store; none are made by request unless set.";
         "mappedFileSizeCommitLog" mapped_file_size_commit_log: usize = 1 << 30, Range(4096, INT), AtStart,
             "Bytes of one commit log file.";
         "mappedFileSizeConsumeQueue" mapped_file_size_consume_queue: usize = 6_000_000, Range(20, INT), AtStart,

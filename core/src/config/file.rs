@@ -123,6 +123,34 @@ fn create_like(path: &Path, tmp: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
+/// The small files below some directories of `root`, each as [`load`] gives it, with its path below `root`. Copies and
+/// what an interrupted save left are passed over.
+///
+/// # Errors
+/// [`ErrorKind::Io`] naming what could not be read.
+pub fn below(root: &Path, directories: &[&str]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut found = Vec::new();
+    let mut directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
+    while let Some(directory) = directories.pop() {
+        let path = root.join(&directory);
+        let fail = |error| Error::io("list configuration files", path.display().to_string(), error);
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == IoKind::NotFound => continue,
+            entries => entries.map_err(fail)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(fail)?;
+            let name = directory.join(entry.file_name());
+            if entry.file_type().map_err(fail)?.is_dir() {
+                directories.push(name);
+            } else if matches!(name.extension().and_then(|ext| ext.to_str()), Some("json" | "properties")) {
+                found.extend(load(&root.join(&name))?.map(|bytes| (name, bytes)));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Content of a regular file; `None` if it is missing or empty.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let fail = |error| Error::io("load configuration file", path.display().to_string(), error);

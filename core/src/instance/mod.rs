@@ -6,19 +6,21 @@ mod options;
 mod process;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+pub use crate::store::{Backup, FullFiles};
 pub use open::{Listen, OpenOptions, Place};
 pub use process::{BrokerProcess, NamesrvProcess, Server, ServerOptions};
 
+use crate::broker::Broker;
 use crate::client::{
     Admin, ClientOptions, Cluster, Consumer, ConsumerOptions, Producer, ProducerOptions, PushConsumer,
     TransactionListener, TransactionProducer,
 };
 use crate::message::StoredMessage;
 use crate::wire::body::MessageQueue;
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// How long [`Instance::close`] waits.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
@@ -38,8 +40,8 @@ pub fn open(dir: impl AsRef<Path>) -> Result<Instance> {
 /// # Errors
 /// As [`open`]; and when a port is in use or a setting is not usable.
 pub fn open_with(options: OpenOptions) -> Result<Instance> {
-    let open::Opened { cluster, listening } = open::start(options)?;
-    Ok(Instance { cluster, listening })
+    let open::Opened { broker, cluster, listening } = open::start(options)?;
+    Ok(Instance { cluster, listening, broker })
 }
 
 /// A client of a cluster, FerroMQ's or Apache's, by its name servers: `host:port`, several separated by `;`. With an empty
@@ -56,7 +58,7 @@ pub fn connect(name_servers: &str) -> Result<Instance> {
 /// # Errors
 /// As [`connect`].
 pub fn connect_with(options: ClientOptions) -> Result<Instance> {
-    Ok(Instance { cluster: Cluster::with_options(options)?, listening: None })
+    Ok(Instance { cluster: Cluster::with_options(options)?, listening: None, broker: Weak::new() })
 }
 
 /// A client, and with [`open`] the server in this process that it uses. What is made from it shares its connections,
@@ -69,6 +71,8 @@ pub fn connect_with(options: ClientOptions) -> Result<Instance> {
 pub struct Instance {
     cluster: Arc<Cluster>,
     listening: Option<(u16, u16)>,
+    /// That of this process, if it was opened here and is not closed.
+    broker: Weak<Broker>,
 }
 
 impl Instance {
@@ -145,6 +149,25 @@ impl Instance {
     #[doc(alias = "createTopic")]
     pub fn create_topic(&self, name: &str, queues: i32) -> Result<()> {
         self.cluster.create_topic(name, queues)
+    }
+
+    /// Makes a consistent copy of the directory of an instance that [`open`] opened, in `to`, which is made, or is empty.
+    /// Everything goes on meanwhile. `to` can then be opened, or a broker of Apache's be started on it: it has the
+    /// messages up to one moment after the call began, and groups where they were or a little before. Servers elsewhere
+    /// are asked by [`Admin::backup`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when `to` holds something, or the instance is
+    /// a client of servers elsewhere; [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be read or written, or
+    /// there is too little room for it; what was written is then removed.
+    pub fn backup(&self, to: impl AsRef<Path>, full: FullFiles) -> Result<Backup> {
+        self.cluster.check_open()?;
+        let Some(broker) = self.broker.upgrade() else {
+            let text =
+                "this instance has no directory: it is a client of servers elsewhere; use admin().backup()";
+            return Err(Error::new(ErrorKind::InvalidArgument, "back up", text));
+        };
+        broker.backup(to.as_ref(), full)
     }
 
     /// Operators' calls: topics, groups and how far they have come, the state of the cluster.

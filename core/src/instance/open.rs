@@ -1,10 +1,10 @@
 //! A server of one's own, in this process.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::process::{event_loops, Server, ServerOptions};
-use crate::broker::Resolve;
+use crate::broker::{Broker, Resolve};
 use crate::client::{ClientOptions, Cluster, Home};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, NamesrvConfig};
@@ -133,6 +133,7 @@ const SMALL_SIZES: Sizes = [
 
 /// A started server with its client.
 pub(super) struct Opened {
+    pub broker: Weak<Broker>,
     pub cluster: Arc<Cluster>,
     pub listening: Option<(u16, u16)>,
 }
@@ -170,6 +171,7 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
     if let Some(changes) = named {
         BrokerConfig::rewrite_file(&settings, &changes)?;
     }
+    let broker = server.broker();
     let listening = listens.then(|| (server.namesrv_port(), server.broker_port()));
     client.namesrv_addr = server.name_servers().to_owned();
     // Not asked of the system, which takes a socket.
@@ -188,7 +190,7 @@ pub(super) fn start(options: OpenOptions) -> Result<Opened> {
             stopped.and(scratch.map_or(Ok(()), |scratch| scratch.remove()))
         }),
     };
-    Ok(Opened { cluster: Cluster::at_home(client, Some(home))?, listening })
+    Ok(Opened { broker, cluster: Cluster::at_home(client, Some(home))?, listening })
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! Processes put together from rooms: a name server, a broker, or both, each behind its listener.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::broker::{Broker, Resolve};
@@ -10,6 +10,7 @@ use crate::config::{BrokerConfig, NamesrvConfig};
 use crate::namesrv::Namesrv;
 use crate::net::{self, Loops};
 use crate::store::storage::{Files, Storage};
+use crate::store::{Backup, FullFiles};
 use crate::wire::{Response, ResponseCode};
 use crate::Result;
 
@@ -112,6 +113,19 @@ impl Server {
     /// The broker's port.
     pub fn broker_port(&self) -> u16 {
         self.broker.port()
+    }
+
+    /// Makes a copy of the data directory while everything goes on: see [`super::Instance::backup`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn backup(&self, to: impl AsRef<Path>, full: FullFiles) -> Result<Backup> {
+        self.broker.broker.backup(to.as_ref(), full)
+    }
+
+    /// The broker, for as long as there is one.
+    pub(super) fn broker(&self) -> Weak<Broker> {
+        Arc::downgrade(&self.broker.broker)
     }
 
     /// Asks `resolve` about transactional messages that the broker gives up.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use super::dispatch::Pending;
-use super::index_file::{IndexFile, Key, Shape};
+use super::index_file::{IndexFile, Key, Shape, Snapshot};
 use super::storage::{local_time, Open, Storage};
 use super::StoreOptions;
 use crate::sync::Mutex;
@@ -162,6 +162,13 @@ impl Index {
             }
         }
         Ok((files.list.last().map_or(0, |file| file.header.end_timestamp), complete_to))
+    }
+
+    /// The files with records before a commit-log offset, as they are now.
+    pub fn snapshots(&self, log_end: i64) -> io::Result<Vec<Snapshot>> {
+        let files = self.files.lock();
+        let wanted = |file: &&IndexFile| file.header.next_item > 1 && file.header.begin_offset < log_end;
+        files.list.iter().filter(wanted).map(|file| file.snapshot(log_end)).collect()
     }
 
     /// Number of files.

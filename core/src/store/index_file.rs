@@ -106,6 +106,21 @@ pub(crate) enum Verified {
     Damaged,
 }
 
+/// A file of the index as it is at one moment.
+pub(crate) struct Snapshot {
+    pub path: PathBuf,
+    pub file: Arc<dyn File>,
+    /// Header and slots, which change with every item; none of a file that is full and holds nothing else. Items never
+    /// change.
+    pub head: Option<Vec<u8>>,
+    /// Where the items end.
+    pub items_end: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Store time of the last record.
+    pub end_timestamp: i64,
+}
+
 /// An open index file.
 pub(crate) struct IndexFile {
     pub path: PathBuf,
@@ -135,6 +150,32 @@ impl IndexFile {
         writer.read(0, &mut header);
         let header = Header::decode(&header);
         Ok(IndexFile { path: path.to_path_buf(), header, dirty: false, shape, file, writer, allocated: 0 })
+    }
+
+    /// What a copy of the file is made of, up to the records before a commit-log offset, while items are added. Call it
+    /// with the files of the index held.
+    pub fn snapshot(&self, log_end: i64) -> io::Result<Snapshot> {
+        let mut head = None;
+        if !self.is_full() || self.header.end_offset >= log_end {
+            let mut bytes = vec![0; self.shape.item_at(0)];
+            let mut at = 0;
+            while let Some(data) =
+                self.file.next_data(at as u64)?.filter(|data| (*data as usize) < bytes.len())
+            {
+                let from = at.max(data as usize);
+                at = bytes.len().min(from + (1 << 20));
+                self.file.read_at(from as u64, &mut bytes[from..at])?;
+            }
+            head = Some(bytes);
+        }
+        Ok(Snapshot {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            head,
+            items_end: self.shape.item_at(self.header.next_item) as u64,
+            size: self.shape.file_size() as u64,
+            end_timestamp: self.header.end_timestamp,
+        })
     }
 
     /// Whether the next item needs a new file.

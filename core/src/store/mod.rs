@@ -10,6 +10,7 @@
 //! made to agree with it. After a failed write or sync the store is read-only; what could be read can still be read.
 
 mod append;
+mod backup;
 mod checkpoint;
 mod cursor;
 mod damaged;
@@ -69,6 +70,7 @@ use crate::record::RecordView;
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
+pub use self::backup::{Backup, FullFiles};
 pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
 pub use self::retention::Retention;
@@ -217,6 +219,7 @@ impl Core {
             });
             made.map_err(|error| Error::io("open store", dir.display().to_string(), error))?;
         }
+        backup::check_whole(storage, &options.root)?;
         let lock = Lock::take(storage, &options.root, &options.holder)?;
         let failed = |error| Error::io("open store", options.root.display().to_string(), error);
         let checkpoint_path = options.root.join("checkpoint");

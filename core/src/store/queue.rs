@@ -248,6 +248,28 @@ impl Queue {
         Ok(())
     }
 
+    /// Numbers of the entries whose records lie before a commit-log offset, which is where a record ends.
+    pub fn numbers_before(&self, files: &OpenFiles, log_offset: i64) -> io::Result<std::ops::Range<i64>> {
+        let state = self.state.lock();
+        let behind = state.first_at_or_behind(self.form, files, log_offset)?;
+        Ok(state.first()..behind.map_or(state.end, |(number, _)| number))
+    }
+
+    /// Appends entries from number `number` on to `out` as they stand in the file; perhaps fewer than `count`.
+    pub fn raw(&self, files: &OpenFiles, number: i64, count: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        let (state, unit) = (self.state.lock(), self.form.unit());
+        if number >= state.tail_from {
+            let from = (number - state.tail_from) as usize * unit;
+            let there = state.tail.get(from..).unwrap_or_default();
+            out.extend_from_slice(&there[..there.len().min(count * unit)]);
+            return Ok(());
+        }
+        let count = count.min((state.tail_from - number) as usize);
+        let Some(place) = state.files.locate(files, number, count)? else { return Ok(()) };
+        drop(state);
+        place.read(out, unit)
+    }
+
     /// The entry that holds `offset`.
     pub fn slot(&self, files: &OpenFiles, offset: i64) -> io::Result<Option<Slot>> {
         if !(self.min()..self.max()).contains(&offset) {

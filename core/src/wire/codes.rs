@@ -210,6 +210,7 @@ numbers! {
         200055 POLLING_INFO,
         200056 POP_ROLLBACK,
         200151 BATCH_ACK_MESSAGE,
+        900001 FERROMQ_BACKUP,
     }
 }
 

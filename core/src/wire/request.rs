@@ -201,6 +201,7 @@ requests! {
         QuerySubscriptionByConsumer(QuerySubscriptionByConsumer<'a>) = QUERY_SUBSCRIPTION_BY_CONSUMER,
         QueryTopicsByConsumer(QueryTopicsByConsumer<'a>) = QUERY_TOPICS_BY_CONSUMER,
         CloneGroupOffset(CloneGroupOffset<'a>) = CLONE_GROUP_OFFSET,
+        FerromqBackup(FerromqBackup<'a>) = FERROMQ_BACKUP,
         QueryCorrectionOffset(QueryCorrectionOffset<'a>) = QUERY_CORRECTION_OFFSET,
         QueryConsumeQueue(QueryConsumeQueue<'a>) = QUERY_CONSUME_QUEUE,
         ViewBrokerStatsData(ViewBrokerStatsData<'a>) = VIEW_BROKER_STATS_DATA,

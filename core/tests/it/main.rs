@@ -52,6 +52,7 @@ mod registration;
 mod request_codes;
 mod rooms;
 mod scenarios;
+mod store_backup;
 mod store_fixture;
 mod store_golden;
 mod store_rows;

@@ -69,6 +69,11 @@ pub(crate) fn run(broker: &Broker) {
     }
 }
 
+/// Writes the marks that wait: for a copy of the store.
+pub(crate) fn write_marks(broker: &Broker) {
+    op::write_all(broker);
+}
+
 /// Writes the marks that wait, and once more, one a message, those that brokers of 4.9 could not read. The very last
 /// before the tables are saved.
 pub(crate) fn close(broker: &Broker) {

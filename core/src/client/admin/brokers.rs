@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{body, Admin};
 use crate::client::cluster::{succeeded, Cluster};
 use crate::clock::deadline_in;
-use crate::wire::body::{ClusterInfo, KvTable};
-use crate::wire::Request;
+use crate::wire::body::{BackupMade, ClusterInfo, KvTable};
+use crate::wire::{FerromqBackup, Request};
 use crate::{Error, ErrorKind, Result};
 
 /// The name servers and brokers that a client knows of.
@@ -66,6 +66,24 @@ impl Admin {
         brokers.sort_by(|one, other| one.cluster.cmp(&other.cluster));
         let name_servers = self.cluster.name_servers().split(';').map(String::from).collect();
         Ok(ClusterState { name_servers, brokers })
+    }
+
+    /// Has every master, or the broker at `address` alone, make a copy of its directory while it goes on: below its
+    /// `backupPath`, under `name`. With `copy` all files are copied; else those that never change again are linked where
+    /// that is possible. FerroMQ's brokers only. Each gets `mqClientApiTimeout` for it, so set that high enough. Returns
+    /// addresses with what was made there.
+    ///
+    /// # Errors
+    /// With the first broker that does not do it, and why; copies that were made by then stay.
+    pub fn backup(&self, name: &str, address: Option<&str>, copy: bool) -> Result<Vec<(String, BackupMade)>> {
+        const OPERATION: &str = "back up broker";
+        let addresses = address.map_or_else(|| self.cluster.masters(), |one| Ok(vec![one.to_owned()]))?;
+        let request = Request::FerromqBackup(FerromqBackup { name: name.into(), copy });
+        let made = addresses.into_iter().map(|address| {
+            let reply = self.cluster.call(&address, OPERATION, &request)?;
+            Ok((address, body::<BackupMade>(OPERATION, &reply)?))
+        });
+        made.collect()
     }
 
     fn broker_state(&self, address: &str) -> BrokerState {

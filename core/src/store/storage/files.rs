@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{sys, Entry, File, Open, Space, Storage};
 use crate::store::mapping::{Mapping, Writer};
@@ -51,6 +51,10 @@ impl Storage for Files {
             file.set_len(len)?;
         }
         Ok(Arc::new(file))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -135,6 +139,10 @@ impl File for fs::File {
     fn modified_ms(&self) -> io::Result<i64> {
         let modified = self.metadata()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    fn set_modified_ms(&self, ms: i64) -> io::Result<()> {
+        self.set_modified(UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64))
     }
 
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {

@@ -340,6 +340,11 @@ impl File for Handle {
         Ok(self.content.modified_ms.load(Ordering::Relaxed))
     }
 
+    fn set_modified_ms(&self, ms: i64) -> io::Result<()> {
+        self.content.modified_ms.store(ms, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
         let pages = self.content.pages.lock();
         if pages.len() != len {

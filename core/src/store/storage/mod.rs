@@ -38,6 +38,11 @@ pub trait Storage: Send + Sync + fmt::Debug {
         Ok(file)
     }
 
+    /// Gives a file a second name, in a directory that is there. The default has no such thing.
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Removes a file. Readers that have it open or mapped keep it.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
@@ -92,6 +97,9 @@ pub trait File: Send + Sync {
 
     /// When the file was last written, ms since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
+
+    /// Changes when the file counts as last written, ms since 1970.
+    fn set_modified_ms(&self, ms: i64) -> io::Result<()>;
 
     /// Maps the first `len` bytes; what lies before `published` can be read at once. The file must be that long.
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)>;

@@ -1,6 +1,7 @@
 //! The bodies in JSON, one struct each. Names are Apache's in snake case; unknown members are passed over, absent ones
 //! and nulls have defaults (protocol reference, sections 2.1 to 2.5).
 
+mod backup;
 mod connection;
 mod group;
 mod heartbeat;
@@ -15,6 +16,7 @@ mod running;
 mod stats;
 mod topic;
 
+pub use backup::BackupMade;
 pub use connection::*;
 pub use group::*;
 pub use heartbeat::*;
