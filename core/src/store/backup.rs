@@ -257,25 +257,20 @@ impl Target<'_> {
         for queue in self.core.queues.all() {
             let form = self.core.queues.dir(queue.form).file_name().unwrap_or_default().to_owned();
             let dir = self.to.join(form).join(&*queue.topic).join(queue.id.to_string());
-            let mut attempt = 0;
-            loop {
-                match self.queue(&queue, &dir) {
-                    Ok(false) => break,
-                    Ok(true) => {
-                        self.backup.queues += 1;
-                        break;
-                    }
-                    Err(error) => {
-                        attempt += 1;
-                        let deleted = queue.state().deleted;
-                        // Its oldest files expired, or all of them were deleted, while they were copied.
-                        if attempt == ATTEMPTS || (error.kind() != io::ErrorKind::NotFound && !deleted) {
-                            return Err(error);
-                        }
-                        remove_all(self.storage(), &dir, None)?;
-                    }
+            let mut made = Err(io::ErrorKind::NotFound.into());
+            for _ in 0..ATTEMPTS {
+                made = self.queue(&queue, &dir);
+                // Its oldest files expired while they were copied: once more.
+                if !matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                    break;
                 }
+                remove_all(self.storage(), &dir, None)?;
             }
+            if queue.state().deleted {
+                remove_all(self.storage(), &dir, None)?;
+                continue;
+            }
+            self.backup.queues += u64::from(made?);
         }
         Ok(())
     }

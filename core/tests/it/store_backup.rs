@@ -58,7 +58,7 @@ fn a_running_broker_is_copied_while_it_is_sent_to() {
     let mut client = server.broker();
     client.create_topic("T", 2);
     for n in 0..300 {
-        client.produce("T", 0, format!("{n}").as_bytes(), &format!("KEYS\u{1}k{n}\u{2}")).ok();
+        client.produce("T", 0, format!("{n}").as_bytes(), &format!("KEYS=k{n}")).ok();
     }
     commit(&mut client, 250);
     client.produce("T", 1, b"later", "DELAY=1").ok();
@@ -66,11 +66,11 @@ fn a_running_broker_is_copied_while_it_is_sent_to() {
     let sent = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut client = server.broker();
-            let mut n = 300;
+            let mut n = 300usize;
             while !stop.load(Ordering::Relaxed) {
                 client.produce("T", 0, format!("{n}").as_bytes(), "").ok();
                 n += 1;
-                commit(&mut client, n);
+                commit(&mut client, n as i64);
             }
             n
         });
