@@ -9,7 +9,7 @@ use ferromq::message::Message;
 use ferromq::wire::{FerromqBackup, QueryConsumerOffset, Request, ResponseCode, UpdateConsumerOffset};
 use ferromq::ErrorKind;
 
-use crate::support::{start_server, start_server_on, start_server_with, RawClient, TestServer};
+use crate::support::{pull, start_server, start_server_on, start_server_with, RawClient, TestServer};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -24,7 +24,6 @@ fn commit(client: &mut RawClient, offset: i64) {
         topic: "T".into(),
         queue_id: 0,
         commit_offset: offset,
-        ..Default::default()
     };
     client.call(&Request::UpdateConsumerOffset(update)).ok();
 }
@@ -60,6 +59,8 @@ fn a_running_broker_is_copied_while_it_is_sent_to() {
     for n in 0..300 {
         client.produce("T", 0, format!("{n}").as_bytes(), &format!("KEYS=k{n}")).ok();
     }
+    // The group is made by its first pull.
+    client.call(&Request::PullMessage(pull("G", "T", 0, 0, 0))).ok();
     commit(&mut client, 250);
     client.produce("T", 1, b"later", "DELAY=1").ok();
     let stop = AtomicBool::new(false);
@@ -111,8 +112,7 @@ fn backups_are_made_where_the_settings_say_and_nowhere_else() {
     }
     assert_eq!(std::fs::read_dir(kept.path()).unwrap().count(), 0);
     // By the operators' call, with what it made.
-    let client =
-        ClientOptions { mq_client_api_timeout: TIMEOUT, ..ClientOptions::new(&server.name_server()) };
+    let client = ClientOptions { mq_client_api_timeout: TIMEOUT, ..ClientOptions::new(server.name_server()) };
     let instance = ferromq::connect_with(client).unwrap();
     let made = instance.admin().backup("daily-1.2_3", None, true).unwrap();
     assert_eq!(made.len(), 1);
