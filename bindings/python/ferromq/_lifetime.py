@@ -40,12 +40,15 @@ def _end_with_multiprocessing() -> None:
 def close_all() -> None:
     """Closes what is open, and ends the native threads that use the interpreter."""
     instances = list(_live)
-    for instance in instances:
-        try:
-            instance.close(CLOSE_WITHIN / len(instances))
-        except Exception as error:  # The others are to be closed all the same.
-            logging.getLogger("ferromq").warning("at the end of the process: %s", error)
-    _native._stop()
+    try:
+        for instance in instances:
+            try:
+                instance.close(CLOSE_WITHIN / len(instances))
+            except Exception as error:  # The others are to be closed all the same.
+                logging.getLogger("ferromq").warning("at the end of the process: %s", error)
+    finally:
+        # Also when somebody is impatient (Ctrl-C).
+        _native._stop()
 
 
 def _in_child() -> None:

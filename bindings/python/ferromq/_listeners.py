@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
 import logging
 import typing
 
 Function = typing.Callable[..., typing.Any]
+
+LOOK = 0.5
+"""How often, in seconds, who waits for a coroutine looks whether its loop is closed."""
 
 
 def adapt(listener: Function) -> tuple[Function, bool]:
@@ -44,9 +48,22 @@ def blocking(function: Function) -> Function:
         except RuntimeError:
             coroutine.close()  # The loop is closed.
             raise
-        return future.result()
+        return _result(future, loop)
 
     return wait
+
+
+def _result(future: concurrent.futures.Future[typing.Any], loop: asyncio.AbstractEventLoop) -> object:
+    """What a coroutine returns. A loop that was closed before it came to it never will."""
+    while True:
+        try:
+            return future.result(LOOK)
+        except concurrent.futures.TimeoutError:
+            if future.done():  # It is the coroutine's own, or has just ended.
+                return future.result()
+        if loop.is_closed():
+            future.cancel()
+            raise RuntimeError("the event loop of a listener was closed before the listener ran to its end")
 
 
 def report(function: Function, error: BaseException) -> None:

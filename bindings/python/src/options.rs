@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ferromq::{ClientOptions, ConsumerOptions, OpenOptions, ProducerOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyString};
 
 use crate::error::Outcome;
 
@@ -51,9 +51,13 @@ fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.hasattr("__fspath__")? {
         return value.call_method0("__fspath__")?.str()?.extract();
     }
-    if let Ok(items) = value.try_iter() {
+    let is_bytes = value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>();
+    if let Some(items) = (!is_bytes).then(|| value.try_iter()).and_then(Result::ok) {
         let texts: PyResult<Vec<String>> = items.map(|item| text(name, &item?)).collect();
-        return Ok(texts?.join(","));
+        // Addresses and hours are separated by semicolons, all else by commas.
+        let plain = name.replace('_', "").to_ascii_lowercase();
+        let separator = if plain.contains("addr") || plain == "deletewhen" { ";" } else { "," };
+        return Ok(texts?.join(separator));
     }
     let kind = value.get_type().name()?;
     Err(PyTypeError::new_err(format!(

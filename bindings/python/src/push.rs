@@ -4,7 +4,7 @@ use ferromq::{Action, ConsumeStatus, OrderlyStatus};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::enter::enter;
+use crate::enter::{enter, stay};
 use crate::error::Outcome;
 use crate::instance::Instance;
 use crate::listener::{ConsumeContext, Listener, Messages, OrderlyContext};
@@ -85,6 +85,7 @@ impl PushConsumer {
                 ConsumeStatus::Later
             }
         };
+        self.inner.call_within(stay);
         detached(py, || self.inner.listen(call))?;
         Ok(listener)
     }
@@ -104,6 +105,7 @@ impl PushConsumer {
                 Action::Later
             }
         };
+        self.inner.call_within(stay);
         detached(py, || self.inner.listen_one(call))?;
         Ok(listener)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -78,6 +79,36 @@ def test_coroutines_as_listeners(stage):
         assert sorted(found) == [(b"fails", 0), (b"fails", 1), (b"works", 0)]
 
     run(main())
+
+
+def test_a_listener_whose_loop_was_closed_holds_up_nothing(mq):
+    mq.create_topic("T", 1)
+    asked = threading.Event()
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *arguments, **keywords):
+            asked.set()
+            return super().call_soon_threadsafe(*arguments, **keywords)
+
+    async def set_up():
+        consumer = mq.push_consumer("G", **FIRST)
+        consumer.subscribe("T")
+
+        @consumer.listen_one
+        async def listen(message):
+            pass
+
+        return consumer
+
+    loop = Loop()
+    consumer = loop.run_until_complete(set_up())
+    asked.clear()
+    consumer.start()
+    mq.producer("P").send("T", b"x")
+    # It waits for a loop that does not run, and never will again.
+    assert asked.wait(PATIENCE)
+    loop.close()
+    consumer.close(PATIENCE)
 
 
 def test_order(stage):

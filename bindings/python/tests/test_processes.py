@@ -530,3 +530,51 @@ while True:
                 child.send_signal(signal.SIGKILL)
     with ferromq.open(tmp_path / "data") as mq:
         assert mq.max_offset(mq.queues("T")[0]) > acknowledged >= 500
+
+
+def test_quick_listeners_get_all_once_while_others_work_and_forks_happen(mq):
+    """Calls that are made one after the other in the interpreter hold up neither it nor a fork."""
+    count = 3_000
+    mq.create_topic("T", 4)
+    producer = mq.producer("P")
+    seen, done = [], threading.Event()
+    consumer = mq.push_consumer("G", **FIRST)
+    consumer.subscribe("T")
+
+    @consumer.listen_one
+    def listen(message):
+        seen.append(message.body)
+        if len(seen) == count:
+            done.set()
+
+    consumer.start()
+    for number in range(count):
+        producer.send("T", str(number))
+        if number % 300 == 0 and hasattr(os, "fork"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert done.wait(PATIENCE)
+    consumer.close()
+    assert sorted(map(int, seen)) == list(range(count))
+
+
+def test_a_slow_listener_does_not_hold_up_the_others(mq):
+    mq.create_topic("T", 1)
+    for number in range(12):
+        mq.producer("P").send("T", str(number))
+    together, inbox = threading.Barrier(12), Inbox()
+    consumer = mq.push_consumer("G", **FIRST)
+    consumer.subscribe("T")
+
+    @consumer.listen_one
+    def listen(message):
+        together.wait(PATIENCE)  # Until twelve run at the same time.
+        inbox(message)
+
+    consumer.start()
+    assert len(inbox.expect(12)) == 12
+    consumer.close()

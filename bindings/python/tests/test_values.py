@@ -129,8 +129,12 @@ def test_options(tmp_path):
                 make("G", **options)
         with pytest.raises(TypeError, match="timedelta"):
             mq.producer("P", send_msg_timeout=0.5)
-        with pytest.raises(TypeError):
-            mq.producer("P", send_msg_timeout=object())
+        for value in [object(), b"500", bytearray(b"500")]:
+            with pytest.raises(TypeError):
+                mq.producer("P", send_msg_timeout=value)
+    mq = ferromq.connect("", namesrv_addr=["127.0.0.1:1", "127.0.0.1:2"])
+    assert mq.name_servers == "127.0.0.1:1;127.0.0.1:2"
+    mq.close()
     for arguments in [{}, {"path": tmp_path, "memory": True}]:
         with pytest.raises(ValueError, match="one of them"):
             ferromq.open(**arguments)

@@ -23,6 +23,7 @@ mod client_consumer;
 mod client_consumer_admin;
 mod client_disk;
 mod client_frames;
+mod client_frames_of_calls;
 mod client_groups;
 mod client_order;
 mod client_producer;

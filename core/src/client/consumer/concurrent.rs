@@ -20,6 +20,23 @@ const AGAIN_AFTER: i64 = 5_000;
 /// The delay level that means: to the dead letters.
 const DEAD: i32 = -1;
 
+/// A batch that the listener was called with.
+pub(super) struct Called {
+    pub queue: MessageQueue,
+    pub token: u64,
+    fates: Vec<(i64, Fate)>,
+    rest: Vec<StoredMessage>,
+    delay_level: i32,
+    unreadable: Vec<(i64, Fetched, crate::Error)>,
+}
+
+impl Called {
+    /// Whether nothing is left to be sent back.
+    pub fn is_consumed(&self) -> bool {
+        self.rest.is_empty() && self.unreadable.is_empty()
+    }
+}
+
 /// What became of a message.
 enum Fate {
     Done,
@@ -33,7 +50,7 @@ pub(super) enum Outcome<S> {
     Panicked,
 }
 
-type Listener = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
+pub(super) type Listener = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
 
 impl Shared {
     /// The message as the user gets it.
@@ -51,37 +68,53 @@ impl Shared {
     }
 
     pub(super) fn consume_concurrently(self: &Arc<Self>, batch: Batch, listener: &Listener) {
+        let called = self.call_batch(batch, listener);
+        self.settle_called(called);
+    }
+
+    /// Calls the listener with what of a batch can be read. It waits for nothing else.
+    pub(super) fn call_batch(&self, batch: Batch, listener: &Listener) -> Called {
         let Batch { queue, token, messages: fetched, .. } = batch;
-        let mut fates: Vec<(i64, Fate)> = Vec::with_capacity(fetched.len());
+        let (mut fates, mut unreadable) = (Vec::with_capacity(fetched.len()), Vec::new());
         let mut messages = Vec::with_capacity(fetched.len());
-        for (offset, fetched) in &fetched {
-            match self.message(&queue, fetched) {
+        for (offset, fetched) in fetched {
+            match self.message(&queue, &fetched) {
                 Ok(message) => messages.push(message),
-                Err(error) => fates.push((*offset, self.pass_over(&queue, fetched, &error))),
+                Err(error) => unreadable.push((offset, fetched, error)),
             }
         }
-        if !messages.is_empty() {
-            let context = ConsumeContext::new(self.own_queue(&queue));
-            let (consumed, rest) = self.call(&queue.topic, listener, &messages, &context);
-            fates.extend(consumed.iter().map(|message| (message.queue_offset, Fate::Done)));
-            for message in rest {
-                if self.is_pending(&queue, token, message.queue_offset) {
-                    let fate = self.not_consumed(&queue, message, context.delay_level());
-                    fates.push((message.queue_offset, fate));
-                }
+        let context = ConsumeContext::new(self.own_queue(&queue));
+        let consumed = match messages.is_empty() {
+            true => 0,
+            false => self.call(&queue.topic, listener, &messages, &context),
+        };
+        let rest = messages.split_off(consumed);
+        fates.extend(messages.iter().map(|message| (message.queue_offset, Fate::Done)));
+        Called { queue, token, fates, rest, delay_level: context.delay_level(), unreadable }
+    }
+
+    /// Sends back what was not consumed, and notes what became of each message.
+    pub(super) fn settle_called(self: &Arc<Self>, called: Called) {
+        let Called { queue, token, mut fates, rest, delay_level, unreadable } = called;
+        for (offset, fetched, error) in &unreadable {
+            fates.push((*offset, self.pass_over(&queue, fetched, error)));
+        }
+        for message in &rest {
+            if self.is_pending(&queue, token, message.queue_offset) {
+                fates.push((message.queue_offset, self.not_consumed(&queue, message, delay_level)));
             }
         }
         self.settle(&queue, token, &fates);
     }
 
-    /// Calls the listener; those that are consumed, and those that are not.
-    fn call<'a>(
+    /// Calls the listener; how many it has consumed.
+    fn call(
         &self,
         topic: &str,
         listener: &Listener,
-        messages: &'a [StoredMessage],
+        messages: &[StoredMessage],
         context: &ConsumeContext,
-    ) -> (&'a [StoredMessage], &'a [StoredMessage]) {
+    ) -> usize {
         let traced = self.trace_before(messages);
         let began = Instant::now();
         let outcome = run(|| listener(messages, context));
@@ -91,7 +124,7 @@ impl Shared {
         };
         self.stats.consumed(topic, messages.len(), consumed, began.elapsed());
         self.trace_after(traced, messages, &outcome, consumed > 0, began.elapsed());
-        messages.split_at(consumed)
+        consumed
     }
 
     /// What to do with a message that the listener did not consume.
@@ -139,11 +172,22 @@ impl Shared {
 
     /// Notes what became of messages. Nothing, if the queue was given up meanwhile: then they come again elsewhere.
     fn settle(self: &Arc<Self>, queue: &MessageQueue, token: u64, fates: &[(i64, Fate)]) {
+        if let Some(token) = self.note(queue, token, fates) {
+            self.pull(queue, token);
+        }
+    }
+
+    /// Notes that a batch is consumed; the token to go on pulling its queue with, if there is room again.
+    pub(super) fn note_consumed(&self, called: &Called) -> Option<u64> {
+        self.note(&called.queue, called.token, &called.fates)
+    }
+
+    fn note(&self, queue: &MessageQueue, token: u64, fates: &[(i64, Fate)]) -> Option<u64> {
         let now = self.cluster.now_ms();
         let mut state = self.state.lock();
         let room = self.room(&state, &queue.topic);
         let suspended = state.suspended || state.closed;
-        let Some(assigned) = state.assigned(queue, token) else { return };
+        let assigned = state.assigned(queue, token)?;
         let mut again = false;
         for (offset, fate) in fates {
             match fate {
@@ -161,9 +205,7 @@ impl Shared {
         if again {
             self.cluster.signal.tick();
         }
-        if let Some(token) = resumed {
-            self.pull(queue, token);
-        }
+        resumed
     }
 
     /// A message that was sent back because its listener holds it is done here.

@@ -12,6 +12,7 @@ mod check;
 mod concurrent;
 mod context;
 mod fetch;
+mod frame;
 mod locks;
 mod members;
 mod offsets;

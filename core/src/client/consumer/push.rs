@@ -1,10 +1,11 @@
 //! [`PushConsumer`]: calls a listener with what arrives.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::context::{Action, ConsumeContext, ConsumeStatus, OrderlyContext, OrderlyStatus};
+use super::frame::Frame;
 use super::threads::Batch;
 use super::{Shared, Subscription};
 use crate::client::allocate::Strategy;
@@ -23,6 +24,8 @@ pub(super) struct Push {
     orderly: AtomicBool,
     /// Whether the listener answers for single messages.
     single: AtomicBool,
+    /// What calls are made within.
+    frame: OnceLock<Box<Frame>>,
 }
 
 type Concurrent = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
@@ -170,6 +173,18 @@ impl PushConsumer {
         self.set_listener(Listener::Orderly(Box::new(listener)), false)
     }
 
+    /// Has calls of a concurrent listener made within `frame`, several one after the other while messages are at hand: for
+    /// languages whose interpreter is costly to enter and lets one thread run at a time. `frame` calls what it gets once,
+    /// on the same thread, and returns; when it does not, the listener is called without it. What is done within besides
+    /// the calls waits for nobody. While calls take less than 0.2 ms on average, one thread makes them, and others
+    /// only when one takes longer than a millisecond. The first frame stays.
+    pub fn call_within(&self, frame: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
+        if let Some(push) = &self.shared().push {
+            // A second one is not taken.
+            let _ = push.frame.set(Box::new(frame));
+        }
+    }
+
     fn set_listener(&self, listener: Listener, single: bool) -> Result<()> {
         self.shared().cluster.check_process()?;
         if self.shared().push.as_ref().is_some_and(|push| push.set_listener(listener, single)) {
@@ -285,7 +300,12 @@ impl Shared {
     /// Calls the listener with a batch, and notes what became of it.
     pub(super) fn consume(self: &Arc<Self>, batch: Batch) {
         match self.push.as_ref().and_then(Push::listener).as_deref() {
-            Some(Listener::Concurrent(listener)) => self.consume_concurrently(batch, listener),
+            Some(Listener::Concurrent(listener)) => {
+                match self.push.as_ref().and_then(|push| push.frame.get()) {
+                    Some(frame) => self.consume_in(frame, batch, listener),
+                    None => self.consume_concurrently(batch, listener),
+                }
+            }
             Some(Listener::Orderly(listener)) => self.consume_orderly(batch, listener),
             None => {}
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::assigned::{Assigned, Room};
+use super::frame::Lead;
 use super::ready::Ready;
 use super::threads::Threads;
 use super::Shared;
@@ -39,6 +40,7 @@ pub(super) struct State {
     /// Nothing is pulled or handed out.
     pub suspended: bool,
     pub threads: Threads,
+    pub lead: Lead,
     /// When offsets are stored next, ms.
     pub persist_at: Option<i64>,
     /// When queue locks are renewed next, ms.
@@ -73,6 +75,7 @@ impl State {
             closed_inside: false,
             suspended: false,
             threads: Threads::new(options.consume_thread_min),
+            lead: Lead::default(),
             persist_at: None,
             renew_locks: 0,
             look_overdue: 0,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::assigned::Fetched;
 use super::locks::TRUSTED;
@@ -130,13 +131,23 @@ impl Shared {
                 state.threads.running -= 1;
                 return None;
             }
-            if let Some(batch) = self.take_batch(&mut state) {
-                // What is left is for another thread.
-                self.wake_thread(state);
-                return Some(batch);
+            let leave = state.lead.leave_until(Instant::now());
+            if leave.is_none() {
+                if let Some(batch) = self.take_batch(&mut state) {
+                    // What is left is for another thread.
+                    self.wake_thread(state);
+                    return Some(batch);
+                }
             }
             state.threads.idle += 1;
-            self.arrived.wait(&mut state);
+            match leave.filter(|_| !state.lead.watched) {
+                Some(until) => {
+                    state.lead.watched = true;
+                    self.arrived.wait_until(&mut state, until);
+                    state.lead.watched = false;
+                }
+                None => self.arrived.wait(&mut state),
+            }
             state.threads.idle -= 1;
         }
     }
@@ -152,7 +163,7 @@ impl Shared {
         })
     }
 
-    fn take_batch(&self, state: &mut State) -> Option<Batch> {
+    pub(super) fn take_batch(&self, state: &mut State) -> Option<Batch> {
         let queue = self.queue_in_turn(state)?;
         let (call, now) = (state.token(), self.cluster.now_ms());
         state.taken(&queue);
