@@ -10,6 +10,7 @@ use ferromq::client::{
 };
 use ferromq::config::Timestamp;
 use ferromq::message::{Message, StoredMessage};
+use ferromq::wire::RequestCode;
 use ferromq::ErrorKind;
 
 use crate::client_support::*;
@@ -113,6 +114,35 @@ fn closing_and_dropping_store_what_was_committed() {
     let broker = &cluster.brokers[0];
     eventually("the offset is stored", || broker.offset("dropped", "T", 0) == Some(20));
     eventually("the group is left", || broker.members("dropped") == 0);
+}
+
+/// Apache's broker makes the table of a group and topic with its first offset, and loses one of two that come at once.
+#[test]
+fn the_first_offset_of_a_group_in_a_topic_is_stored_alone() {
+    let cluster = FakeCluster::start(1, 4);
+    let broker = &cluster.brokers[0];
+    send(&cluster, 0..40);
+    let store = |first: bool| {
+        let consumer = join(&cluster, Some("first"));
+        take(&consumer, if first { 40 } else { 4 });
+        broker.hold(RequestCode::UPDATE_CONSUMER_OFFSET);
+        consumer.commit();
+        let closing = std::thread::spawn(move || consumer.close());
+        eventually("an offset is on its way", || broker.held() > 0);
+        if first {
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(broker.held(), 1, "others wait until the broker has it");
+        } else {
+            eventually("all at once", || broker.held() == 4);
+        }
+        broker.let_go();
+        closing.join().unwrap().unwrap();
+    };
+    store(true);
+    assert!((0..4).all(|queue| broker.offset("first", "T", queue) == Some(10)));
+    send(&cluster, 40..44);
+    store(false);
+    assert!((0..4).all(|queue| broker.offset("first", "T", queue) == Some(11)));
 }
 
 #[test]

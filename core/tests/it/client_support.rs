@@ -100,6 +100,7 @@ pub struct BrokerState {
 enum Held {
     Lock(LockBatchRequestBody),
     Offset { group: String, topic: String, queue: i32 },
+    Update((String, String, i32), i64),
 }
 
 /// A broker in memory.
@@ -319,8 +320,14 @@ impl FakeBroker {
             ticket.reply(match request {
                 Held::Lock(body) => self.lock_answer(body),
                 Held::Offset { group, topic, queue } => self.offset_answer(&group, &topic, queue),
+                Held::Update(key, offset) => self.update(key, offset),
             });
         }
+    }
+
+    fn update(&self, key: (String, String, i32), offset: i64) -> Response {
+        self.state.lock().offsets.insert(key, offset);
+        Response::ok()
     }
 
     fn holds(&self, code: RequestCode) -> bool {
@@ -493,8 +500,13 @@ impl Service for FakeBroker {
             }
             Request::UpdateConsumerOffset(request) => {
                 let key = (request.consumer_group.to_string(), request.topic.to_string(), request.queue_id);
-                self.state.lock().offsets.insert(key, request.commit_offset);
-                call.reply(Response::ok());
+                match self.holds(call.code()) {
+                    true => {
+                        let held = Held::Update(key, request.commit_offset);
+                        self.state.lock().held.push((call.park(), held));
+                    }
+                    false => call.reply(self.update(key, request.commit_offset)),
+                }
             }
             Request::GetMaxOffset(request) => {
                 let offset = self.max(&request.topic, request.queue_id);

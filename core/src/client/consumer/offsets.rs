@@ -1,9 +1,10 @@
 //! How far a group has come: asked when a queue is taken over, stored while it is consumed (protocol reference,
 //! section 5.2).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::cluster::succeeded;
 use super::super::local_offsets::LocalOffsets;
@@ -73,6 +74,7 @@ impl Shared {
         let stored = self.stored_offset(queue)?;
         let end = self.max_offset(queue)?;
         if let Some(offset) = stored {
+            self.state.lock().kept_topics.insert((queue.broker_name.clone(), queue.topic.clone()));
             return Ok(Begin { offset, stored: true, end });
         }
         let is_retry = Some(queue.topic.as_str()) == self.retry_topic.as_deref();
@@ -220,6 +222,41 @@ impl Shared {
             };
             return offsets.into_iter().map(|one| (one, saved())).collect();
         }
+        let begun = Instant::now();
+        self.store_first(&offsets, limit);
+        let left = limit.saturating_sub(begun.elapsed()).max(limit.min(Duration::from_millis(1)));
+        self.store_at_brokers(offsets, left)
+    }
+
+    /// Stores one offset of each topic that its broker may know none of yet, and waits until it does. Apache's broker
+    /// makes the table of a group and topic with its first offset, and loses one of two that come at the same time; the
+    /// first ones are stored again with the others, so that those of two members do not get in each other's way either.
+    fn store_first(&self, offsets: &[(MessageQueue, u64, i64)], limit: Duration) {
+        let place = |queue: &MessageQueue| (queue.broker_name.clone(), queue.topic.clone());
+        let mut new = BTreeMap::new();
+        {
+            let state = self.state.lock();
+            for one in offsets.iter().filter(|one| !state.kept_topics.contains(&place(&one.0))) {
+                new.entry(place(&one.0)).or_insert_with(|| one.clone());
+            }
+        }
+        if new.is_empty() || limit.is_zero() {
+            return;
+        }
+        for ((queue, _, _), stored) in self.store_at_brokers(new.into_values().collect(), limit) {
+            // What failed is told when it fails with the others.
+            if stored.is_ok() {
+                self.state.lock().kept_topics.insert(place(&queue));
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "a list of what was given, each with its end")]
+    fn store_at_brokers(
+        &self,
+        offsets: Vec<(MessageQueue, u64, i64)>,
+        limit: Duration,
+    ) -> Vec<((MessageQueue, u64, i64), Result<()>)> {
         let (told, answers) = mpsc::channel();
         let mut results = Vec::with_capacity(offsets.len());
         for one in offsets {

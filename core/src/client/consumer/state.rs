@@ -43,6 +43,8 @@ pub(super) struct State {
     pub lead: Lead,
     /// When offsets are stored next, ms.
     pub persist_at: Option<i64>,
+    /// Brokers and topics of which the broker is known to have an offset of the group.
+    pub kept_topics: BTreeSet<(String, String)>,
     /// When queue locks are renewed next, ms.
     pub renew_locks: i64,
     /// When the messages in consumption are looked at next, ms.
@@ -77,6 +79,7 @@ impl State {
             threads: Threads::new(options.consume_thread_min),
             lead: Lead::default(),
             persist_at: None,
+            kept_topics: BTreeSet::new(),
             renew_locks: 0,
             look_overdue: 0,
             tokens: 0,
