@@ -1,9 +1,10 @@
-//! The `ferromq` command: name server, broker, or both in one process, and pipes to produce and consume.
+//! The `ferromq` command: name server, broker, or both in one process, pipes to produce and consume, and a look at the files.
 
 mod backup;
 mod broker;
 mod consume;
 mod format;
+mod log;
 mod namesrv;
 mod process;
 mod produce;
@@ -36,6 +37,9 @@ enum Command {
     Namesrv(namesrv::Args),
     /// A broker that registers with name servers
     Broker(broker::Args),
+    /// Checks, prints or repairs the files of a store whose broker does not run
+    #[command(subcommand)]
+    Log(log::Command),
     /// Sends the lines of standard input as messages
     Produce(produce::Args),
     /// Writes messages to standard output
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Server(args) => server::run(args),
         Command::Namesrv(args) => namesrv::run(args),
         Command::Broker(args) => broker::run(args),
+        Command::Log(command) => log::run(command),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Backup(args) => backup::run(args),

@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
+pub use store_options::examined;
 pub use transaction::{GivenUp, Resolve, Undecided};
 
 use crate::clock::Clock;

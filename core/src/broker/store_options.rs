@@ -1,8 +1,12 @@
 //! From the broker's settings to the store's: the only place that knows both.
 
-use crate::config::{BrokerConfig, FlushDiskType};
+use std::cell::RefCell;
+
+use crate::config::{file, BrokerConfig, FlushDiskType};
+use crate::store::storage::{Files, Storage};
 use crate::store::{FlushMode, Retention, StoreOptions};
 use crate::wire::body::TopicConfigSerializeWrapper;
+use crate::wire::json;
 use crate::Result;
 
 use super::names;
@@ -31,11 +35,45 @@ fn known(topics: TopicConfigSerializeWrapper) -> Vec<String> {
 /// # Errors
 /// When the table of topics is there and not readable.
 pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
-    let root = config.store_path_root_dir.clone();
     // Only read: the directory is not ours before the store holds its lock.
-    let topics = StateFile::new(&root, "topics.json").load::<TopicConfigSerializeWrapper>()?;
+    let topics = StateFile::new(&config.store_path_root_dir, "topics.json");
+    Ok(with_topics(config, topics.load::<TopicConfigSerializeWrapper>()?.map(known)))
+}
+
+/// The same for a store that is looked at from outside, whatever state its tables are in; with what is wrong with those.
+pub fn examined(config: &BrokerConfig) -> (StoreOptions, Vec<String>) {
+    let dir = config.store_path_root_dir.join("config");
+    let mut damaged = Vec::new();
+    for entry in Files.list(&dir).unwrap_or_default() {
+        if entry.is_dir || !entry.name.ends_with(".json") {
+            continue;
+        }
+        let path = dir.join(&entry.name);
+        let refused = RefCell::new(None);
+        let read = file::load_with(&path, |bytes| {
+            json::from_slice::<serde_json::Value>(bytes).map(|_| ()).map_err(|error| {
+                let text = error.to_string();
+                refused.replace(Some(text.clone()));
+                text
+            })
+        });
+        match (read, refused.into_inner()) {
+            (Err(error), _) => damaged.push(error.to_string()),
+            (Ok(_), Some(why)) => {
+                damaged.push(format!("{}: {why}; its .bak is read instead", path.display()))
+            }
+            (Ok(_), None) => {}
+        }
+    }
+    let topics = StateFile::new(&config.store_path_root_dir, "topics.json");
+    let topics = topics.load::<TopicConfigSerializeWrapper>().ok().flatten();
+    (with_topics(config, topics.map(known)), damaged)
+}
+
+fn with_topics(config: &BrokerConfig, known_topics: Option<Vec<String>>) -> StoreOptions {
+    let root = config.store_path_root_dir.clone();
     let retention = retention(config);
-    Ok(StoreOptions {
+    StoreOptions {
         commit_log_dir: config.store_path_commit_log.clone(),
         mapped_file_size_commit_log: config.mapped_file_size_commit_log,
         mapped_file_size_consume_queue: config.mapped_file_size_consume_queue,
@@ -69,9 +107,9 @@ pub(super) fn from_config(config: &BrokerConfig) -> Result<StoreOptions> {
         max_transfer_count_on_message_in_disk: config.max_transfer_count_on_message_in_disk,
         max_filter_message_size: config.max_filter_message_size,
         delay_levels_ms: config.message_delay_level.ms().to_vec(),
-        known_topics: topics.map(known),
+        known_topics,
         allocation_step: config.allocation_step,
         holder: format!("broker {}", config.broker_name),
         ..StoreOptions::new(root)
-    })
+    }
 }

@@ -1,11 +1,12 @@
 //! A queue compared with the log, record by record.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::queue::{Pushed, Queue, Slot};
 use super::queue_files::OpenFiles;
-use super::types::QueueEntry;
+use super::types::{QueueEntry, MOST_LOST};
 use super::Core;
 
 /// How far a queue agrees with the log.
@@ -13,6 +14,8 @@ pub(crate) struct Cursor {
     pub queue: Arc<Queue>,
     /// Offset of the first entry that no record has vouched for yet.
     pub next: i64,
+    /// Numbers that have no record, though later ones have.
+    pub missing: Vec<Range<i64>>,
     ahead: Vec<Slot>,
     ahead_at: usize,
 }
@@ -31,7 +34,7 @@ impl Cursor {
     pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
         let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
         let next = first.map_or(queue.max(), |(_, offset)| offset);
-        Ok(Cursor { queue, next, ahead: Vec::new(), ahead_at: 0 })
+        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0 })
     }
 
     /// Empties the queue if this record shows that its entries cannot stay: numbers begin anew, because the topic was
@@ -51,6 +54,7 @@ impl Cursor {
         let removed = self.queue.max();
         self.queue.reset(files)?;
         (self.next, self.ahead_at) = (0, 0);
+        self.missing.clear();
         self.ahead.clear();
         Ok(removed)
     }
@@ -67,6 +71,7 @@ impl Cursor {
         if slot.offset < self.next {
             return Ok(Accepted::Refused("an earlier record has that offset"));
         }
+        let expected = self.next;
         // Blanks stand for records that were missing before, too.
         while self.next < slot.offset
             && self.existing(files)?.is_some_and(|there| there.entry == QueueEntry::BLANK)
@@ -74,6 +79,7 @@ impl Cursor {
             self.next += 1;
             self.ahead_at += 1;
         }
+        self.misses(expected..self.next);
         if self.next < self.queue.max() {
             if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
                 self.next += slot.count;
@@ -103,10 +109,23 @@ impl Cursor {
                 return Ok(Accepted::Refused("the log has no room for the records before it"))
             }
         };
+        self.misses(slot.offset - hole..slot.offset);
         core.queues.note_unsaved(&self.queue);
         self.queue.write_behind(&core.queues.files, false)?;
         self.next = slot.offset + slot.count;
         Ok(Accepted::Made { removed, hole })
+    }
+
+    fn misses(&mut self, numbers: Range<i64>) {
+        if numbers.is_empty() {
+            return;
+        }
+        let is_full = self.missing.len() >= MOST_LOST;
+        match self.missing.last_mut() {
+            Some(last) if last.end == numbers.start => last.end = numbers.end,
+            _ if is_full => {}
+            _ => self.missing.push(numbers),
+        }
     }
 
     fn existing(&mut self, files: &OpenFiles) -> io::Result<Option<Slot>> {

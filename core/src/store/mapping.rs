@@ -59,6 +59,36 @@ impl Mapping {
         Ok(Self::over(Memory::File(map), published))
     }
 
+    /// As [`Mapping::of_file`], but what is written is seen through this mapping only.
+    pub(super) fn private(
+        file: &std::fs::File,
+        len: usize,
+        published: usize,
+    ) -> io::Result<(Arc<Self>, Writer)> {
+        // SAFETY: as above, nobody else changes the file while the store's lock is held; and nothing but the raw
+        // pointer is kept, through which this module reads what is published and writes behind it.
+        let map = unsafe { MmapOptions::new().len(len).map_copy(file)? };
+        Ok(Self::over(Memory::File(map.into()), published))
+    }
+
+    /// Memory with no file behind it, filled by `read` page by page; stretches of zeros take none.
+    pub(super) fn anonymous(
+        len: usize,
+        published: usize,
+        read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+    ) -> io::Result<(Arc<Self>, Writer)> {
+        let mut map = MmapOptions::new().len(len).map_anon()?;
+        let mut page = [0; 4096];
+        for (number, to) in map.chunks_mut(page.len()).enumerate() {
+            let page = &mut page[..to.len()];
+            read(number as u64 * 4096, page)?;
+            if page.iter().any(|byte| *byte != 0) {
+                to.copy_from_slice(page);
+            }
+        }
+        Ok(Self::over(Memory::File(map.into()), published))
+    }
+
     /// A mapping of simulated pages.
     pub(super) fn of_heap(heap: Heap, published: usize) -> (Arc<Self>, Writer) {
         Self::over(Memory::Heap(heap), published)

@@ -16,6 +16,7 @@ mod cursor;
 mod damaged;
 mod dispatch;
 mod durable;
+mod examine;
 mod ext;
 mod get;
 mod index;
@@ -33,6 +34,7 @@ mod queue_files;
 mod queue_load;
 mod queues;
 mod recovery;
+mod repair;
 mod retention;
 mod save;
 mod scan;
@@ -71,8 +73,10 @@ use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
 pub use self::backup::{Backup, FullFiles};
+pub use self::examine::{check, fit_to_files, walk, Findings, Item, Problem};
 pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
+pub use self::repair::{repair, Repaired};
 pub use self::retention::Retention;
 pub use self::scratch::Scratch;
 pub(crate) use self::storage::local_time;
@@ -166,7 +170,7 @@ impl Drop for Store {
 }
 
 impl Core {
-    fn new(options: StoreOptions, clock: Clock) -> Core {
+    pub(crate) fn new(options: StoreOptions, clock: Clock) -> Core {
         let (storage, mode) = (options.storage.clone(), options.flush_mode);
         let size = options.mapped_file_size_commit_log;
         let ext = Ext {
@@ -205,6 +209,13 @@ impl Core {
     }
 
     fn start(&self) -> Result<()> {
+        self.start_checking(false)?;
+        recovery::log_report(self.recovery_report());
+        Ok(())
+    }
+
+    /// Takes the lock and recovers, reading the whole log if `whole` is set.
+    pub(crate) fn start_checking(&self, whole: bool) -> Result<()> {
         let options = &self.options;
         if !(4096..=i32::MAX as usize).contains(&options.mapped_file_size_commit_log) {
             let size = options.mapped_file_size_commit_log;
@@ -225,12 +236,13 @@ impl Core {
         let checkpoint_path = options.root.join("checkpoint");
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
-        let report = recovery::recover(self, &Before { clean: !stood, checkpoint }).inspect_err(|_| {
-            // A store that could not be opened, for a wrong setting say, is as it was before.
-            if !stood {
-                let _kept = abort.clear(storage);
-            }
-        })?;
+        let report =
+            recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|_| {
+                // A store that could not be opened, for a wrong setting say, is as it was before.
+                if !stood {
+                    let _kept = abort.clear(storage);
+                }
+            })?;
         self.saved.resume(&checkpoint);
         self.retained_to.store(self.log.min(), Ordering::Release);
         let _first = self.report.set(report);
@@ -239,7 +251,7 @@ impl Core {
     }
 
     /// Brings everything to disk and lets the directory go.
-    fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         let Some((lock, abort)) = self.held.lock().take() else { return Ok(()) };
         self.dispatch();
         let storage = &*self.options.storage;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
@@ -18,7 +19,7 @@ use super::queue::{Form, Queue, Slot};
 use super::queue_load;
 use super::scan::{self, Finding, Found, LogFile};
 use super::segment::Segment;
-use super::types::{Damage, QueueEntry, RecoveryReport};
+use super::types::{Damage, Lost, QueueEntry, RecoveryReport, MOST_LOST};
 use super::Core;
 use crate::{Error, Result};
 
@@ -29,6 +30,8 @@ const ZEROS: &str = "zeros";
 pub(crate) struct Before {
     pub clean: bool,
     pub checkpoint: Checkpoint,
+    /// The whole log is to be read, whatever is known of it.
+    pub whole: bool,
 }
 
 /// Recovers log, queues and index, and readies the log for appends.
@@ -48,8 +51,11 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     if lost_queues {
         report.notes.push("queue directories are missing: queues are made again from the log".into());
     }
-    let mut from =
-        if lost_queues || loaded.queues == 0 { min } else { trusted(core, before, &files, loaded.covered) };
+    let mut from = if before.whole || lost_queues || loaded.queues == 0 {
+        min
+    } else {
+        trusted(core, before, &files, loaded.covered)
+    };
     from = from.min(loaded.damaged_from.unwrap_or(i64::MAX)).min(index_from);
     let mut index_from = index_from;
     let state = loop {
@@ -130,6 +136,8 @@ struct Pass<'a> {
     removed: u64,
     holes: u64,
     indexed: u64,
+    /// Numbers whose entries were removed at the end of their queues.
+    unfounded: Vec<Lost>,
     notes: Vec<String>,
     /// The scan must begin at this offset instead.
     older_wanted: Option<i64>,
@@ -165,6 +173,7 @@ impl<'a> Pass<'a> {
             removed: 0,
             holes: 0,
             indexed: 0,
+            unfounded: Vec::new(),
             notes: Vec::new(),
             older_wanted: None,
         }
@@ -321,6 +330,8 @@ impl<'a> Pass<'a> {
                 continue;
             }
             self.removed += (queue.max() - next) as u64;
+            let offsets = next..queue.max();
+            self.unfounded.push(Lost { topic: queue.topic.to_string(), queue_id: queue.id, offsets });
             queue.cut(&self.core.queues.files, next)?;
             self.core.queues.note_unsaved(&queue);
             let known_to = queue.state().log_end;
@@ -331,6 +342,24 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    fn lost(&self) -> Vec<Lost> {
+        let of = |(topic, queue_id): &(Arc<scan::TopicName>, i32), offsets: &Range<i64>| Lost {
+            topic: topic.name.clone(),
+            queue_id: *queue_id,
+            offsets: offsets.clone(),
+        };
+        let missing = self
+            .cursors
+            .iter()
+            .flat_map(|(queue, cursor)| cursor.missing.iter().map(move |offsets| of(queue, offsets)));
+        let mut lost: Vec<Lost> = missing.chain(self.unfounded.iter().cloned()).collect();
+        lost.sort_by(|a, b| {
+            (&a.topic, a.queue_id, a.offsets.start).cmp(&(&b.topic, b.queue_id, b.offsets.start))
+        });
+        lost.truncate(MOST_LOST);
+        lost
+    }
+
     fn tell(&self, report: &mut RecoveryReport) {
         report.records_checked = self.records;
         report.end = self.end;
@@ -339,6 +368,7 @@ impl<'a> Pass<'a> {
         report.entries_rebuilt = self.rebuilt;
         report.entries_removed = self.removed;
         report.holes = self.holes;
+        report.lost = self.lost();
         report.index_rebuilt = self.indexed;
         report.notes.extend(self.notes.iter().cloned());
     }
@@ -387,11 +417,11 @@ fn finish(
         queue.next.store(queue.max(), std::sync::atomic::Ordering::Release);
         queue.expire(&core.queues.files, min).map_err(failed)?;
     }
-    log_report(&report);
     Ok(report)
 }
 
-fn log_report(report: &RecoveryReport) {
+/// Writes to the log what recovery found and did.
+pub(crate) fn log_report(report: &RecoveryReport) {
     for damage in &report.skipped {
         let (offset, length, reason) = (damage.offset, damage.length, &damage.reason);
         tracing::error!(offset, length, %reason, "damage in the commit log, skipped: valid records follow");

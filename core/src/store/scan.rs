@@ -208,7 +208,7 @@ fn lacks_properties(record: &RecordView<'_>, at: usize) -> bool {
 
 /// Where the next valid record stands behind damage. One stored before what was read so far is a remnant of what was
 /// overwritten, not a record.
-fn next_record(
+pub(crate) fn next_record(
     file: &dyn File,
     bytes: &[u8],
     base: i64,
@@ -244,7 +244,7 @@ fn next_record(
     Ok(None)
 }
 
-fn all_zero(file: &dyn File, bytes: &[u8], from: usize) -> std::io::Result<bool> {
+pub(crate) fn all_zero(file: &dyn File, bytes: &[u8], from: usize) -> std::io::Result<bool> {
     let mut at = from;
     while at < bytes.len() {
         let chunk = &bytes[at..bytes.len().min(at / PAGE * PAGE + PAGE)];

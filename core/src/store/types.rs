@@ -280,6 +280,20 @@ pub struct Damage {
     pub reason: String,
 }
 
+/// Stretches of lost messages that a report lists.
+pub const MOST_LOST: usize = 1000;
+
+/// Adjacent numbers of a queue that have no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Topic.
+    pub topic: String,
+    /// Queue within the topic.
+    pub queue_id: i32,
+    /// The numbers.
+    pub offsets: std::ops::Range<i64>,
+}
+
 /// What opening the store found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -301,6 +315,9 @@ pub struct RecoveryReport {
     pub entries_removed: u64,
     /// Numbers of queues for which the log has no record any more.
     pub holes: u64,
+    /// Which numbers of which queues have no record, though later ones have, or they had an entry; at most
+    /// [`MOST_LOST`] stretches. A check of the whole log tells of those that were lost long ago, too.
+    pub lost: Vec<Lost>,
     /// Records put into the key index again.
     pub index_rebuilt: u64,
     /// Anything else worth telling: files extended, ignored or deleted.

@@ -1,8 +1,9 @@
 //! The seam between the store and the bytes: real files, or memory that can simulate power cuts, full disks and
-//! failing syncs.
+//! failing syncs, or real files that nothing is written to.
 
 mod files;
 mod memory;
+mod overlay;
 mod sys;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use super::mapping::{Mapping, Writer};
 
 pub use files::Files;
 pub use memory::{Memory, Operation};
+pub use overlay::Overlay;
 pub(crate) use sys::local_time;
 
 /// A place for directories and files.

@@ -69,9 +69,18 @@ pub(super) fn next_data(file: &File, at: u64) -> io::Result<Option<u64>> {
 /// Takes an exclusive lock of the open file description on byte 0; whether it was free. Unlike `flock` it excludes
 /// Java's file lock, and unlike plain `F_SETLK` it excludes a second open within this process.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    set_lock(file, libc::F_WRLCK)
+}
+
+/// As [`try_lock`], but others may have such a lock as well; the file need not be open for writing.
+pub(super) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    set_lock(file, libc::F_RDLCK)
+}
+
+fn set_lock(file: &File, kind: i32) -> io::Result<bool> {
     // SAFETY: `flock` is plain data for which all zeros is a value.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
-    range.l_type = libc::F_WRLCK as _;
+    range.l_type = kind as _;
     range.l_whence = libc::SEEK_SET as _;
     range.l_len = 1;
     // SAFETY: the descriptor is open for as long as `file` is borrowed, and `range` lives across the call.
