@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod lifecycle;
+mod log;
 mod pipes;
 mod tls;
 

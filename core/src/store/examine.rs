@@ -1,6 +1,7 @@
 //! Looking at a store without changing it: `ferromq log check` and `ferromq log dump`. What is wrong with a store is what
 //! recovery would do about it, so a check is a recovery of the whole log over a layer of memory that is thrown away.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,8 +82,8 @@ pub fn check(options: &StoreOptions, clock: Clock) -> Result<Findings> {
     let skipped = report.skipped.iter().map(|damage| problem(damage, true));
     let cut = report.cut.iter().map(|damage| problem(damage, false));
     let problems = skipped.chain(cut).collect();
-    let index = check_index(options, clock, report.end)?;
     let log_start = files.first().map_or(0, |file| file.base);
+    let index = check_index(options, clock, log_start..report.end)?;
     Ok(Findings { report, problems, index, log_files: files.len(), log_start })
 }
 
@@ -169,7 +170,7 @@ fn log_files_in(dir: &Path, size: usize) -> Result<Vec<LogFile>> {
     Ok(files.map(|(base, path)| LogFile { base, path, size }).collect())
 }
 
-fn check_index(options: &StoreOptions, clock: Clock, log_end: i64) -> Result<Vec<String>> {
+fn check_index(options: &StoreOptions, clock: Clock, log: Range<i64>) -> Result<Vec<String>> {
     let mut options = options.clone();
     options.storage = Arc::new(Overlay::default());
     let path = options.root.join("checkpoint");
@@ -177,7 +178,7 @@ fn check_index(options: &StoreOptions, clock: Clock, log_end: i64) -> Result<Vec
     let own = checkpoint.map_err(|error| Error::io("examine store", path.display().to_string(), error))?.own;
     // As after a crash of which nothing is known: every item is looked at.
     let saved = own.map(|own| (own.index_files as usize, i64::MAX));
-    let known = Known { crashed: true, synced_ms: -1, saved, log_end };
+    let known = Known { crashed: true, synced_ms: -1, saved, log_start: log.start, log_end: log.end };
     let mut notes = Vec::new();
     Index::new(&options).load(&known, &mut notes)?;
     Ok(notes)

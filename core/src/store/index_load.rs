@@ -20,6 +20,8 @@ pub(crate) struct Known {
     pub synced_ms: i64,
     /// What the checkpoint says besides: number of files, and the commit-log offset up to which items are on disk.
     pub saved: Option<(usize, i64)>,
+    /// First record of the log.
+    pub log_start: i64,
     /// No record stands behind this commit-log offset.
     pub log_end: i64,
 }
@@ -65,6 +67,11 @@ impl Index {
         if damage.is_none() && there < expected {
             damage = Some(format!("{there} of {expected} files are there"));
         }
+        // Without a count of ours, a missing first file shows by what is behind it.
+        let first = files.list.first().map_or(0, |first| first.header.begin_offset);
+        if damage.is_none() && known.saved.is_none() && first > known.log_start {
+            damage = Some(format!("what is before offset {first} is in no file"));
+        }
         let in_order = |pair: &[IndexFile]| pair[0].header.end_offset <= pair[1].header.begin_offset;
         if damage.is_none() && !files.list.windows(2).all(in_order) {
             damage = Some("the files do not follow each other".into());
@@ -84,6 +91,12 @@ impl Index {
         let mut at = 0;
         while let Some(file) = files.list.get_mut(at) {
             let header = file.header;
+            if header.next_item == 1 {
+                // A file gets its first item when it is made, so what was in this one is gone.
+                notes.push(format!("{}: holds nothing, made again", file.path.display()));
+                self.remove_from(files, at)?;
+                return Ok(files.list.last().map_or(0, |last| last.header.end_offset).min(limit));
+            }
             let suspect = known.crashed && header.end_timestamp > known.synced_ms;
             if suspect || header.next_item <= SMALL || header.end_offset >= limit {
                 match file.verify(limit)? {

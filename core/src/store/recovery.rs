@@ -45,7 +45,7 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
         return start_empty(core, report);
     }
     let min = files[0].base;
-    let index_from = load_index(core, before, log_end, &mut report.notes)?;
+    let index_from = load_index(core, before, min..log_end, &mut report.notes)?;
     let lost_queues = before.checkpoint.own.is_some_and(|own| (loaded.queues as i64) < own.queues);
     let all_queues_there = before.checkpoint.own.is_some() && !lost_queues;
     if lost_queues {
@@ -91,10 +91,16 @@ fn start_empty(core: &Core, report: RecoveryReport) -> Result<RecoveryReport> {
     Ok(report)
 }
 
-fn load_index(core: &Core, before: &Before, log_end: i64, notes: &mut Vec<String>) -> Result<i64> {
+fn load_index(core: &Core, before: &Before, log: Range<i64>, notes: &mut Vec<String>) -> Result<i64> {
     let checkpoint = &before.checkpoint;
     let saved = checkpoint.own.map(|own| (own.index_files as usize, own.index_complete_to));
-    let known = Known { crashed: !before.clean, synced_ms: checkpoint.index_ms, saved, log_end };
+    let known = Known {
+        crashed: !before.clean,
+        synced_ms: checkpoint.index_ms,
+        saved,
+        log_start: log.start,
+        log_end: log.end,
+    };
     core.index.load(&known, notes)
 }
 

@@ -64,7 +64,10 @@ pub fn repair(options: &StoreOptions, clock: Clock) -> Result<Repaired> {
 /// Copies a stretch, up to its last byte that is not zero, to a file of its own. `None` if there are zeros only.
 fn keep(options: &StoreOptions, file: &PathBuf, at: u64, damage: &Damage) -> io::Result<Option<PathBuf>> {
     let storage = &*options.storage;
-    let from = storage.open(file, Open::Existing)?;
+    let from = match storage.open(file, Open::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     let end = (at + damage.length as u64).min(from.len()?);
     let dir = options.root.join("damaged");
     let mut to = None;
@@ -121,10 +124,8 @@ fn fill(core: &Core, stretch: &Damage) -> io::Result<()> {
     while at < end {
         let base = at - (at - first).rem_euclid(size);
         let path = core.log.dir.join(file_name(base));
-        let file = core.log.storage.open(&path, Open::Create)?;
-        if file.len()? < size as u64 {
-            file.set_len(size as u64)?;
-        }
+        let file = core.log.storage.make(&path, size as u64)?;
+        let written_ms = file.modified_ms()?;
         if end >= base + size {
             let mut blank = [0; BLANK_LEN];
             blank[..4].copy_from_slice(&((base + size - at) as i32).to_be_bytes());
@@ -135,6 +136,8 @@ fn fill(core: &Core, stretch: &Damage) -> io::Result<()> {
             file.read_at((at - base) as u64, &mut bytes)?;
             file.write_at((at - base) as u64, &filler(&bytes, at, time_before(core, at, end))?)?;
         }
+        // Retention goes by it.
+        file.set_modified_ms(written_ms)?;
         file.sync()?;
         at = base + size;
     }

@@ -54,6 +54,7 @@ mod request_codes;
 mod rooms;
 mod scenarios;
 mod store_backup;
+mod store_damage;
 mod store_fixture;
 mod store_golden;
 mod store_rows;

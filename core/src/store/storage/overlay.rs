@@ -277,6 +277,10 @@ impl File for Handle {
         self.layer.below.as_ref().map_or(Ok(0), File::modified_ms)
     }
 
+    fn set_modified_ms(&self, _: i64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// What is written through the mapping is seen through it alone.
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
         let over = self.layer.over.lock();
