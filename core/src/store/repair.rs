@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::examine::{self, Findings};
 use super::log::BLANK_LEN;
@@ -62,7 +62,7 @@ pub fn repair(options: &StoreOptions, clock: Clock) -> Result<Repaired> {
 }
 
 /// Copies a stretch, up to its last byte that is not zero, to a file of its own. `None` if there are zeros only.
-fn keep(options: &StoreOptions, file: &PathBuf, at: u64, damage: &Damage) -> io::Result<Option<PathBuf>> {
+fn keep(options: &StoreOptions, file: &Path, at: u64, damage: &Damage) -> io::Result<Option<PathBuf>> {
     let storage = &*options.storage;
     let from = match storage.open(file, Open::Existing) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
