@@ -264,6 +264,9 @@ impl File for Handle {
 
     fn next_data(&self, at: u64) -> io::Result<Option<u64>> {
         let over = self.layer.over.lock();
+        if at >= over.len {
+            return Ok(None);
+        }
         let written =
             over.pages.range(place(at).0..).next().map(|(number, _)| (number * PAGE as u64).max(at));
         let below = match &self.layer.below {
