@@ -111,6 +111,11 @@ impl OpenFile {
     pub fn size(&self) -> usize {
         self.writer.mapping().len()
     }
+
+    /// Whether zeros are being written right now into the next `need` bytes.
+    fn is_zeroed_now(&self, need: usize) -> bool {
+        self.zeroing.is_some_and(|(from, to)| from < self.at + need && self.at < to)
+    }
 }
 
 impl Log {
@@ -222,27 +227,45 @@ impl Log {
 
     /// Makes room for `size` adjacent bytes and returns their commit-log offset. Ends the file if they do not fit.
     pub fn reserve(&self, tail: &mut MutexGuard<'_, Tail>, size: usize) -> Result<i64, AppendError> {
-        if let Some(reason) = &tail.broken {
-            return Err(AppendError::ReadOnly(reason.clone()));
-        }
-        if tail.closed {
-            return Err(AppendError::Closed);
-        }
-        if let Some(reason) = &tail.crowded {
-            return Err(AppendError::ReadOnly(reason.clone()));
-        }
-        if size + BLANK_LEN > self.file_size {
-            let limit = self.file_size - BLANK_LEN;
-            return Err(AppendError::TooLarge { what: "record", size, limit });
-        }
-        match &tail.open {
-            Some(open) if open.at + size + BLANK_LEN <= open.size() => {}
-            Some(_) => self.roll(tail)?,
-            None => self.open_first(tail)?,
+        loop {
+            if let Some(reason) = &tail.broken {
+                return Err(AppendError::ReadOnly(reason.clone()));
+            }
+            if tail.closed {
+                return Err(AppendError::Closed);
+            }
+            if let Some(reason) = &tail.crowded {
+                return Err(AppendError::ReadOnly(reason.clone()));
+            }
+            if size + BLANK_LEN > self.file_size {
+                let limit = self.file_size - BLANK_LEN;
+                return Err(AppendError::TooLarge { what: "record", size, limit });
+            }
+            match &tail.open {
+                None => self.open_first(tail)?,
+                Some(open) if open.at + size + BLANK_LEN <= open.size() => {
+                    if !open.is_zeroed_now(size + BLANK_LEN) {
+                        break;
+                    }
+                    self.wait_for_preparation(tail)?;
+                }
+                Some(open) if open.is_zeroed_now(BLANK_LEN) || tail.making == Some(open.segment.end()) => {
+                    self.wait_for_preparation(tail)?;
+                }
+                Some(_) => self.roll(tail)?,
+            }
         }
         self.make_room(tail, size + BLANK_LEN)?;
         let open = tail.open.as_ref().expect("a file was opened above");
         Ok(open.segment.base + open.at as i64)
+    }
+
+    /// Lets the tail go meanwhile: others append, end the file, break the log. What was known of it is known no more.
+    fn wait_for_preparation(&self, tail: &mut MutexGuard<'_, Tail>) -> Result<(), AppendError> {
+        match self.prepared.wait_for(tail, self.patience).timed_out() {
+            true => Err(self.busy()),
+            false => Ok(()),
+        }
     }
 
     /// Copies bytes to the place that [`Log::reserve`] gave. They can be read afterwards, once visible.
@@ -277,19 +300,7 @@ impl Log {
         AppendError::ReadOnly(tail.broken.clone().unwrap_or_default())
     }
 
-    fn make_room(&self, tail: &mut MutexGuard<'_, Tail>, need: usize) -> Result<(), AppendError> {
-        loop {
-            let open = tail.open.as_mut().expect("a file is open");
-            let end = open.at + need;
-            match open.zeroing {
-                Some((from, to)) if from < end && open.at < to => {
-                    if self.prepared.wait_for(tail, self.patience).timed_out() {
-                        return Err(self.busy());
-                    }
-                }
-                _ => break,
-            }
-        }
+    fn make_room(&self, tail: &mut Tail, need: usize) -> Result<(), AppendError> {
         let open = tail.open.as_mut().expect("a file is open");
         let end = open.at + need;
         if end > open.allocated {
@@ -345,15 +356,10 @@ impl Log {
     }
 
     /// Fills the file with a blank and goes on in the next one.
-    fn roll(&self, tail: &mut MutexGuard<'_, Tail>) -> Result<(), AppendError> {
+    fn roll(&self, tail: &mut Tail) -> Result<(), AppendError> {
         // After a restart nothing may be allocated behind the last record yet.
         self.make_room(tail, BLANK_LEN)?;
         let base = tail.open.as_ref().expect("only an open file is ended").segment.end();
-        while tail.making == Some(base) {
-            if self.prepared.wait_for(tail, self.patience).timed_out() {
-                return Err(self.busy());
-            }
-        }
         if tail.next.is_none() {
             match self.create(base) {
                 Ok(next) => tail.next = Some(next),

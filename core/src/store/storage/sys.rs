@@ -21,7 +21,8 @@ pub(super) fn make_whole(path: &Path, len: u64) -> io::Result<File> {
     let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
     // SAFETY: both texts end with a zero byte and live across the call, and so does the descriptor that one names.
     match unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) } {
-        0 => Ok(file),
+        // Opened by its name, so that who looks at this process does not take the file for a deleted one.
+        0 => OpenOptions::new().read(true).write(true).open(path),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod model;
 mod retention;
+mod rolls;
 
 use std::net::SocketAddr;
 use std::path::Path;
