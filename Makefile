@@ -72,5 +72,5 @@ dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and
 	$(CARGO) build --release --locked -p ferromq-cli
 	scripts/dist.sh "$(TARGET)/release/ferromq" "$(TARGET)/dist"
 
-wheel: ## the Python package to hand out: target/wheels/ferromq-VERSION-cp39-abi3-PLATFORM.whl
-	bindings/python/wheel.sh "$(TARGET)/wheels"
+wheel: ## the Python package to hand out: target/wheels/ferromq-VERSION-cp39-abi3-PLATFORM.whl; TARGETS="..." for others
+	bindings/python/wheel.sh "$(TARGET)/wheels" $(TARGETS)

@@ -1,14 +1,30 @@
 #!/bin/sh
-# Builds the wheel to hand out into the directory $1. maturin looks at what the library needs of the system and names the
-# oldest Linux that has it (manylinux_2_34 here); for older ones build where they are, or with `maturin build --zig`.
+# wheel.sh FOLDER [TARGET...]: builds the wheels to hand out, for this machine or for the targets (such as
+# aarch64-unknown-linux-gnu; Rust's standard library for them is needed). On Linux they are linked by Zig, which pip brings,
+# against the oldest C library that Rust supports: manylinux2014 (glibc 2.17) and musllinux_1_2.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 wheels=$(cd "$1" && pwd)
+shift
 target=$(cd "$here/../.." && mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 # maturin is called elsewhere, where a relative one would be another.
 export CARGO_TARGET_DIR="$target"
 venv=$target/python-wheel-venv
-[ -x "$venv/bin/maturin" ] || { "${PYTHON:-python3}" -m venv "$venv" && "$venv/bin/pip" install --quiet 'maturin>=1.9.4,<2'; }
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+"$venv/bin/python" -c 'import ziglang' 2> /dev/null && [ -x "$venv/bin/maturin" ] ||
+    "$venv/bin/pip" install --quiet 'maturin[zig]>=1.9.4,<2'
+host=$(rustc -vV | sed -n 's/^host: //p')
+[ $# -gt 0 ] || set -- "$host"
 cd "$here"
-"$venv/bin/maturin" build --release --locked --interpreter "$venv/bin/python" --out "$wheels"
+for one; do
+    case $one in
+    *-linux-gnu) linked="--zig --compatibility manylinux2014" ;;
+    *-linux-musl) linked="--zig --compatibility musllinux_1_2" ;;
+    *) linked="" ;;
+    esac
+    # Another machine's interpreter cannot be asked, and need not: the stable interface is the same.
+    [ "$one" != "$host" ] || linked="$linked --interpreter $venv/bin/python"
+    # shellcheck disable=SC2086 # these are words
+    PATH="$venv/bin:$PATH" "$venv/bin/maturin" build --release --locked --target "$one" $linked --out "$wheels"
+done

@@ -154,3 +154,22 @@ fn one_that_cannot_do_its_work_says_why() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere:0"));
 }
+
+/// What is no program, and what only some languages have: a part of another one (snowflake), their own loggers, asyncio.
+const OWN: [&str; 8] =
+    ["examples", "common", "lib", "main", "snowflake", "logappender", "logging", "quickstart_asyncio"];
+
+#[test]
+fn every_language_has_the_same_programs() {
+    let programs = |folder: &str, end: &str| {
+        let files = std::fs::read_dir(crate_dir().join("../examples").join(folder)).expect("the folder");
+        let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+        let programs = names.filter_map(|name| name.strip_suffix(end).map(str::to_owned));
+        programs.filter(|name| !OWN.contains(&name.as_str())).collect::<std::collections::BTreeSet<_>>()
+    };
+    let c = programs("c", ".c");
+    assert!(c.len() >= 19, "{c:?}");
+    for (folder, end) in [("cpp", ".cpp"), ("python", ".py"), ("node", ".mjs"), ("rust/src", ".rs")] {
+        assert_eq!(programs(folder, end), c, "examples/{folder} beside examples/c");
+    }
+}

@@ -52,7 +52,7 @@ EXPECTED = {
     "logappender": lambda lines: lines
     == ["example.shop WARNING 3 apples left", "example.shop ERROR no pears left"],
 }
-APART = {"delay", "broadcast", "embed_and_serve"}
+APART = {"consumer", "delay", "broadcast", "embed_and_serve"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -62,6 +62,7 @@ def test_example(name, mq, capsys):
     if name == "quickstart_producer":
         assert sum(mq.max_offset(queue) for queue in mq.queues("topic_example_java")) == 10_001
         assert capsys.readouterr().out.count("result of the send: SEND_OK") == 10_001
+        assert example("consumer").run(mq) == 10_001
     if name == "no_retry":
         assert not any("%RETRY%" in topic and mq.admin().topic(topic)["messages"] for topic in mq.admin().all_topics())
 

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod broadcast;
+pub mod consumer;
 pub mod dedup;
 pub mod delay;
 pub mod embed_and_serve;

@@ -7,7 +7,7 @@ use ferromq_examples as examples;
 use ferromq_examples::{instance, Failure};
 
 const NAMES: &str =
-    "quickstart quickstart_producer producer retry no_retry idempotent dedup flag_ttl filter_tag \
+    "quickstart quickstart_producer consumer producer retry no_retry idempotent dedup flag_ttl filter_tag \
     filter_sql delay ordered order_timeout transaction points broadcast pull embed_and_serve logappender";
 
 fn main() -> ExitCode {
@@ -36,6 +36,7 @@ fn run(name: &str, place: Option<&str>) -> Result<(), Failure> {
     match name {
         "quickstart" => examples::quickstart::run(&mq).map(drop)?,
         "quickstart_producer" => examples::quickstart_producer::run(&mq).map(drop)?,
+        "consumer" => examples::consumer::run(&mq).map(drop)?,
         "producer" => examples::producer::run(&mq).map(drop)?,
         "retry" => examples::retry::run(&mq).map(drop)?,
         "no_retry" => examples::no_retry::run(&mq).map(drop)?,

@@ -31,20 +31,8 @@ fn quickstart_producer_sends_10001_messages_and_a_consumer_counts_them() {
     let stored: i64 =
         mq.queues("topic_example_java").unwrap().iter().map(|queue| mq.max_offset(queue).unwrap()).sum();
     assert_eq!(stored, 10_001);
-    let consumer = mq.consumer_with(ferromq::ConsumerOptions {
-        consume_from_where: ferromq::StartFrom::First,
-        ..ferromq::ConsumerOptions::new("counters")
-    });
-    let consumer = consumer.unwrap();
-    consumer.subscribe("topic_example_java", "TagA").unwrap();
-    let mut counted = 0;
-    while counted < 10_001 {
-        let messages = consumer.poll(examples::PATIENCE).unwrap();
-        assert!(!messages.is_empty(), "{counted} came");
-        assert!(messages.iter().all(|message| message.body.starts_with(b"Hello Java Demo RocketMQ:")));
-        counted += messages.len();
-    }
-    assert_eq!(counted, 10_001);
+    assert_eq!(examples::consumer::run(&mq).unwrap(), 10_001);
+    mq.close().unwrap();
 }
 
 #[test]
