@@ -74,10 +74,10 @@ instrumented() {
   fi
   RUSTFLAGS="-Zsanitizer=$kind ${EXTRA_RUSTFLAGS:-}" "$cargo" +nightly build -p ferromq-ffi --target "$host" \
     --target-dir "$target/$kind" "$@"
+  # The runtime that belongs to the Rust compiler: an older clang's has not all that its code calls.
+  runtime=$(rustc +nightly --print sysroot)/lib/rustlib/$host/lib/librustc-nightly_rt.tsan.a
   for name in $(all); do
     if [ "$kind" = thread ]; then
-      # Linked with the runtime that belongs to the Rust compiler: an older clang's has not all that its code calls.
-      runtime=$(rustc +nightly --print sysroot)/lib/rustlib/$host/lib/librustc-nightly_rt.tsan.a
       clang -std=c11 -D_GNU_SOURCE -g -O1 -Iinclude -Iffi/tests/c -fsanitize=thread -c "ffi/tests/c/$name.c" \
         -o "$work/$name.o"
       clang -rdynamic "$work/$name.o" -o "$work/$name" "$target/$kind/$host/debug/libferromq_ffi.a" \
@@ -104,6 +104,29 @@ run_instrumented_address() {
   fi
 }
 
+# A program that has a race fails, or nothing is shown by those that pass.
+sees_races() {
+  cat > "$work/race.c" << 'END'
+#include <pthread.h>
+static int shared;
+static void *change(void *how) { shared = how != 0; return how; }
+int main(void) {
+  pthread_t other;
+  pthread_create(&other, 0, change, 0);
+  change(&other);
+  return pthread_join(other, 0);
+}
+END
+  clang -g -fsanitize=thread -c "$work/race.c" -o "$work/race.o"
+  clang -rdynamic "$work/race.o" -o "$work/race" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lgcc_s -lutil -lrt \
+    -lpthread -lm -ldl
+  if TSAN_OPTIONS=exitcode=9 "$work/race" > "$work/log" 2>&1; then
+    echo "thread: a race was not seen" >&2
+    exit 1
+  fi
+  grep -q 'data race' "$work/log"
+}
+
 run_thread() {
   # All code has to be instrumented, the standard library too, or its locks would not be seen.
   if ! [ -d "$(rustc +nightly --print sysroot 2> /dev/null)/lib/rustlib/src/rust/library" ]; then
@@ -111,6 +134,7 @@ run_thread() {
     return
   fi
   if instrumented thread -Zbuild-std; then
+    sees_races
     # Forks with threads are beyond it.
     programs=$(echo "$all_programs" | sed 's/|forks//')
     TSAN_OPTIONS=halt_on_error=0:exitcode=9:second_deadlock_stack=1 each thread env
