@@ -62,6 +62,7 @@ soak: ## the tests with long counts: hours
 bench: ## both brokers under the same load on this machine, ratios out; ARGS="--quick" for a first look
 	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
 	"$(TARGET)/release/ferromq-bench" $(ARGS)
+	"$(TARGET)/release/ferromq-bench-store" --quick --dir "$(TARGET)/bench"
 	scripts/bench-languages.sh "$(TARGET)"
 
 install: ## the C and C++ library: PREFIX=/usr/local (and DESTDIR): headers, libferromq, pkg-config and CMake files

@@ -166,6 +166,7 @@ impl Target<'_> {
             index_files: self.backup.index_files as i64,
             index_complete_to,
             dispatched_to: end,
+            queue_ends: None,
         };
         let checkpoint =
             Checkpoint { log_ms: time, queues_ms: time, index_ms, master_flushed, confirm, own: Some(own) };

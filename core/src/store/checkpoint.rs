@@ -8,8 +8,8 @@ use super::storage::{Open, Storage};
 const LEN: usize = 4096;
 /// Apache uses the first 40 bytes and leaves the rest alone, so there is room for what it does not know.
 const OWN_AT: usize = 2048;
-const OWN_MAGIC: &[u8; 8] = b"FerroMQ1";
-const OWN_LEN: usize = 76;
+const OWN_MAGIC: &[u8; 8] = b"FerroMQ2";
+const OWN_LEN: usize = 84;
 /// Recovery goes back this much further than the times say.
 const MARGIN_MS: i64 = 3000;
 
@@ -37,8 +37,11 @@ pub(crate) struct Own {
     pub queues: i64,
     pub index_files: i64,
     pub index_complete_to: i64,
-    /// Every record before this commit-log offset has its queue entry on disk.
+    /// Every record before this commit-log offset has its queue entry on disk; a record ends here.
     pub dispatched_to: i64,
+    /// Digest of where each queue ended, if it is known; 0 in the file if not. After an orderly end it tells whether all
+    /// are as they were left.
+    pub queue_ends: Option<i64>,
 }
 
 impl Checkpoint {
@@ -71,6 +74,7 @@ impl Checkpoint {
             index_files: long(OWN_AT + 40),
             index_complete_to: long(OWN_AT + 48),
             dispatched_to: long(OWN_AT + 56),
+            queue_ends: Some(long(OWN_AT + 64)).filter(|ends| *ends != 0),
         };
         read.own = Some(own);
         // Bound to the three times, so that what is said here ends when another broker moves them.
@@ -102,6 +106,7 @@ impl Checkpoint {
                 own.index_files,
                 own.index_complete_to,
                 own.dispatched_to,
+                own.queue_ends.unwrap_or(0),
             ];
             values.iter().enumerate().for_each(|(at, value)| put(OWN_AT + 8 + at * 8, *value));
             let crc = crc32fast::hash(&bytes[OWN_AT..OWN_AT + OWN_LEN - 4]);
@@ -124,7 +129,13 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     fn sample() -> Checkpoint {
-        let own = Some(Own { queues: 7, index_files: 2, index_complete_to: 12345, dispatched_to: 54321 });
+        let own = Some(Own {
+            queues: 7,
+            index_files: 2,
+            index_complete_to: 12345,
+            dispatched_to: 54321,
+            queue_ends: Some(-9),
+        });
         Checkpoint {
             log_ms: NOW - 5000,
             queues_ms: NOW - 6000,

@@ -111,7 +111,7 @@ impl Cursor {
         };
         self.misses(slot.offset - hole..slot.offset);
         core.queues.note_unsaved(&self.queue);
-        self.queue.write_behind(&core.queues.files, false)?;
+        core.queues.write_if_due(&self.queue)?;
         self.next = slot.offset + slot.count;
         Ok(Accepted::Made { removed, hole })
     }

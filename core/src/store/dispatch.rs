@@ -189,11 +189,9 @@ impl Core {
             other => tracing::warn!(topic = %queue.topic, queue = queue.id, ?other, "entry out of order"),
         }
         self.queues.note_unsaved(queue);
-        if queue.wants_writing() {
-            if let Err(error) = queue.write_behind(&self.queues.files, false) {
-                let (topic, id) = (&queue.topic, queue.id);
-                self.fail(format!("write to the consume queue of {topic}, queue {id} failed: {error}"));
-            }
+        if let Err(error) = self.queues.write_if_due(queue) {
+            let (topic, id) = (&queue.topic, queue.id);
+            self.fail(format!("write to the consume queue of {topic}, queue {id} failed: {error}"));
         }
     }
 }

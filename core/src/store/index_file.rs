@@ -1,7 +1,6 @@
 //! One file of the key index (store reference, section 4): a hash table of chains, each item pointing to the one
 //! before it in its chain.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +13,9 @@ const SLOT_LEN: usize = 4;
 const ITEM_LEN: usize = 20;
 /// Blocks for items are allocated ahead in steps of this many bytes.
 const STEP: usize = 1 << 20;
-/// Slots are looked through in pieces of this many bytes.
+/// Slots are looked through in pages of this many bytes.
 const PAGE: usize = 4096;
-static ZEROS: [u8; PAGE] = [0; PAGE];
+const PER_PAGE: usize = PAGE / SLOT_LEN;
 
 /// Slots and items of every file of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +29,12 @@ impl Shape {
         HEADER_LEN + SLOT_LEN * self.slots + ITEM_LEN * self.items
     }
 
+    fn slot(self, hash: i32) -> usize {
+        hash.unsigned_abs() as usize % self.slots
+    }
+
     fn slot_at(self, hash: i32) -> usize {
-        HEADER_LEN + SLOT_LEN * (hash.unsigned_abs() as usize % self.slots)
+        HEADER_LEN + SLOT_LEN * self.slot(hash)
     }
 
     fn item_at(self, number: i32) -> usize {
@@ -297,7 +300,7 @@ impl IndexFile {
     /// Checks every chain, and drops the items of records from the commit-log offset `limit` on.
     pub fn verify(&mut self, limit: i64) -> io::Result<Verified> {
         let count = self.header.next_item;
-        let mut newest: HashMap<usize, i32> = HashMap::new();
+        let mut newest = Newest::none(self.shape);
         let mut last = (self.header.begin_offset, self.header.begin_timestamp);
         let mut good = 1;
         while good < count {
@@ -305,21 +308,20 @@ impl IndexFile {
             if item.offset >= limit {
                 break;
             }
-            let slot_at = self.shape.slot_at(item.hash);
-            let expected = newest.get(&slot_at).copied().unwrap_or(0);
-            if item.offset < last.0 || item.seconds < 0 || item.hash < 0 || item.previous != expected {
+            let expected = newest.of(self.shape.slot(item.hash));
+            if item.offset < last.0 || item.seconds < 0 || item.hash < 0 || item.previous != *expected {
                 return Ok(Verified::Damaged);
             }
             last = (item.offset, self.header.begin_timestamp + i64::from(item.seconds) * 1000);
-            newest.insert(slot_at, good);
+            *expected = good;
             good += 1;
         }
         if good == count {
             return Ok(if self.slots_are(&newest)? { Verified::Whole } else { Verified::Damaged });
         }
-        self.rebuild_slots(&newest);
+        self.rebuild_slots(&newest)?;
         self.header.next_item = good;
-        self.header.slots_used = newest.len() as i32;
+        self.header.slots_used = newest.count();
         (self.header.end_offset, self.header.end_timestamp) = last;
         self.write_header();
         Ok(Verified::Cut)
@@ -327,41 +329,76 @@ impl IndexFile {
 
     /// Whether the slots hold these numbers and nothing else. Read from the file, not through the mapping: the table is
     /// large and mostly empty, and need not come into memory.
-    fn slots_are(&self, newest: &HashMap<usize, i32>) -> io::Result<bool> {
-        let mut chunk = vec![0; 64 << 10];
-        let (mut at, end, mut found) = (HEADER_LEN, self.shape.item_at(0), 0);
-        while let Some(data) = self.file.next_data(at as u64)?.filter(|data| (*data as usize) < end) {
-            at = (at.max(data as usize) - HEADER_LEN) / SLOT_LEN * SLOT_LEN + HEADER_LEN;
+    fn slots_are(&self, newest: &Newest) -> io::Result<bool> {
+        let mut chunk = vec![0; 16 * PAGE];
+        let (end, mut next) = (self.shape.item_at(0), 0);
+        while let Some(data) =
+            self.file.next_data(page_at(next) as u64)?.filter(|data| (*data as usize) < end)
+        {
+            let page = next.max((data as usize).saturating_sub(HEADER_LEN) / PAGE);
+            let at = page_at(page);
             let count = chunk.len().min(end - at);
             self.file.read_at(at as u64, &mut chunk[..count])?;
-            for (page, page_at) in chunk[..count].chunks(PAGE).zip((at..).step_by(PAGE)) {
-                // Nearly all of them: allocated, and not written yet.
-                if page == &ZEROS[..page.len()] {
-                    continue;
-                }
-                for (slot, slot_at) in page.chunks_exact(SLOT_LEN).zip((page_at..).step_by(SLOT_LEN)) {
-                    let number = i32::from_be_bytes(slot.try_into().unwrap_or_default());
-                    if number != 0 {
-                        if newest.get(&slot_at) != Some(&number) {
-                            return Ok(false);
-                        }
-                        found += 1;
-                    }
-                }
+            let pages = page..page + count.div_ceil(PAGE);
+            let passed_over = newest.pages[next..page].iter().all(Option::is_none);
+            next = pages.end;
+            let mut read = newest.pages[pages].iter().zip(chunk[..count].chunks(PAGE));
+            if !passed_over || !read.all(|(numbers, bytes)| holds(bytes, numbers.as_deref())) {
+                return Ok(false);
             }
-            at += count;
         }
-        Ok(found == newest.len())
+        Ok(newest.pages[next..].iter().all(Option::is_none))
     }
 
-    fn rebuild_slots(&mut self, newest: &HashMap<usize, i32>) {
-        let end = self.shape.item_at(0);
-        let mut at = HEADER_LEN;
-        while at < end {
-            at = self.writer.write(at, &ZEROS[..PAGE.min(end - at)]);
+    /// Writes the pages that differ: one that stays as it is need not come into memory, nor go to the disk.
+    fn rebuild_slots(&mut self, newest: &Newest) -> io::Result<()> {
+        let mut there = [0; PAGE];
+        for (number, numbers) in newest.pages.iter().enumerate() {
+            let at = page_at(number);
+            let there = &mut there[..PAGE.min(self.shape.item_at(0) - at)];
+            self.file.read_at(at as u64, there)?;
+            if !holds(there, numbers.as_deref()) {
+                let numbers = numbers.as_deref().unwrap_or(&[0; PER_PAGE]);
+                let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+                self.writer.write(at, &bytes[..there.len()]);
+            }
         }
-        for (slot_at, number) in newest {
-            self.writer.write(*slot_at, &number.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// The newest item of each slot, as the items tell. Most files have few items, and then there are few pages.
+struct Newest {
+    pages: Vec<Option<Box<[i32]>>>,
+}
+
+impl Newest {
+    fn none(shape: Shape) -> Self {
+        Newest { pages: vec![None; shape.slots.div_ceil(PER_PAGE)] }
+    }
+
+    fn of(&mut self, slot: usize) -> &mut i32 {
+        let page = &mut self.pages[slot / PER_PAGE];
+        &mut page.get_or_insert_with(|| vec![0; PER_PAGE].into())[slot % PER_PAGE]
+    }
+
+    fn count(&self) -> i32 {
+        self.pages.iter().flatten().flat_map(|page| page.iter()).filter(|number| **number != 0).count() as i32
+    }
+}
+
+/// Where in the file a page of slots begins.
+fn page_at(number: usize) -> usize {
+    HEADER_LEN + number * PAGE
+}
+
+/// Whether a page of slots, or what there is of it, holds these numbers; none stand for zeros.
+fn holds(bytes: &[u8], numbers: Option<&[i32]>) -> bool {
+    static ZEROS: [u8; PAGE] = [0; PAGE];
+    match numbers {
+        None => bytes == &ZEROS[..bytes.len()],
+        Some(numbers) => {
+            bytes.chunks_exact(SLOT_LEN).zip(numbers).all(|(slot, number)| slot == number.to_be_bytes())
         }
     }
 }

@@ -86,3 +86,15 @@ pub(crate) fn first_store_time(storage: &dyn Storage, file: &LogFile) -> Option<
 pub(crate) fn file_at(files: &[LogFile], offset: i64) -> usize {
     files.partition_point(|file| file.base <= offset).saturating_sub(1)
 }
+
+/// Whether a valid record stands at a commit-log offset and ends at another.
+pub(crate) fn has_record(storage: &dyn Storage, file: &LogFile, offset: i64, end: i64) -> bool {
+    let place = usize::try_from(offset - file.base).ok().zip(usize::try_from(end - offset).ok());
+    let Some((at, len)) = place.filter(|(at, len)| at.saturating_add(*len) <= file.size) else {
+        return false;
+    };
+    let mut bytes = vec![0; len];
+    let read = storage.open(&file.path, Open::Existing).and_then(|open| open.read_at(at as u64, &mut bytes));
+    read.is_ok_and(|read| read == len)
+        && scan::check(&bytes, file.base, at).is_ok_and(|record| record.total_size() == len)
+}

@@ -123,6 +123,8 @@ impl Mapping {
 
     /// `len` bytes from `at` on; `None` if they are not all published.
     pub fn view(&self, at: usize, len: usize) -> Option<&[u8]> {
+        #[cfg(test)]
+        looks::one_more();
         if at.checked_add(len)? > self.published() {
             return None;
         }
@@ -181,6 +183,8 @@ impl Writer {
 
     /// Copies from `at` on into `out`, published or not; what lies behind the mapping reads as zeros.
     pub fn read(&self, at: usize, out: &mut [u8]) {
+        #[cfg(test)]
+        looks::one_more();
         let there = self.mapping.len().saturating_sub(at).min(out.len());
         out[there..].fill(0);
         // SAFETY: within the mapping; only this writer writes, and it is borrowed here.
@@ -207,6 +211,24 @@ impl Writer {
                 let _ = map.advise_range(Advice::PopulateWrite, at, len);
             }
         }
+    }
+}
+
+/// How often this thread looked at mapped bytes: tests count what a search costs.
+#[cfg(test)]
+pub(super) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn one_more() {
+        LOOKS.set(LOOKS.get() + 1);
+    }
+
+    pub(in crate::store) fn so_far() -> usize {
+        LOOKS.get()
     }
 }
 

@@ -12,10 +12,23 @@ use crate::sync::{Mutex, MutexGuard};
 /// Bytes of a plain entry (store reference, section 3.1) and of a batch entry (3.3).
 pub(crate) const ENTRY_LEN: usize = 20;
 pub(crate) const BATCH_ENTRY_LEN: usize = 46;
-/// Entries are written to their file when this many wait: about a page.
-const WRITE_AT: usize = 200;
-/// Entries that stay in memory after they were written, for readers at the end of the queue.
-const KEEP: usize = 100;
+
+/// How many entries of a queue are held in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tails {
+    /// Entries are written to their file when this many wait.
+    pub write_at: i64,
+    /// Entries that stay in memory after they were written, for readers at the end of the queue.
+    pub keep: i64,
+}
+
+impl Tails {
+    /// About a page.
+    pub const FEW_QUEUES: Tails = Tails { write_at: 200, keep: 100 };
+    /// So that 50,000 queues that are all written to take less than 150 MB: an allocation of 2,560 bytes each. Fewer
+    /// entries would save little, as each write costs the opening of a file.
+    pub const MANY_QUEUES: Tails = Tails { write_at: 128, keep: 0 };
+}
 
 /// How the entries of a queue look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +116,8 @@ pub(crate) struct State {
     pub end: i64,
     /// Commit-log offset behind the last record.
     pub log_end: i64,
+    /// Commit-log offset of the record at [`Queue::min`], if it is known without a look.
+    first_at: Option<i64>,
     /// Entries came since the last write-behind.
     touched: bool,
     /// The topic was deleted: nothing is written any more, by whoever still holds the queue.
@@ -131,6 +146,7 @@ impl Queue {
             written: 0,
             end: 0,
             log_end: 0,
+            first_at: None,
             touched: false,
             deleted: false,
         };
@@ -160,10 +176,12 @@ impl Queue {
         self.state.lock()
     }
 
-    /// Sets the bounds that recovery found; entries before `end` are in the files.
-    pub fn resume(&self, end: i64, log_end: i64, min: i64, max: i64) {
+    /// Sets the bounds that recovery found; entries before `end` are in the files. `first_at` is where the record of
+    /// `min` stands in the log, if that is known.
+    pub fn resume(&self, end: i64, log_end: i64, min: i64, max: i64, first_at: Option<i64>) {
         let mut state = self.state.lock();
         (state.tail_from, state.written, state.end, state.log_end) = (end, end, end, log_end);
+        state.first_at = first_at;
         state.tail.clear();
         self.min.store(min, Ordering::Release);
         self.max.store(max, Ordering::Release);
@@ -192,6 +210,7 @@ impl Queue {
         }
         if state.log_end == 0 {
             self.min.store(slot.offset, Ordering::Release);
+            state.first_at = Some(slot.entry.physical_offset);
         }
         state.append(self.form, slot);
         self.max.store(slot.offset + slot.count, Ordering::Release);
@@ -202,27 +221,27 @@ impl Queue {
     }
 
     /// Writes the tail to its files if it has grown enough, or if `all` is set. Readers see no difference.
-    pub fn write_behind(&self, files: &OpenFiles, all: bool) -> io::Result<()> {
+    pub fn write_behind(&self, files: &OpenFiles, tails: Tails, all: bool) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.deleted || (!all && (state.end - state.written) < WRITE_AT as i64) {
+        if state.deleted || (!all && (state.end - state.written) < tails.write_at) {
             return Ok(());
         }
         state.write(self.form, files)?;
         if all {
             // Queues that rest need no memory.
-            let keep = if std::mem::take(&mut state.touched) { KEEP } else { 0 };
+            let keep = if std::mem::take(&mut state.touched) { tails.keep } else { 0 };
             state.trim(self.form, keep);
             state.tail.shrink_to_fit();
         } else {
-            state.trim(self.form, KEEP);
+            state.trim(self.form, tails.keep);
         }
         Ok(())
     }
 
     /// Whether enough entries wait to be written.
-    pub fn wants_writing(&self) -> bool {
+    pub fn wants_writing(&self, tails: Tails) -> bool {
         let state = self.state.lock();
-        state.end - state.written >= WRITE_AT as i64
+        state.end - state.written >= tails.write_at
     }
 
     /// Reads up to `count` entries from `offset` on, the one that holds `offset` first; perhaps fewer than there are.
@@ -280,6 +299,20 @@ impl Queue {
         Ok(found.pop())
     }
 
+    /// A number that stands for this queue, its first file and its end; none if it has no files.
+    pub fn end_on_disk(&self) -> Option<i64> {
+        let state = self.state.lock();
+        if state.files.first == state.files.end {
+            return None;
+        }
+        let mix =
+            |digest: u64, value: u64| (digest.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let numbers = [i64::from(self.id), self.form as i64, state.files.first, state.end, state.log_end];
+        let topic = self.topic.bytes().map(u64::from);
+        let digest = topic.chain(numbers.map(|number| number as u64)).fold(1, mix);
+        Some((digest ^ digest >> 32) as i64)
+    }
+
     /// Removes every entry from the one that holds `offset` on. The next record gets that entry's offset.
     pub fn cut(&self, files: &OpenFiles, offset: i64) -> io::Result<()> {
         let mut state = self.state.lock();
@@ -290,6 +323,7 @@ impl Queue {
         let Some(number) = number.filter(|number| *number < state.end) else { return Ok(()) };
         let number = number.max(state.first());
         let new_max = state.one(self.form, files, number)?.map_or(offset, |slot| slot.offset);
+        state.first_at = None;
         state.write(self.form, files)?;
         state.files.cut(files, number)?;
         state.tail.clear();
@@ -306,7 +340,7 @@ impl Queue {
         let mut state = self.state.lock();
         let first = state.files.first;
         state.files.cut(files, first)?;
-        (state.files.first, state.files.end) = (0, 0);
+        (state.files.first, state.files.end, state.first_at) = (0, 0, None);
         state.tail.clear();
         (state.tail_from, state.written, state.end, state.log_end) = (0, 0, 0, 0);
         drop(state);
@@ -320,6 +354,11 @@ impl Queue {
     /// how many went.
     pub fn expire(&self, files: &OpenFiles, log_min: i64) -> io::Result<usize> {
         let mut state = self.state.lock();
+        // Most queues have nothing before the offset, and a look would open a file.
+        if state.first_at.is_some_and(|first_at| first_at >= log_min) {
+            return Ok(0);
+        }
+        state.first_at = None;
         let first = state.first_at_or_behind(self.form, files, log_min)?;
         let first_number = first.map_or(state.end, |(number, _)| number);
         let mut removed = 0;
@@ -369,8 +408,8 @@ impl State {
         Ok(())
     }
 
-    fn trim(&mut self, form: Form, keep: usize) {
-        let spare = (self.written - self.tail_from).min(self.end - self.tail_from - keep as i64);
+    fn trim(&mut self, form: Form, keep: i64) {
+        let spare = (self.written - self.tail_from).min(self.end - self.tail_from - keep);
         if spare > 0 {
             self.tail.drain(..spare as usize * form.unit());
             self.tail_from += spare;
@@ -476,10 +515,11 @@ impl State {
 
     /// The first entry from number `number` on that is not a blank.
     fn next_record(&self, form: Form, files: &OpenFiles, mut number: i64) -> io::Result<Option<(i64, Slot)>> {
-        let mut chunk = Vec::new();
+        let (mut chunk, mut count) = (Vec::new(), 1);
         loop {
             chunk.clear();
-            self.read(form, files, number, 512, &mut chunk)?;
+            self.read(form, files, number, count, &mut chunk)?;
+            count = 512;
             if chunk.is_empty() {
                 return Ok(None);
             }

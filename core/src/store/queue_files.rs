@@ -81,6 +81,8 @@ impl OpenFiles {
             }
         }
         let file = open(&*self.storage)?;
+        // The files are sparse: reading ahead of the entries would fill pages with zeros, for 50,000 queues gigabytes.
+        file.expect_random_reads();
         let mut used = self.open.lock();
         if used.files.len() >= self.limit {
             used.close_oldest(self.limit / 4);

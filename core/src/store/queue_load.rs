@@ -15,11 +15,15 @@ use crate::{Error, ErrorKind, Result};
 /// Files at the end of a queue whose entries are all looked at, as Apache does.
 const FILES_CHECKED: i64 = 3;
 
+/// What file systems allocate at once, or a small multiple of it.
+const BLOCK: usize = 4096;
+
 /// What was found on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// Commit-log offset behind the furthest record that any queue knows.
+    /// Commit-log offset behind the furthest record that any queue knows, and where that one begins.
     pub covered: i64,
+    pub covered_at: i64,
     /// Entries are missing behind this commit-log offset: a queue was damaged.
     pub damaged_from: Option<i64>,
     /// Queues found.
@@ -58,7 +62,8 @@ pub(crate) fn load(queues: &Queues, log: Range<i64>) -> Result<Loaded> {
 
 impl Loaded {
     fn add(&mut self, other: Loaded) {
-        self.covered = self.covered.max(other.covered);
+        (self.covered, self.covered_at) =
+            (self.covered, self.covered_at).max((other.covered, other.covered_at));
         self.damaged_from = self.damaged_from.into_iter().chain(other.damaged_from).min();
         self.notes.extend(other.notes);
     }
@@ -144,7 +149,8 @@ fn read_queue(
         damaged = true;
     }
     let last = valid_end(queues, queue, log.end)?;
-    let (number, max, log_end) = last.map_or((queue.state().files.first, 0, 0), |end| end);
+    let none = (queue.state().files.first, 0, 0);
+    let (number, max, log_end) = last.as_ref().map_or(none, |end| (end.number, end.offset, end.log_end));
     let max = if queue.form == Form::Plain { number } else { max };
     damaged |= has_data_behind(queues, queue, number)?;
     if damaged {
@@ -155,8 +161,9 @@ fn read_queue(
     }
     let first = queue.state().files.first;
     let min = if queue.form == Form::Plain { first } else { 0 };
-    queue.resume(number, log_end, min, max);
-    loaded.covered = log_end;
+    let first_at = last.as_ref().and_then(|end| end.first).filter(|slot| slot.offset == min);
+    queue.resume(number, log_end, min, max, first_at.map(|slot| slot.entry.physical_offset));
+    (loaded.covered, loaded.covered_at) = (log_end, last.map_or(0, |end| end.last_at));
     Ok(loaded)
 }
 
@@ -199,13 +206,24 @@ fn take_files(
     Ok(damaged)
 }
 
-/// Number, offset and commit-log offset behind the last entry that can be true.
-fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<(i64, i64, i64)>> {
+/// What stands behind the last entry that can be true.
+struct ValidEnd {
+    number: i64,
+    offset: i64,
+    log_end: i64,
+    /// Where the last record begins.
+    last_at: i64,
+    /// The first entry of all, if it was looked at and has a record.
+    first: Option<Slot>,
+}
+
+/// The end of the entries that can be true; none if the first one cannot.
+fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<ValidEnd>> {
     let state = queue.state();
     let files = &state.files;
     let start = files.first.max(files.end - FILES_CHECKED * files.per_file);
-    let mut end = None;
-    let (mut number, mut log_end, mut count) = (start, 0, 64);
+    let (mut end, mut first) = (None, None);
+    let (mut number, mut log_end, mut last_at, mut count) = (start, 0, 0, 64);
     let mut bytes = Vec::new();
     while number < files.end {
         bytes.clear();
@@ -216,10 +234,13 @@ fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<(i6
                 return Ok(end);
             }
             if slot.entry.is_record() {
-                log_end = slot.entry.end();
+                (log_end, last_at) = (slot.entry.end(), slot.entry.physical_offset);
+                if number == files.first {
+                    first = Some(slot);
+                }
             }
             number += 1;
-            end = Some((number, slot.offset + slot.count, log_end));
+            end = Some(ValidEnd { number, offset: slot.offset + slot.count, log_end, last_at, first });
         }
         if bytes.is_empty() {
             break;
@@ -244,6 +265,9 @@ fn has_data_behind(queues: &Queues, queue: &Queue, number: i64) -> io::Result<bo
     let state = queue.state();
     let files = &state.files;
     let (mut at, mut bytes) = (number, Vec::new());
+    // At first to the end of the block that the last entry stands in: behind it is a hole, most likely.
+    let byte = (number - files.first).max(0) as usize * files.unit % files.file_size() as usize;
+    let mut count = (BLOCK - byte % BLOCK) / files.unit + 1;
     while at < files.end {
         let base = at - at.rem_euclid(files.per_file);
         let Some(place) = files.locate(&queues.files, at, 1)? else { break };
@@ -253,7 +277,8 @@ fn has_data_behind(queues: &Queues, queue: &Queue, number: i64) -> io::Result<bo
         };
         at = (base + data as i64 / files.unit as i64).max(at);
         bytes.clear();
-        files.read(&queues.files, at, 4096, &mut bytes)?;
+        files.read(&queues.files, at, count, &mut bytes)?;
+        count = (count * 4).min(1 << 15);
         if bytes.iter().any(|byte| *byte != 0) {
             return Ok(true);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
-use super::queue::{Form, Queue};
+use super::queue::{Form, Queue, Tails};
 use super::queue_files::{OpenFiles, Removing, UnitFiles};
 use super::storage::Storage;
 use super::StoreOptions;
@@ -15,6 +15,12 @@ use crate::sync::{Mutex, RwLock};
 
 /// Queue ids are below this. Apache has no limit of its own; a queue costs memory, and the id comes off the wire.
 pub const MAX_QUEUES: i32 = 1 << 16;
+
+/// With so many queues each may hold less in memory.
+const MANY: u32 = 10_000;
+/// With so many queues to write to, what waits in memory waits for the next checkpoint or until it is enough for a
+/// write of its own: the log has it anyway.
+const WRITTEN_BEHIND: usize = 1_000;
 
 /// The queues of one topic.
 pub(crate) struct Topic {
@@ -142,13 +148,27 @@ impl Queues {
         self.topics().iter().flat_map(|topic| topic.all()).collect()
     }
 
-    /// Number of queues that have files.
-    pub fn on_disk(&self) -> usize {
-        let has_files = |queue: &&Arc<Queue>| {
-            let state = queue.state();
-            state.files.first < state.files.end
-        };
-        self.all().iter().filter(has_files).count()
+    /// Number of queues that have files, and a digest of where each of them ends.
+    pub fn on_disk(&self) -> (usize, i64) {
+        let ends = self.all().into_iter().filter_map(|queue| queue.end_on_disk());
+        ends.fold((0, 0_i64), |(count, digest), end| (count + 1, digest.wrapping_add(end)))
+    }
+
+    /// How many entries a queue holds in memory.
+    pub fn tails(&self) -> Tails {
+        match self.next_uid.load(Ordering::Relaxed) {
+            few if few <= MANY => Tails::FEW_QUEUES,
+            _ => Tails::MANY_QUEUES,
+        }
+    }
+
+    /// Writes the entries of a queue that wait in memory to its files, if they are enough.
+    pub fn write_if_due(&self, queue: &Queue) -> io::Result<()> {
+        let tails = self.tails();
+        match queue.wants_writing(tails) {
+            true => queue.write_behind(&self.files, tails, false),
+            false => Ok(()),
+        }
     }
 
     /// Notes that a queue has something to write or sync.
@@ -158,10 +178,17 @@ impl Queues {
         }
     }
 
-    /// Writes everything that waits in memory to the files; not yet durable. The queues stay noted.
+    /// Writes what waits in memory to the files, unless too many queues have something; not yet durable. The queues stay
+    /// noted.
     pub fn write_all(&self) -> io::Result<()> {
-        let queues = self.unsaved.lock().clone();
-        queues.iter().try_for_each(|queue| queue.write_behind(&self.files, true))
+        let queues = {
+            let unsaved = self.unsaved.lock();
+            if unsaved.len() > WRITTEN_BEHIND {
+                return Ok(());
+            }
+            unsaved.clone()
+        };
+        queues.iter().try_for_each(|queue| queue.write_behind(&self.files, self.tails(), true))
     }
 
     /// Makes everything durable that came before this call. When too many queues changed, the whole file system is
@@ -183,7 +210,7 @@ impl Queues {
         let mut dirs = Vec::new();
         let mut unsynced = Vec::new();
         for queue in queues {
-            queue.write_behind(&self.files, true)?;
+            queue.write_behind(&self.files, self.tails(), true)?;
             let mut state = queue.state();
             if std::mem::take(&mut state.files.renamed) {
                 dirs.push((queue.form, state.files.dir.clone()));
@@ -298,7 +325,7 @@ mod tests {
         for offset in 0..1000 {
             assert_eq!(queue.push(&slot(offset)), Pushed::Added);
             queues.note_unsaved(&queue);
-            queue.write_behind(&queues.files, false).unwrap();
+            queues.write_if_due(&queue).unwrap();
         }
         for round in 0..3 {
             let mut at = 0;
@@ -367,7 +394,7 @@ mod tests {
         queues.delete("T").unwrap();
         let late = queues.queue_or_new(&old, 5);
         late.push(&slot(0));
-        late.write_behind(&queues.files, true).unwrap();
+        late.write_behind(&queues.files, queues.tails(), true).unwrap();
         assert_eq!(late.state().files.end, 0);
         assert_eq!(queues.queue_or_new(&queues.topic_or_new("T", Form::Plain), 5).max(), 0);
     }
@@ -397,7 +424,7 @@ mod tests {
         assert_eq!(found.len(), Form::Plain.unit());
         // Who still holds the old one writes nothing.
         old.push(&slot(1));
-        old.write_behind(&queues.files, true).unwrap();
+        old.write_behind(&queues.files, queues.tails(), true).unwrap();
         assert_eq!(old.state().files.end, 0);
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Own};
 use super::cursor::{Accepted, Cursor};
 use super::index_file::Key;
 use super::index_load::Known;
@@ -54,13 +54,21 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut from = if before.whole || lost_queues || loaded.queues == 0 {
         min
     } else {
-        trusted(core, before, &files, loaded.covered)
+        trusted(core, before, &files, loaded.covered, &mut report.notes)
     };
+    let vouched = before.checkpoint.own.map(|own| own.dispatched_to).filter(|end| *end == from);
     from = from.min(loaded.damaged_from.unwrap_or(i64::MAX)).min(index_from);
     let mut index_from = index_from;
     let state = loop {
-        let start = file_at(&files, from.max(min));
-        let pass = Pass::new(core, before, &files, start, index_from, all_queues_there).run(start)?;
+        let file = file_at(&files, from.max(min));
+        // Elsewhere than behind a record that the checkpoint knows, records are found from the start of their file on.
+        let first = &files[file];
+        let within = first.base..first.base + first.size as i64;
+        let start = vouched.filter(|end| *end == from && within.contains(end)).unwrap_or(first.base);
+        let mut pass = Pass::new(core, before, &files, file, start, index_from, all_queues_there);
+        pass.start_is_sure = start == loaded.covered
+            && log_files::has_record(&*core.options.storage, first, loaded.covered_at, loaded.covered);
+        let pass = pass.run(file)?;
         match pass.older_wanted {
             Some(older) => {
                 report
@@ -105,16 +113,26 @@ fn load_index(core: &Core, before: &Before, log: Range<i64>, notes: &mut Vec<Str
 }
 
 /// The commit-log offset before which log and queues are known to agree.
-fn trusted(core: &Core, before: &Before, files: &[LogFile], covered: i64) -> i64 {
-    if before.clean {
-        return covered.saturating_sub(1);
+fn trusted(core: &Core, before: &Before, files: &[LogFile], covered: i64, notes: &mut Vec<String>) -> i64 {
+    match (before.clean, before.checkpoint.own) {
+        (false, Some(own)) => own.dispatched_to,
+        (true, Some(Own { queue_ends: Some(ends), dispatched_to, .. })) => {
+            if core.queues.on_disk().1 == ends {
+                return dispatched_to;
+            }
+            notes.push("queues are not as they were left: they are compared with the whole log".into());
+            0
+        }
+        (true, _) => covered.saturating_sub(1),
+        (false, None) => {
+            let safe = before.checkpoint.safe_ms();
+            let storage = &*core.options.storage;
+            let first_record_is_safe = |file: &&LogFile| {
+                log_files::first_store_time(storage, file).is_some_and(|time| time > 0 && time <= safe)
+            };
+            files.iter().rev().find(first_record_is_safe).map_or(files[0].base, |file| file.base)
+        }
     }
-    let safe = before.checkpoint.safe_ms();
-    let storage = &*core.options.storage;
-    let first_record_is_safe = |file: &&LogFile| {
-        log_files::first_store_time(storage, file).is_some_and(|time| time > 0 && time <= safe)
-    };
-    files.iter().rev().find(first_record_is_safe).map_or(files[0].base, |file| file.base)
 }
 
 /// One reading of the log.
@@ -123,6 +141,8 @@ struct Pass<'a> {
     before: &'a Before,
     files: &'a [LogFile],
     start: i64,
+    /// A record ends where this pass begins.
+    start_is_sure: bool,
     index_from: i64,
     /// No queue directory was lost since the last checkpoint.
     all_queues_there: bool,
@@ -154,7 +174,8 @@ impl<'a> Pass<'a> {
         core: &'a Core,
         before: &'a Before,
         files: &'a [LogFile],
-        start: usize,
+        file: usize,
+        start: i64,
         index_from: i64,
         all_queues_there: bool,
     ) -> Self {
@@ -163,15 +184,17 @@ impl<'a> Pass<'a> {
             core,
             before,
             files,
-            start: files[start].base,
+            start,
+            start_is_sure: false,
             index_from,
             all_queues_there,
             known_topics: known.map(|topics| topics.iter().map(String::as_str).collect()),
-            file: start,
+            file,
             cursors: HashMap::new(),
             keys: Vec::new(),
-            end: files[start].base,
-            last_time: 0,
+            end: start,
+            // The time of the record that ends here.
+            last_time: if start > files[file].base { before.checkpoint.queues_ms } else { 0 },
             open_damage: Vec::new(),
             skipped: Vec::new(),
             records: 0,
@@ -185,10 +208,11 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn run(mut self, start: usize) -> Result<Self> {
+    fn run(mut self, file: usize) -> Result<Self> {
         let core = self.core;
         let mut taken = Ok(());
-        scan::scan(&*core.options.storage, &self.files[start..], &core.options.delay_levels_ms, |finding| {
+        let (files, start) = (&self.files[file..], self.start);
+        scan::scan(&*core.options.storage, files, start, &core.options.delay_levels_ms, |finding| {
             taken = self.take(finding);
             taken.is_ok() && self.older_wanted.is_none()
         })?;
@@ -210,6 +234,11 @@ impl<'a> Pass<'a> {
     }
 
     fn damage(&mut self, offset: i64, to: i64, reason: String) {
+        let file = self.files[self.file].base;
+        if offset == self.start && offset > file && !(self.start_is_sure && reason == ZEROS) {
+            // Perhaps no record ends here at all: the checkpoint may be of another log.
+            self.older_wanted = Some(file);
+        }
         self.open_damage.push(Damage { offset, length: to - offset, reason });
     }
 
@@ -309,11 +338,10 @@ impl<'a> Pass<'a> {
     /// than a deleted one's coming back.
     fn was_deleted(&self, found: &Found) -> bool {
         let checkpoint = &self.before.checkpoint;
-        let had_its_entry = self.before.clean
-            || match checkpoint.own {
-                Some(own) => found.offset < own.dispatched_to,
-                None => found.store_timestamp < checkpoint.queues_ms,
-            };
+        let had_its_entry = match checkpoint.own {
+            Some(own) => found.offset < own.dispatched_to,
+            None => self.before.clean || found.store_timestamp < checkpoint.queues_ms,
+        };
         let name = found.topic.name.as_str();
         let unknown = self.known_topics.as_ref().is_some_and(|known| !known.contains(name));
         had_its_entry && (unknown || self.all_queues_there)

@@ -149,7 +149,7 @@ impl Core {
         }
         for queue in self.queues.all() {
             // Whole files go, so entries have to be in files.
-            let written = queue.write_behind(&self.queues.files, true);
+            let written = queue.write_behind(&self.queues.files, self.queues.tails(), true);
             match written.and_then(|()| queue.expire(&self.queues.files, min)) {
                 Ok(0) => {}
                 Ok(_) => self.queues.note_unsaved(&queue),

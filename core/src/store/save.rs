@@ -40,8 +40,10 @@ impl Core {
         let _one_at_a_time = self.saved.saving.lock();
         // What is passed on now is in the queues that are saved below.
         self.catch_up();
-        let dispatched_to = self.dispatcher.end.load(Ordering::Acquire);
-        let queues_ms = self.dispatcher.store_timestamp.load(Ordering::Acquire);
+        let (dispatched_to, queues_ms) = self.between_dispatches(|| {
+            let (end, time) = (&self.dispatcher.end, &self.dispatcher.store_timestamp);
+            (end.load(Ordering::Acquire), time.load(Ordering::Acquire))
+        });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
         self.flush_log()?;
@@ -59,11 +61,13 @@ impl Core {
         self.saved.queues_ms.store(queues_ms, Ordering::Release);
         let (index_ms, index_complete_to) = self.index.save()?;
         let (master_flushed, confirm) = *self.saved.foreign.lock();
+        let (queues, queue_ends) = self.queues.on_disk();
         let own = Own {
-            queues: self.queues.on_disk() as i64,
+            queues: queues as i64,
             index_files: self.index.file_count() as i64,
             index_complete_to,
             dispatched_to,
+            queue_ends: Some(queue_ends),
         };
         let checkpoint = Checkpoint {
             log_ms: self.saved.log_ms.load(Ordering::Acquire),

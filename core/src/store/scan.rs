@@ -68,10 +68,12 @@ pub(crate) enum Finding {
     },
 }
 
-/// Scans files in order, on all cores, and hands what they hold to `take`, which may end the scan with `false`.
+/// Scans files in order, on all cores, the first one from the commit-log offset `start` on, and hands what they hold to
+/// `take`, which may end the scan with `false`.
 pub(crate) fn scan(
     storage: &dyn Storage,
     files: &[LogFile],
+    start: i64,
     delay_levels_ms: &[i64],
     mut take: impl FnMut(Finding) -> bool,
 ) -> Result<()> {
@@ -84,7 +86,8 @@ pub(crate) fn scan(
                 let mine = files.iter().skip(thread).step_by(threads);
                 scope.spawn(move || {
                     for file in mine {
-                        let result = scan_file(storage, file, delay_levels_ms, &sender);
+                        let at = (start - file.base).max(0) as usize;
+                        let result = scan_file(storage, file, at, delay_levels_ms, &sender);
                         let failed = result.is_err();
                         if sender.send(result).is_err() || failed {
                             break;
@@ -113,10 +116,11 @@ pub(crate) fn scan(
     })
 }
 
-/// Scans one file; the last batch is returned, those before go through `sender`.
+/// Scans one file from byte `at` on; the last batch is returned, those before go through `sender`.
 fn scan_file(
     storage: &dyn Storage,
     file: &LogFile,
+    mut at: usize,
     delay_levels_ms: &[i64],
     sender: &SyncSender<Result<Vec<Finding>>>,
 ) -> Result<Vec<Finding>> {
@@ -126,7 +130,7 @@ fn scan_file(
     let mut topics = Topics::default();
     let mut batch = Vec::with_capacity(BATCH);
     let bytes = map.from(0);
-    let (mut at, mut last_time) = (0, 0);
+    let mut last_time = 0;
     loop {
         if batch.len() >= BATCH
             && sender.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).is_err()

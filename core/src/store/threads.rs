@@ -3,12 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use super::prepare::prepare;
 use super::{Core, FlushMode};
 
 /// Time between checkpoints under load, ms. Each one syncs queue files; recovery reads at most so much of the log.
 const CHECKPOINT_MS: i64 = 10_000;
+/// And at least so many times as long as the last one took: with many queues it takes the disk some time.
+const CHECKPOINT_SHARE: i64 = 10;
 /// Time from the start to the first round of retention, ms, as Apache's.
 const FIRST_RETENTION_MS: i64 = 60_000;
 
@@ -168,8 +171,10 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
     let enough = fresh >= options.flush_consume_queue_least_pages as u64 * entries_a_page;
     if (enough && now >= due.checkpoint) || now >= due.thorough_checkpoint {
         // The reason has been noted where sends see it.
+        let began = Instant::now();
         let _told = core.save();
-        due.checkpoint = core.clock.now_ms() + CHECKPOINT_MS;
+        let took_ms = began.elapsed().as_millis() as i64;
+        due.checkpoint = core.clock.now_ms() + CHECKPOINT_MS.max(CHECKPOINT_SHARE * took_ms);
         due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
     } else if enough {
         core.write_behind();

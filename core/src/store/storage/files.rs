@@ -136,6 +136,10 @@ impl File for fs::File {
         sys::next_data(self, at)
     }
 
+    fn expect_random_reads(&self) {
+        sys::expect_random_reads(self);
+    }
+
     fn modified_ms(&self) -> io::Result<i64> {
         let modified = self.metadata()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))

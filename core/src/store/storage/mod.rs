@@ -97,6 +97,9 @@ pub trait File: Send + Sync {
     /// The first byte at or behind `at` that may be other than zero; `None` if there is none.
     fn next_data(&self, at: u64) -> io::Result<Option<u64>>;
 
+    /// Says that little will be read at a time, here and there: reading ahead would only fill the memory.
+    fn expect_random_reads(&self) {}
+
     /// When the file was last written, ms since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
 

@@ -52,6 +52,12 @@ fn fallocate(file: &File, mode: i32, at: u64, len: u64) -> io::Result<()> {
     }
 }
 
+/// Tells the kernel to read what is asked for and nothing ahead. Only a hint.
+pub(super) fn expect_random_reads(file: &File) {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
 /// Where the next byte is that is not in a hole.
 pub(super) fn next_data(file: &File, at: u64) -> io::Result<Option<u64>> {
     // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed. The file position that

@@ -8,6 +8,7 @@ mod faults;
 mod model;
 mod retention;
 mod rolls;
+mod scale;
 
 use std::net::SocketAddr;
 use std::path::Path;
