@@ -49,10 +49,13 @@ fn restored(dir: &std::path::Path, of: &ServerOptions) -> TestServer {
 fn a_running_broker_is_copied_while_it_is_sent_to() {
     let kept = tempfile::tempdir().unwrap();
     let mut options = None;
-    let server = start_server_with(&format!("backupPath={}", kept.path().display()), |with| {
-        with.broker.mapped_file_size_commit_log = 64 << 10;
-        options = Some(with.clone());
-    });
+    let server = start_server_with(
+        &format!("osPageCacheBusyTimeOutMills=60000\nbackupPath={}", kept.path().display()),
+        |with| {
+            with.broker.mapped_file_size_commit_log = 64 << 10;
+            options = Some(with.clone());
+        },
+    );
     let options = options.unwrap();
     let mut client = server.broker();
     client.create_topic("T", 2);

@@ -204,6 +204,8 @@ fn full_files_are_linked_where_that_is_possible() {
     use std::os::unix::fs::MetadataExt;
     let dir = tempfile::tempdir().unwrap();
     let options = |name: &str| StoreOptions {
+        // The disk may be busy with other tests.
+        os_page_cache_busy_time_out_ms: 60_000,
         storage: Arc::new(Files),
         root: dir.path().join(name),
         ..options(&Memory::new())
