@@ -21,6 +21,7 @@ pub(super) fn retention(config: &BrokerConfig) -> Retention {
         disk_space_clean_forcibly_ratio: config.disk_space_clean_forcibly_ratio,
         disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         clean_file_forcibly_enable: config.clean_file_forcibly_enable,
+        max_store_size: config.max_store_size as u64,
     }
 }
 
@@ -98,6 +99,7 @@ fn with_topics(config: &BrokerConfig, known_topics: Option<Vec<String>>) -> Stor
         disk_space_clean_forcibly_ratio: retention.disk_space_clean_forcibly_ratio,
         disk_space_warning_level_ratio: retention.disk_space_warning_level_ratio,
         clean_file_forcibly_enable: retention.clean_file_forcibly_enable,
+        max_store_size: retention.max_store_size,
         clean_resource_interval_ms: config.clean_resource_interval as u64,
         max_message_size: config.max_message_size,
         access_message_in_memory_max_ratio: config.access_message_in_memory_max_ratio,

@@ -243,6 +243,9 @@ settings! {
             "Percent of disk use from which sends are refused.";
         "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true, Any, Live,
             "Whether files may be deleted before their time when the disk is nearly full.";
+        "maxStoreSize" max_store_size: usize = 0, Range(0, 1 << 60), Live,
+            "Most bytes that commit log, queues and index take; above it the oldest files are deleted before their time. Looked at \
+             every cleanResourceInterval; the file that is written to stays. 0: no limit.";
 
         // Store: reading.
         "accessMessageInMemoryMaxRatio" access_message_in_memory_max_ratio: u32 = 40, PERCENT, AtStart,

@@ -206,12 +206,13 @@ impl Target<'_> {
         for segment in segments {
             let path = dir.join(file_name(segment.base));
             let size = segment.map.len() as u64;
-            if segment.end() <= end {
+            // One that nothing follows may be written to by a recovery of the copy.
+            if segment.end() < end {
                 self.full_file(&segment.path, &*segment.file, &path, size)?;
             } else {
                 let modified = segment.file.modified_ms()?;
-                self.copy(&*segment.file, &path, 0..(end - segment.base) as u64, size)?
-                    .set_modified_ms(modified)?;
+                let there = ((end - segment.base) as u64).min(size);
+                self.copy(&*segment.file, &path, 0..there, size)?.set_modified_ms(modified)?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::storage::{Open, Storage};
+use super::storage::{sync_failed, Open, Storage};
 
 const LEN: usize = 4096;
 /// Apache uses the first 40 bytes and leaves the rest alone, so there is room for what it does not know.
@@ -88,7 +88,7 @@ impl Checkpoint {
     pub fn save(&self, storage: &dyn Storage, path: &Path) -> io::Result<()> {
         let file = storage.open(path, Open::Create)?;
         file.write_at(0, &self.encode())?;
-        file.sync()
+        file.sync().map_err(sync_failed)
     }
 
     fn encode(&self) -> [u8; LEN] {

@@ -191,7 +191,7 @@ impl Core {
         self.queues.note_unsaved(queue);
         if let Err(error) = self.queues.write_if_due(queue) {
             let (topic, id) = (&queue.topic, queue.id);
-            self.fail(format!("write to the consume queue of {topic}, queue {id} failed: {error}"));
+            self.not_written(&format!("the consume queue of {topic}, queue {id}"), &error);
         }
     }
 }

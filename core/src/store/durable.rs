@@ -96,7 +96,7 @@ impl Core {
             return Ok(());
         }
         for segment in self.log.segments.overlapping(from, end) {
-            if let Err(error) = segment.file.sync() {
+            if let Err(error) = segment.sync() {
                 let reason = format!("sync of {} failed: {error}", segment.path.display());
                 self.fail(reason.clone());
                 return Err(reason);
@@ -173,5 +173,6 @@ impl Core {
 
 fn refusal(tail: &Tail) -> Option<String> {
     let closed = tail.closed.then(|| "the store is closed".to_owned());
-    tail.broken.clone().or(closed).or_else(|| tail.crowded.clone()).or_else(|| tail.full.clone())
+    let passing = || tail.crowded.clone().or_else(|| tail.unwritten.clone()).or_else(|| tail.full.clone());
+    tail.broken.clone().or(closed).or_else(passing)
 }

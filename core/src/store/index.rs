@@ -171,6 +171,11 @@ impl Index {
         files.list.iter().filter(wanted).map(|file| file.snapshot(log_end)).collect()
     }
 
+    /// Bytes that the files take.
+    pub fn bytes(&self) -> u64 {
+        self.files.lock().list.iter().map(IndexFile::bytes).sum()
+    }
+
     /// Number of files.
     pub fn file_count(&self) -> usize {
         self.files.lock().list.len()

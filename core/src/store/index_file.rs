@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mapping::Writer;
-use super::storage::{File, Open, Storage};
+use super::storage::{write_zeros, File, Open, Storage};
 
 const HEADER_LEN: usize = 40;
 const SLOT_LEN: usize = 4;
@@ -181,6 +181,11 @@ impl IndexFile {
         })
     }
 
+    /// Bytes up to the last item.
+    pub fn bytes(&self) -> u64 {
+        self.shape.item_at(self.header.next_item) as u64
+    }
+
     /// Whether the next item needs a new file.
     pub fn is_full(&self) -> bool {
         self.header.next_item as usize >= self.shape.items
@@ -220,13 +225,22 @@ impl IndexFile {
         self.header.end_offset = key.offset;
         self.header.end_timestamp = key.store_timestamp;
         self.write_header();
-        Ok(())
+        self.writer.mapping().check()
     }
 
     fn allocate(&mut self, end: usize) -> io::Result<()> {
         if end > self.allocated {
             let to = (end + STEP).min(self.shape.file_size());
-            self.file.allocate(self.allocated as u64, (to - self.allocated) as u64)?;
+            match self.file.allocate(self.allocated as u64, (to - self.allocated) as u64) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    // Never where items are, nor slots that lead to them.
+                    let items =
+                        if self.header.next_item > 1 { self.shape.item_at(self.header.next_item) } else { 0 };
+                    let from = self.allocated.max(items);
+                    write_zeros(&*self.file, from as u64, to.saturating_sub(from) as u64)?;
+                }
+                result => result?,
+            }
             self.allocated = to;
         }
         Ok(())
@@ -319,6 +333,8 @@ impl IndexFile {
         if good == count {
             return Ok(if self.slots_are(&newest)? { Verified::Whole } else { Verified::Damaged });
         }
+        // Where there are no blocks yet, as in files of Apache's, a full disk is met here.
+        self.allocate(self.shape.item_at(0))?;
         self.rebuild_slots(&newest)?;
         self.header.next_item = good;
         self.header.slots_used = newest.count();

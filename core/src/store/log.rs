@@ -10,7 +10,7 @@ use super::dispatch::Pending;
 use super::mapping::Writer;
 use super::segment::{Segment, Segments};
 use super::signal::Signal;
-use super::storage::Storage;
+use super::storage::{is_full, write_zeros, Storage};
 use super::types::AppendError;
 use super::FlushMode;
 use crate::record::MAGIC_BLANK;
@@ -68,6 +68,8 @@ pub(crate) struct Tail {
     pub full: Option<String>,
     /// Why nothing is written for now: retention found too little space left.
     pub crowded: Option<String>,
+    /// Why nothing is written for now: there is no room for what waits in memory for the files of queues.
+    pub unwritten: Option<String>,
     pub closed: bool,
     /// Store time of the last record.
     pub last_store_timestamp: i64,
@@ -135,6 +137,7 @@ impl Log {
             broken: None,
             full: None,
             crowded: None,
+            unwritten: None,
             closed: false,
             last_store_timestamp: 0,
             timer_rests: false,
@@ -234,7 +237,7 @@ impl Log {
             if tail.closed {
                 return Err(AppendError::Closed);
             }
-            if let Some(reason) = &tail.crowded {
+            if let Some(reason) = tail.crowded.as_ref().or(tail.unwritten.as_ref()) {
                 return Err(AppendError::ReadOnly(reason.clone()));
             }
             if size + BLANK_LEN > self.file_size {
@@ -275,6 +278,10 @@ impl Log {
         match self.mode {
             FlushMode::Async => {
                 open.writer.write(at, bytes);
+                if let Err(error) = open.segment.map.check() {
+                    let reason = format!("write to {} failed: {error}", open.segment.path.display());
+                    return Err(self.break_with(tail, reason));
+                }
             }
             FlushMode::Sync => {
                 if let Err(error) = open.segment.file.write_at(at as u64, bytes) {
@@ -329,7 +336,7 @@ impl Log {
 
     /// A full disk is met here, before anything is written, so it may end without a restart. Anything else may not.
     fn cannot_extend(&self, tail: &mut Tail, path: &str, error: io::Error) -> AppendError {
-        if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+        if is_full(&error) {
             let reason = format!("no space for {path}: {error}; free some, or let files expire");
             if tail.full.is_none() {
                 tracing::error!(%reason, "the store does not take writes for now");
@@ -408,8 +415,19 @@ impl Log {
 
 /// Allocates blocks behind those that are there, at least up to `end`, one step at a time.
 pub(crate) fn allocate(open: &mut OpenFile, end: usize, step: usize) -> io::Result<()> {
+    /// Zeros written while appends wait.
+    const ZEROS: usize = 1 << 20;
     let to = end.max(open.allocated + step).min(open.size());
-    open.segment.file.allocate(open.allocated as u64, (to - open.allocated) as u64)?;
-    open.allocated = to;
+    let file = &*open.segment.file;
+    open.allocated = match file.allocate(open.allocated as u64, (to - open.allocated) as u64) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            // Never where records are: after a restart the last ones share their page with what is to be allocated.
+            let from = open.allocated.max(open.at);
+            let to = end.max(from + ZEROS).min(open.size());
+            write_zeros(file, from as u64, (to - from) as u64)?;
+            to
+        }
+        result => result.map(|()| to)?,
+    };
     Ok(())
 }

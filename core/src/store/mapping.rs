@@ -7,6 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use super::guard::{self, Guard};
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
@@ -37,6 +38,8 @@ impl Memory {
 /// A file's bytes in memory, readable up to the published end. Lives until the last reader is done, also when the
 /// file is deleted meanwhile.
 pub struct Mapping {
+    /// Dropped first: nobody answers for pages that are not mapped any more.
+    guard: Option<Guard>,
     memory: Memory,
     published: AtomicUsize,
 }
@@ -54,7 +57,8 @@ impl Mapping {
         len: usize,
         published: usize,
     ) -> io::Result<(Arc<Self>, Writer)> {
-        // The store's lock keeps other processes away from the file, and this process never shortens a mapped file.
+        // The store's lock keeps other brokers away from the file, and this process never shortens a mapped file. What
+        // others do to it, or a disk, the guard meets.
         let map = MmapOptions::new().len(len).map_raw(file)?;
         Ok(Self::over(Memory::File(map), published))
     }
@@ -96,7 +100,11 @@ impl Mapping {
 
     fn over(memory: Memory, published: usize) -> (Arc<Self>, Writer) {
         let published = AtomicUsize::new(published.min(memory.len()));
-        let mapping = Arc::new(Mapping { memory, published });
+        let guard = match &memory {
+            Memory::File(map) => Some(Guard::new(map.as_ptr(), map.len())),
+            Memory::Heap(_) => None,
+        };
+        let mapping = Arc::new(Mapping { guard, memory, published });
         (mapping.clone(), Writer { mapping })
     }
 
@@ -108,6 +116,15 @@ impl Mapping {
     /// Whether nothing is mapped.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// An error if a page of the file could not be had and reads as zeros since: the file was shortened, or its disk is
+    /// full or fails.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.guard.as_ref().is_some_and(Guard::lost_pages) {
+            true => Err(guard::lost()),
+            false => Ok(()),
+        }
     }
 
     /// End of what can be read.
@@ -264,6 +281,50 @@ mod tests {
         let bytes = mapping.bytes(4099, 3).unwrap();
         drop((file, mapping, writer));
         assert_eq!(&bytes[..], b"the");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_had_is_zeros_and_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 * 4096).unwrap();
+        let (mapping, mut writer) = Mapping::of_file(file.as_file(), 4 * 4096, 0).unwrap();
+        let end = writer.write(0, &[7; 4 * 4096 - 10]);
+        writer.publish(end);
+        assert!(mapping.check().is_ok());
+        file.as_file().set_len(4096).unwrap();
+        assert_eq!(mapping.view(4000, 200).unwrap()[..96], [7; 96]);
+        assert_eq!(mapping.view(4096, 100).unwrap(), [0; 100]);
+        assert!(mapping.check().unwrap_err().to_string().contains("shortened"));
+        // Writes neither end the process nor come to the file.
+        writer.write(4 * 4096 - 5, b"lost");
+        assert_eq!(file.as_file().metadata().unwrap().len(), 4096);
+        // A mapping in the same place later is another one.
+        drop((mapping, writer));
+        file.as_file().set_len(4 * 4096).unwrap();
+        let (mapping, _writer) = Mapping::of_file(file.as_file(), 4 * 4096, 4096).unwrap();
+        assert!(mapping.check().is_ok());
+        assert_eq!(mapping.view(0, 10).unwrap(), [7; 10]);
+    }
+
+    /// Faults of others are what they were without the guard.
+    #[test]
+    fn a_foreign_page_that_cannot_be_had_still_ends_the_process() {
+        const CHILD: &str = "FERROMQ_TEST_BUS_ERROR";
+        let name = "store::mapping::tests::a_foreign_page_that_cannot_be_had_still_ends_the_process";
+        if std::env::var_os(CHILD).is_some() {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(4096).unwrap();
+            let _guarded = Mapping::of_file(&file, 4096, 0).unwrap();
+            let foreign = MmapOptions::new().len(4096).map_raw(&file).unwrap();
+            file.set_len(0).unwrap();
+            // SAFETY: the page is mapped; that it cannot be had is what is tested.
+            let byte = unsafe { foreign.as_ptr().read_volatile() };
+            panic!("read {byte}");
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name]).env(CHILD, "1").output().unwrap();
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(output.status.signal(), Some(libc::SIGBUS), "{output:?}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod durable;
 mod examine;
 mod ext;
 mod get;
+mod guard;
 mod index;
 mod index_file;
 mod index_load;
@@ -245,6 +246,7 @@ impl Core {
             })?;
         self.saved.resume(&checkpoint);
         self.retained_to.store(self.log.min(), Ordering::Release);
+        self.note_space();
         let _first = self.report.set(report);
         *self.held.lock() = Some((lock, abort));
         Ok(())

@@ -67,6 +67,9 @@ pub struct StoreOptions {
     pub disk_space_warning_level_ratio: u32,
     /// Whether files may go before their time when the disk is full.
     pub clean_file_forcibly_enable: bool,
+    /// Bytes that log, queues and index may take; above, the oldest files go before their time, whatever
+    /// `clean_file_forcibly_enable` says. The file that is written to stays. 0: no limit. Ours, not Apache's.
+    pub max_store_size: u64,
     /// Time between two rounds of retention, ms.
     pub clean_resource_interval_ms: u64,
     /// Largest body, bytes.
@@ -130,6 +133,7 @@ impl StoreOptions {
             disk_space_clean_forcibly_ratio: 85,
             disk_space_warning_level_ratio: 90,
             clean_file_forcibly_enable: true,
+            max_store_size: 0,
             clean_resource_interval_ms: 10_000,
             max_message_size: 4 << 20,
             access_message_in_memory_max_ratio: 40,

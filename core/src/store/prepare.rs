@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::log::{Log, OpenFile, Tail};
 use super::segment::{file_name, Segment};
-use super::FlushMode;
+use super::{storage, FlushMode};
 
 /// Under SYNC_FLUSH zeros are written this far ahead: syncing bytes over written zeros takes half the time of syncing
 /// into fresh blocks, because no metadata changes.
@@ -99,13 +99,7 @@ fn zero_step(log: &Log, open: &mut OpenFile) -> Option<Step> {
 }
 
 fn write_zeros(segment: &Segment, from: usize, to: usize) -> io::Result<()> {
-    static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
-    let mut at = from;
-    while at < to {
-        let count = (to - at).min(ZEROS.len());
-        segment.file.write_at(at as u64, &ZEROS[..count])?;
-        at += count;
-    }
+    storage::write_zeros(&*segment.file, from as u64, (to - from) as u64)?;
     segment.file.sync()
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::queue::{Form, Queue, Tails};
 use super::queue_files::{OpenFiles, Removing, UnitFiles};
-use super::storage::Storage;
+use super::storage::{sync_failed, Storage};
 use super::StoreOptions;
 use crate::message::java_hash;
 use crate::sync::{Mutex, RwLock};
@@ -220,17 +220,19 @@ impl Queues {
             }
         }
         if unsynced.len() + dirs.len() > one_by_one {
-            self.storage().sync_all(self.dir(Form::Plain).parent().unwrap_or(Path::new("/")))?;
+            self.storage()
+                .sync_all(self.dir(Form::Plain).parent().unwrap_or(Path::new("/")))
+                .map_err(sync_failed)?;
             unsynced.iter().for_each(|queue| queue.state().files.unsynced.clear());
             return Ok(());
         }
         for queue in unsynced {
             // The appender may push to the queue meanwhile, so its state must not be held during the disk's work.
             let files = queue.state().files.take_unsynced(&self.files)?;
-            files.iter().try_for_each(|file| file.sync())?;
+            files.iter().try_for_each(|file| file.sync()).map_err(sync_failed)?;
         }
         for (form, dir) in dirs {
-            self.sync_names(form, &dir)?;
+            self.sync_names(form, &dir).map_err(sync_failed)?;
         }
         Ok(())
     }
@@ -274,13 +276,27 @@ impl Queues {
 
     /// Removes the files and directories of a topic that was forgotten.
     pub fn remove_files(&self, forgotten: Forgotten<'_>) -> io::Result<()> {
+        let mut result = Ok(());
+        // One that fails does not keep the others, which would be back with the next start.
         for mut files in forgotten.queues {
             let first = files.first;
-            files.cut(&self.files, first)?;
-            ignore_missing(self.storage().remove_dir(&files.dir))?;
+            let removed = files.cut(&self.files, first).and_then(|()| self.remove_dir(&files.dir));
+            result = result.and(removed);
         }
-        ignore_missing(self.storage().remove_dir(forgotten.removing.dir()))?;
+        result?;
+        self.remove_dir(forgotten.removing.dir())?;
         ignore_missing(self.storage().sync_dir(self.dir(forgotten.form)))
+    }
+
+    /// Removes a directory, if nothing is in it that somebody else put there.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        match ignore_missing(self.storage().remove_dir(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                tracing::warn!(dir = %dir.display(), "holds files that are not the store's, so it stays");
+                Ok(())
+            }
+            result => result,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Old files go (store reference, section 7.2): of the log by age or for want of space, of queues and index with what
 //! they point to.
 
+use super::log;
+use super::queue::Queue;
 use super::storage::local_time;
 use super::{Core, StoreOptions};
 
@@ -22,6 +24,8 @@ pub struct Retention {
     pub disk_space_warning_level_ratio: u32,
     /// Whether files may go before their time.
     pub clean_file_forcibly_enable: bool,
+    /// Bytes that the store may take; above, files go before their time. 0: no limit.
+    pub max_store_size: u64,
 }
 
 impl From<&StoreOptions> for Retention {
@@ -33,6 +37,7 @@ impl From<&StoreOptions> for Retention {
             disk_space_clean_forcibly_ratio: options.disk_space_clean_forcibly_ratio,
             disk_space_warning_level_ratio: options.disk_space_warning_level_ratio,
             clean_file_forcibly_enable: options.clean_file_forcibly_enable,
+            max_store_size: options.max_store_size,
         }
     }
 }
@@ -85,22 +90,46 @@ impl Core {
         let time_is_up = now_or_later
             || self.is_delete_hour(&rules)
             || used > f64::from(rules.disk_max_used_space_ratio.clamp(10, 95));
+        let mut removed = 0;
         if time_is_up || crowded {
-            let mut removed = 0;
             while removed < FILES_A_ROUND && self.remove_oldest(&rules, crowded) {
                 removed += 1;
             }
-            if removed > 0 {
-                tracing::info!(removed, min = self.log.min(), "commit-log files removed");
-                self.note_space();
+        }
+        if rules.max_store_size > 0 {
+            let beside = self.bytes_beside_log();
+            // As many as it takes: a quota that is kept only on average is none.
+            while beside + self.log_bytes() > rules.max_store_size && self.remove_oldest(&rules, true) {
+                removed += 1;
             }
+        }
+        if removed > 0 {
+            tracing::info!(removed, min = self.log.min(), "commit-log files removed");
+            self.note_space();
         }
         self.follow_log();
     }
 
+    /// Bytes that log, queues and index take, without what is allocated ahead.
+    pub fn size(&self) -> u64 {
+        self.log_bytes() + self.bytes_beside_log()
+    }
+
+    fn log_bytes(&self) -> u64 {
+        (self.log.end() - self.log.min()).max(0) as u64
+    }
+
+    fn bytes_beside_log(&self) -> u64 {
+        let entries = |queue: &std::sync::Arc<Queue>| {
+            let state = queue.state();
+            (state.end - state.first()).max(0) as u64 * queue.form.unit() as u64
+        };
+        self.queues.all().iter().map(entries).sum::<u64>() + self.index.bytes()
+    }
+
     /// Looks at the disks of log and queues; past the warning level the store takes no writes. Returns the larger use
     /// in percent.
-    fn note_space(&self) -> f64 {
+    pub(crate) fn note_space(&self) -> f64 {
         let level = f64::from(self.retention.read().disk_space_warning_level_ratio.clamp(35, 90));
         let dirs = [&self.log.dir, &self.options.root];
         let used = self.disk_use_percent();
@@ -110,7 +139,23 @@ impl Core {
             let dir = dir.display();
             format!("the disk of {dir} is {percent:.0} % full, writes are refused above {level} % (diskSpaceWarningLevelRatio)")
         });
+        self.try_room(&mut tail);
         percent
+    }
+
+    /// Whether there is room again where there was none is seen here too, in case nobody appends.
+    fn try_room(&self, tail: &mut log::Tail) {
+        if tail.full.is_none() {
+            return;
+        }
+        let log = &self.log;
+        let has_room = tail.open.as_mut().is_none_or(|open| {
+            let next = (open.allocated + 1).min(open.size());
+            next <= open.allocated || log::allocate(open, next, log.step).is_ok()
+        });
+        if has_room {
+            tail.full = None;
+        }
     }
 
     fn is_delete_hour(&self, rules: &Retention) -> bool {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::checkpoint::{Checkpoint, Own};
+use super::storage::{is_full, sync_failed};
 use super::Core;
 
 /// Up to which store time what is on disk.
@@ -30,9 +31,37 @@ impl Core {
     /// kill of the process.
     pub(crate) fn write_behind(&self) {
         self.index.drain();
-        if let Err(error) = self.queues.write_all() {
-            self.fail(format!("write to the consume queues failed: {error}"));
+        let _told = self.write_queues();
+    }
+
+    fn write_queues(&self) -> Result<(), String> {
+        match self.queues.write_all() {
+            Ok(()) => {
+                if self.log.tail.lock().unwritten.take().is_some() {
+                    tracing::info!("there is room for the consume queues again");
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.not_written("the consume queues", &error)),
         }
+    }
+
+    /// A write of what waits in memory failed. For want of room, which may pass: it waits on, and so do appends. Returns
+    /// the reason.
+    pub(crate) fn not_written(&self, what: &str, error: &io::Error) -> String {
+        let root = self.options.root.display();
+        if !is_full(error) {
+            let reason = format!("write to {what} in {root} failed: {error}");
+            self.fail(reason.clone());
+            return reason;
+        }
+        let reason = format!("no space for {what} in {root}: {error}; free some, or let files expire");
+        let mut tail = self.log.tail.lock();
+        if tail.unwritten.is_none() {
+            tracing::error!(%reason, "the store does not take writes for now");
+        }
+        tail.unwritten = Some(reason.clone());
+        reason
     }
 
     /// Makes log, queues and index durable and says so in the checkpoint.
@@ -46,20 +75,19 @@ impl Core {
         });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
-        self.flush_log()?;
-        self.save_behind(queues_ms, dispatched_to).map_err(|error| {
+        let saved = self.flush_log().and_then(|()| self.write_queues()).and_then(|()| {
+            let saved = self.save_behind(queues_ms, dispatched_to);
+            saved.map_err(|error| self.not_written("queues and checkpoint", &error))
+        });
+        saved.inspect_err(|_| {
             self.queues.fresh.fetch_add(fresh, Ordering::AcqRel);
-            let reason =
-                format!("saving queues and checkpoint in {} failed: {error}", self.options.root.display());
-            self.fail(reason.clone());
-            reason
         })
     }
 
     fn save_behind(&self, queues_ms: i64, dispatched_to: i64) -> io::Result<()> {
         self.queues.save_all()?;
         self.saved.queues_ms.store(queues_ms, Ordering::Release);
-        let (index_ms, index_complete_to) = self.index.save()?;
+        let (index_ms, index_complete_to) = self.index.save().map_err(sync_failed)?;
         let (master_flushed, confirm) = *self.saved.foreign.lock();
         let (queues, queue_ends) = self.queues.on_disk();
         let own = Own {

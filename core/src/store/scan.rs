@@ -132,14 +132,17 @@ fn scan_file(
     let bytes = map.from(0);
     let mut last_time = 0;
     loop {
-        if batch.len() >= BATCH
-            && sender.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).is_err()
-        {
-            // Nobody wants more.
-            return Ok(batch);
+        if batch.len() >= BATCH {
+            // What is made of pages that cannot be read is no finding.
+            map.check().map_err(error)?;
+            if sender.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).is_err() {
+                // Nobody wants more.
+                return Ok(batch);
+            }
         }
         if bytes.len() - at < 8 || is_blank(&bytes[at..]) {
             batch.push(Finding::EndOfFile { at: file.base + at as i64, blank: true });
+            map.check().map_err(error)?;
             return Ok(batch);
         }
         let reason = match check(&bytes[at..], file.base, at) {
@@ -152,6 +155,7 @@ fn scan_file(
             Err(reason) => reason,
         };
         let next = next_record(&*open, bytes, file.base, at, last_time).map_err(error)?;
+        map.check().map_err(error)?;
         let zeros = next.is_none() && all_zero(&*open, bytes, at).map_err(error)?;
         if zeros {
             batch.push(Finding::EndOfFile { at: file.base + at as i64, blank: false });

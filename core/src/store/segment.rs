@@ -35,6 +35,18 @@ impl Segment {
         Ok((Arc::new(Segment { base, path, file, map }), writer))
     }
 
+    /// Syncs the file; an error also if it is not all there any more.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()?;
+        self.map.check()?;
+        let (is, was) = (self.file.len()?, self.map.len());
+        if is < was as u64 {
+            let text = format!("it has {is} bytes and had {was}: another program shortened it");
+            return Err(io::Error::other(text));
+        }
+        Ok(())
+    }
+
     /// Commit-log offset behind the last byte of the file.
     pub fn end(&self) -> i64 {
         self.base + self.map.len() as i64

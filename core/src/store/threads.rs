@@ -176,7 +176,7 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
         let took_ms = began.elapsed().as_millis() as i64;
         due.checkpoint = core.clock.now_ms() + CHECKPOINT_MS.max(CHECKPOINT_SHARE * took_ms);
         due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
-    } else if enough {
+    } else if enough || core.log.tail.lock().unwritten.is_some() {
         core.write_behind();
     }
     due.queues = core.clock.now_ms() + options.flush_interval_consume_queue_ms as i64;

@@ -55,6 +55,7 @@ mod rooms;
 mod scenarios;
 mod store_backup;
 mod store_damage;
+mod store_disk;
 mod store_fixture;
 mod store_golden;
 mod store_rows;

@@ -28,8 +28,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("error", &[]),
 ];
 
-/// The only files that may say `unsafe`: what maps files, and what asks the system to lock or allocate them.
-const UNSAFE: &[&str] = &["store/mapping.rs", "store/storage/sys.rs"];
+/// The only files that may say `unsafe`: what maps files and answers for their
+/// pages, and what asks the system to lock or allocate them.
+const UNSAFE: &[&str] = &["store/guard.rs", "store/mapping.rs", "store/storage/sys.rs"];
 
 /// Words of one kind of access, and the rooms that may use them.
 const ACCESS: &[(&[&str], &[&str])] = &[

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{sys, Entry, File, Open, Space, Storage};
+use super::{sys, write_zeros, Entry, File, Open, Space, Storage};
 use crate::store::mapping::{Mapping, Writer};
 
 /// The file system of the machine.
@@ -118,11 +118,7 @@ impl File for fs::File {
     }
 
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
-        match sys::allocate(self, at, len) {
-            // A file system that cannot allocate gets zeros: written is allocated. Nothing else is there yet.
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_zeros(self, at, len),
-            result => result,
-        }
+        sys::allocate(self, at, len)
     }
 
     fn zero(&self, at: u64, len: u64) -> io::Result<()> {
@@ -152,17 +148,6 @@ impl File for fs::File {
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
         Mapping::of_file(self, len, published)
     }
-}
-
-fn write_zeros(file: &fs::File, at: u64, len: u64) -> io::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut done = 0;
-    while done < len {
-        let count = (len - done).min(ZEROS.len() as u64);
-        file.write_all_at(&ZEROS[..count as usize], at + done)?;
-        done += count;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

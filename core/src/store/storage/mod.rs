@@ -88,7 +88,11 @@ pub trait File: Send + Sync {
     /// Makes what was written durable, through mappings too, and the length.
     fn sync(&self) -> io::Result<()>;
 
-    /// Makes sure that there are blocks for the range, so that writing there cannot fail for want of space.
+    /// Makes sure that there are blocks for the range, so that writing there cannot fail for want of space. What is there
+    /// stays.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] when the file system cannot do that; see [`write_zeros`].
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
 
     /// Makes the range zeros, giving its blocks back where possible.
@@ -108,6 +112,28 @@ pub trait File: Send + Sync {
 
     /// Maps the first `len` bytes; what lies before `published` can be read at once. The file must be that long.
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)>;
+}
+
+/// Writes zeros to a range: where blocks cannot be allocated, what is written has them.
+pub(crate) fn write_zeros(file: &dyn File, at: u64, len: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut done = 0;
+    while done < len {
+        let count = (len - done).min(ZEROS.len() as u64);
+        file.write_at(at + done, &ZEROS[..count as usize])?;
+        done += count;
+    }
+    Ok(())
+}
+
+/// Whether there is no room, which may pass; nothing was written then.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+/// The error of a sync, which never passes, whatever the reason: what it was to write may be gone.
+pub(crate) fn sync_failed(error: io::Error) -> io::Error {
+    io::Error::other(format!("sync: {error}"))
 }
 
 /// How to open a file.

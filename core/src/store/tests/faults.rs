@@ -227,6 +227,67 @@ fn a_queue_that_cannot_be_written_stops_sends_but_not_reads() {
 }
 
 #[test]
+fn no_room_for_queue_files_stops_sends_until_there_is() {
+    for operation in [Operation::Write, Operation::Allocate] {
+        let memory = Memory::new();
+        let clock = Clock::new();
+        let store = Store::open(options(&memory), clock.clone()).unwrap();
+        fail(&memory, operation, "consumequeue", libc::ENOSPC);
+        let mut appended = 0;
+        let refused = loop {
+            match store.append(&new("T", 0, b"x", b"")) {
+                Ok(_) => appended += 1,
+                Err(error) => break error.to_string(),
+            }
+            store.dispatch();
+            assert!(appended < 2000);
+        };
+        assert!(
+            refused.contains("no space for the consume queue of T") && refused.contains("/store"),
+            "{refused}"
+        );
+        assert_eq!(bodies(&store, "T", 0, 0).len(), appended);
+        assert!(store.save().is_err());
+        assert!(store.append(&new("T", 0, b"x", b"")).is_err());
+        heal(&memory);
+        // The store's own timer tries again.
+        let asked = std::time::Instant::now();
+        while store.state() != WriteState::Writable {
+            assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", store.state());
+            clock.advance(Duration::from_secs(2));
+            std::thread::yield_now();
+        }
+        store.append(&new("T", 0, b"x", b"")).unwrap();
+        store.close().unwrap();
+        assert_eq!(bodies(&open(&memory), "T", 0, 0).len(), appended + 1);
+    }
+}
+
+#[test]
+fn room_for_the_log_is_seen_also_when_nobody_appends() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    store.append(&new("T", 0, b"x", b"")).unwrap();
+    fail(&memory, Operation::Allocate, "commitlog", libc::ENOSPC);
+    while store.append(&new("T", 0, &[b'x'; 1000], b"")).is_ok() {}
+    assert!(reason(&store).contains("no space"));
+    store.run_retention();
+    assert!(reason(&store).contains("no space"));
+    heal(&memory);
+    store.run_retention();
+    assert_eq!(store.state(), WriteState::Writable);
+}
+
+#[test]
+fn a_crowded_disk_is_seen_at_the_start() {
+    let memory = Memory::new();
+    memory.set_space(crate::store::storage::Space { total: 1000, free: 50 });
+    let store = open(&memory);
+    let error = store.append(&new("T", 0, b"x", b"")).unwrap_err().to_string();
+    assert!(error.contains("95 % full") && error.contains("/store"), "{error}");
+}
+
+#[test]
 fn an_index_that_cannot_be_written_disturbs_nothing() {
     let memory = Memory::new();
     let store = open(&memory);

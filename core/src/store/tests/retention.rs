@@ -137,3 +137,32 @@ fn the_stores_own_timer_does_it() {
     assert_eq!(files(&memory), 1);
     assert!(store.min_physical_offset() > 0);
 }
+
+#[test]
+fn a_quota_takes_the_oldest_files_whatever_their_age() {
+    let memory = Memory::new();
+    let quota = 5 * (32 << 10);
+    let (store, _) = filled(&memory, |options| {
+        options.max_store_size = quota;
+        options.clean_file_forcibly_enable = false;
+    });
+    let before = files(&memory);
+    assert!(store.size() > quota && before >= 10);
+    store.run_retention();
+    assert!(store.size() <= quota, "{}", store.size());
+    let left = files(&memory);
+    assert!((2..=5).contains(&left), "{left} of {before}");
+    store.run_retention();
+    assert_eq!(files(&memory), left);
+    let bounds = store.queue_bounds("T", 0).unwrap();
+    assert!(bounds.start > 0 && bounds.end == 100, "{bounds:?}");
+    assert_eq!(bodies(&store, "T", 0, 0).len() as i64, bounds.end - bounds.start);
+    // The file that is written to stays, and so do the records in it.
+    let mut rules = Retention::from(store.options());
+    rules.max_store_size = 1;
+    store.set_retention(rules);
+    store.run_retention();
+    assert_eq!(files(&memory), 1);
+    assert!(!bodies(&store, "T", 0, 0).is_empty());
+    store.append(&new("T", 0, b"x", b"")).unwrap();
+}
