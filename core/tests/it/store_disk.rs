@@ -204,6 +204,7 @@ fn a_file_that_somebody_shortens_stops_the_store_and_not_the_process() {
     append_many(&store, 1500, 2000);
     store.flush().unwrap();
     assert_eq!(count(&store, 0), 1500);
+    assert_eq!(store.query_key("T", "k", 64, 0, i64::MAX).records.len(), 64);
     let files: Vec<PathBuf> = {
         let mut files: Vec<_> =
             fs::read_dir(root.join("commitlog")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -267,7 +268,7 @@ fn what_is_being_read_stays_readable_when_its_file_goes() {
 #[test]
 fn who_lags_behind_what_is_kept_is_sent_to_the_first_message() {
     let server = start_server_with(
-        "maxStoreSize=200000\nmappedFileSizeCommitLog=65536\nmappedFileSizeConsumeQueue=400",
+        "flushDiskType=SYNC_FLUSH\nmaxStoreSize=200000\nmappedFileSizeCommitLog=65536\nmappedFileSizeConsumeQueue=400",
         |_| {},
     );
     let mut client = server.broker();
