@@ -337,14 +337,22 @@ impl Core {
 
     /// Forgets the queues of a topic and removes their files. Its records stay in the log until they expire.
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
-        self.catch_up();
-        // Readers wait while no record is passed on, so the files are removed after that.
-        if let Some(removed) = self.between_dispatches(|| self.queues.forget(topic)) {
+        let failed = |reason| Error::new(ErrorKind::NotWritable, "delete topic", reason);
+        // A crash half-way must not look like the loss of queues, for which all are made again from the log.
+        let leaving = self.queues.topic(topic).map_or(0, |topic| topic.on_disk()) as i64;
+        self.saved.leaving.fetch_add(leaving, Ordering::AcqRel);
+        let removed = self.save().map_err(failed).and_then(|()| {
+            // Under SYNC_FLUSH the save let records be passed on; after the one below they would bring the topic back.
+            self.catch_up();
+            // Readers wait while no record is passed on, so the files are removed after that.
+            let Some(removed) = self.between_dispatches(|| self.queues.forget(topic)) else { return Ok(()) };
             let gone = self.queues.remove_files(removed);
-            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
-        }
+            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))
+        });
+        self.saved.leaving.fetch_sub(leaving, Ordering::AcqRel);
+        removed?;
         // Behind the checkpoint nothing is made again from the log, so the topic does not come back.
-        self.save().map_err(|reason| Error::new(ErrorKind::NotWritable, "delete topic", reason))
+        self.save().map_err(failed)
     }
 
     /// First commit-log offset that can be read.

@@ -41,6 +41,15 @@ impl Topic {
     pub fn all(&self) -> Vec<Arc<Queue>> {
         self.queues.read().iter().flatten().cloned().collect()
     }
+
+    /// Number of queues that have files.
+    pub fn on_disk(&self) -> usize {
+        let has_files = |queue: &&Arc<Queue>| {
+            let state = queue.state();
+            state.files.first < state.files.end
+        };
+        self.all().iter().filter(has_files).count()
+    }
 }
 
 /// The table of topics and their queues.

@@ -14,6 +14,8 @@ pub(crate) struct Saved {
     queues_ms: AtomicI64,
     /// Values of other brokers, kept as found.
     pub foreign: crate::sync::Mutex<(i64, i64)>,
+    /// Queues of topics that are being deleted: the checkpoint does not count them, there or not.
+    pub leaving: AtomicI64,
     /// Held while queues and checkpoint are written.
     saving: crate::sync::Mutex<()>,
 }
@@ -91,7 +93,7 @@ impl Core {
         let (master_flushed, confirm) = *self.saved.foreign.lock();
         let (queues, queue_ends) = self.queues.on_disk();
         let own = Own {
-            queues: queues as i64,
+            queues: (queues as i64 - self.saved.leaving.load(Ordering::Acquire)).max(0),
             index_files: self.index.file_count() as i64,
             index_complete_to,
             dispatched_to,

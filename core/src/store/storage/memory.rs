@@ -31,6 +31,14 @@ pub enum Operation {
     Allocate,
     /// A file is removed.
     Remove,
+    /// A directory is made or removed.
+    Dir,
+    /// A directory is listed.
+    List,
+    /// Bytes are read, not through a mapping, or looked for.
+    Read,
+    /// A file is mapped.
+    Map,
 }
 
 type Hook = dyn Fn(Operation, &Path) -> io::Result<()> + Send + Sync;
@@ -67,6 +75,8 @@ struct Content {
     pages: Mutex<Heap>,
     /// What the disk holds for sure.
     durable: Mutex<Vec<u8>>,
+    /// The pages at a sync that failed: they count as clean, though the disk does not hold them.
+    given_up: Mutex<Option<Vec<u8>>>,
     modified_ms: AtomicI64,
 }
 
@@ -98,8 +108,10 @@ impl Memory {
         Self::default()
     }
 
-    /// Asks `hook` before each operation; its error becomes the result, and the operation has no effect. The hook may
-    /// also wait, so that a slow disk can be played.
+    /// Asks `hook` before each operation; its error becomes the result, and the operation has no effect, but for two: a
+    /// write that fails with [`io::ErrorKind::WriteZero`] has written its first half, and what a failed sync of a file
+    /// left unwritten the next one does not write either, as on Linux. The hook may also wait, so that a slow disk can
+    /// be played, or take the state of the disk at this moment.
     pub fn intercept(&self, hook: impl Fn(Operation, &Path) -> io::Result<()> + Send + Sync + 'static) {
         *self.disk.hook.write() = Some(Box::new(hook));
     }
@@ -130,11 +142,9 @@ impl Memory {
                 _ => durable,
             };
             // A name needs the directory it stands in; parents come first in the order of paths.
-            let parent_there = path.parent().is_none_or(|parent| {
-                parent.as_os_str().is_empty()
-                    || !names.live.contains_key(parent)
-                    || survived.contains_key(parent)
-            });
+            let parent_there = path
+                .parent()
+                .is_none_or(|parent| parent.as_os_str().is_empty() || survived.contains_key(parent));
             let Some(node) = chosen.filter(|_| parent_there) else { continue };
             let node = match node {
                 Node::Dir => Node::Dir,
@@ -163,6 +173,11 @@ impl Memory {
         killed
     }
 
+    /// The paths of everything there is, in order.
+    pub fn names(&self) -> Vec<PathBuf> {
+        self.disk.names.lock().live.keys().cloned().collect()
+    }
+
     fn check(&self, operation: Operation, path: &Path) -> io::Result<RwLockReadGuard<'_, ()>> {
         self.disk.check(operation, path)
     }
@@ -178,15 +193,20 @@ impl Disk {
 
 impl Storage for Memory {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let _on = self.disk.power.read();
+        let _on = self.check(Operation::Dir, dir)?;
         let mut names = self.disk.names.lock();
         for dir in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
-            names.live.entry(dir.to_path_buf()).or_insert(Node::Dir);
+            if !names.live.contains_key(dir) {
+                names.live.insert(dir.to_path_buf(), Node::Dir);
+                // One that was removed had other files.
+                names.durable.retain(|path, _| path == dir || !path.starts_with(dir));
+            }
         }
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let _on = self.check(Operation::List, dir)?;
         let names = self.disk.names.lock();
         let inside = names.live.iter().filter(|(path, _)| path.parent() == Some(dir));
         Ok(inside
@@ -213,7 +233,7 @@ impl Storage for Memory {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let _on = self.disk.power.read();
+        let _on = self.check(Operation::Dir, dir)?;
         let mut names = self.disk.names.lock();
         if names.live.keys().any(|path| path.parent() == Some(dir)) {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
@@ -226,7 +246,8 @@ impl Storage for Memory {
         let _on = self.check(Operation::SyncDir, dir)?;
         let mut names = self.disk.names.lock();
         let names = &mut *names;
-        names.durable.retain(|path, _| path.parent() != Some(dir));
+        let is_gone = |path: &Path| path.parent() == Some(dir) && !names.live.contains_key(path);
+        names.durable.retain(|path, _| path.parent() != Some(dir) && !path.ancestors().any(is_gone));
         let inside = names.live.iter().filter(|(path, _)| path.parent() == Some(dir));
         names.durable.extend(inside.map(|(path, node)| (path.clone(), node.clone())));
         Ok(())
@@ -300,6 +321,7 @@ impl File for Handle {
     }
 
     fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let _on = self.disk.check(Operation::Read, &self.path)?;
         let pages = self.content.pages.lock();
         let from = pages.get(at as usize..).unwrap_or_default();
         let count = from.len().min(out.len());
@@ -310,13 +332,25 @@ impl File for Handle {
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let _on = self.disk.check(Operation::Write, &self.path)?;
+        let _on = match self.disk.check(Operation::Write, &self.path) {
+            Err(error) if error.kind() == io::ErrorKind::WriteZero => {
+                let first_half = &bytes[..bytes.len() / 2];
+                self.put(at, first_half.len(), first_half.iter().copied())?;
+                return Err(error);
+            }
+            checked => checked?,
+        };
         self.put(at, bytes.len(), bytes.iter().copied())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let _on = self.disk.check(Operation::Sync, &self.path)?;
-        self.content.sync();
+        match self.disk.check(Operation::Sync, &self.path) {
+            Ok(_on) => self.content.sync(),
+            Err(error) => {
+                *self.content.given_up.lock() = Some(bytes_of(&self.content.pages.lock()));
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -331,6 +365,7 @@ impl File for Handle {
     }
 
     fn next_data(&self, at: u64) -> io::Result<Option<u64>> {
+        let _on = self.disk.check(Operation::Read, &self.path)?;
         let pages = self.content.pages.lock();
         let from = pages.get(at as usize..).unwrap_or_default();
         Ok(from.iter().position(|byte| byte.load(Ordering::Relaxed) != 0).map(|found| at + found as u64))
@@ -346,6 +381,7 @@ impl File for Handle {
     }
 
     fn map(&self, len: usize, published: usize) -> io::Result<(Arc<Mapping>, Writer)> {
+        let _on = self.disk.check(Operation::Map, &self.path)?;
         let pages = self.content.pages.lock();
         if pages.len() != len {
             return Err(io::Error::other(format!("{} bytes to map, {} are there", len, pages.len())));
@@ -372,7 +408,8 @@ impl Handle {
 impl Content {
     fn new(bytes: Vec<u8>) -> Self {
         let pages = Mutex::new(pages_of(&bytes));
-        let content = Content { pages, durable: Mutex::new(bytes), modified_ms: AtomicI64::new(0) };
+        let (durable, given_up) = (Mutex::new(bytes), Mutex::default());
+        let content = Content { pages, durable, given_up, modified_ms: AtomicI64::new(0) };
         content.touch();
         content
     }
@@ -383,7 +420,16 @@ impl Content {
     }
 
     fn sync(&self) {
-        *self.durable.lock() = bytes_of(&self.pages.lock());
+        let mut bytes = bytes_of(&self.pages.lock());
+        let mut durable = self.durable.lock();
+        if let Some(given_up) = &*self.given_up.lock() {
+            durable.resize(bytes.len(), 0);
+            let sectors = bytes.chunks_mut(SECTOR).zip(given_up.chunks(SECTOR)).zip(durable.chunks(SECTOR));
+            sectors
+                .filter(|((now, then), _)| now == then)
+                .for_each(|((now, _), disk)| now.copy_from_slice(disk));
+        }
+        *durable = bytes;
     }
 
     fn copy(&self) -> Content {
@@ -430,10 +476,11 @@ fn pages_of(bytes: &[u8]) -> Heap {
 }
 
 /// SplitMix64: enough to choose sectors, and the same on every machine.
-struct Random(u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -489,6 +536,37 @@ mod tests {
         });
         assert_eq!(some.write_at(0, b"b").unwrap_err().raw_os_error(), Some(libc::EIO));
         assert_eq!(read(&memory, "/d/f"), Some(b"a".to_vec()));
+        memory.intercept(|operation, _| match operation {
+            Operation::Write => Err(io::ErrorKind::WriteZero.into()),
+            _ => Ok(()),
+        });
+        assert!(some.write_at(0, b"1234").is_err());
+        assert_eq!(read(&memory, "/d/f"), Some(b"12".to_vec()));
+    }
+
+    #[test]
+    fn what_a_failed_sync_left_unwritten_no_other_writes() {
+        let memory = Memory::new();
+        let some = file(&memory, "/d/f");
+        some.set_len(2048).unwrap();
+        some.sync().unwrap();
+        for dir in ["/", "/d"] {
+            memory.sync_dir(Path::new(dir)).unwrap();
+        }
+        some.write_at(0, b"given up").unwrap();
+        memory.intercept(|operation, _| match operation {
+            Operation::Sync => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Ok(()),
+        });
+        assert!(some.sync().is_err());
+        memory.intercept(|_, _| Ok(()));
+        some.write_at(1024, b"later").unwrap();
+        some.sync().unwrap();
+        assert_eq!(read(&memory, "/d/f").unwrap()[..5], *b"given");
+        // No seed keeps what is not synced for sure; all keep what is.
+        let cuts: Vec<_> = (0..20).map(|seed| read(&memory.power_cut(seed), "/d/f").unwrap()).collect();
+        assert!(cuts.iter().all(|cut| cut[1024..1029] == *b"later"));
+        assert!(cuts.iter().any(|cut| cut[..5] == [0; 5]));
     }
 
     #[test]

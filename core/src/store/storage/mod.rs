@@ -14,6 +14,8 @@ use std::sync::Arc;
 use super::mapping::{Mapping, Writer};
 
 pub use files::Files;
+#[cfg(test)]
+pub(crate) use memory::Random;
 pub use memory::{Memory, Operation};
 pub use overlay::Overlay;
 pub(crate) use sys::local_time;

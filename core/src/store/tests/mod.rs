@@ -4,11 +4,13 @@ mod backup;
 mod basics;
 mod crash;
 mod damage;
+mod every_call;
 mod faults;
 mod model;
 mod retention;
 mod rolls;
 mod scale;
+mod simulator;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -52,7 +54,7 @@ pub(super) fn new<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties:
 }
 
 /// Bodies of a queue from an offset on, by as many gets as it takes.
-pub(super) fn bodies(store: &Store, topic: &str, queue_id: i32, mut offset: i64) -> Vec<(i64, Vec<u8>)> {
+pub(super) fn bodies(store: &Core, topic: &str, queue_id: i32, mut offset: i64) -> Vec<(i64, Vec<u8>)> {
     let mut all = Vec::new();
     loop {
         let get = Get { topic, queue_id, offset, max_count: 32, max_bytes: usize::MAX };

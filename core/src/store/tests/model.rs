@@ -246,7 +246,7 @@ fn run(steps: &[Step], busy: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn store_and_model_agree(steps in prop::collection::vec(step(), 1..250)) {
