@@ -215,7 +215,7 @@ fn whichever_call_fails_nothing_acknowledged_is_lost_and_the_store_opens_again()
     let mut runs = 0;
     for (nth, (mode, code, lasting)) in kinds.iter().copied().enumerate() {
         // Every call fails in some way; in a soak in all ways.
-        let (first, step) = if all { (0, 1) } else { (nth as i64, kinds.len() / 4) };
+        let (first, step) = if all { (0, 1) } else { (nth as i64, kinds.len() / 2) };
         for call in (first..).step_by(step) {
             let fault = Fault { mode, code, lasting, call };
             let outcome = std::panic::catch_unwind(|| fails(fault));

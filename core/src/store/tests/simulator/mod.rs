@@ -220,7 +220,7 @@ impl World {
         ];
         let wrong = &wrong[self.random.below(4) as usize];
         assert!(self.core.append(wrong).is_err());
-        assert!(self.core.append_batch(&[new("T1", 0, b"good", b""), wrong.clone()]).is_err());
+        assert!(self.core.append_batch(&[new("T1", 0, b"good", b""), *wrong]).is_err());
         assert_eq!(self.core.max_physical_offset(), end);
     }
 
