@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
     for at in 0..data.len().min(64) {
         if let Ok(record) = RecordView::parse(&data[at..]) {
             assert!(record.total_size() <= data.len() - at);
-            let _read = (record.body_crc_matches(), record.property("KEYS"), record.born_host(), record.store_host());
+            let _read =
+                (record.body_crc_matches(), record.property("KEYS"), record.born_host(), record.store_host());
         }
     }
     let Some((_, memory)) = common::damaged("commitlog", data) else { return };

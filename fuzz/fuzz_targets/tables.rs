@@ -3,7 +3,8 @@
 #![no_main]
 
 use ferromq::wire::body::{
-    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupWrapper, TopicConfigSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupWrapper,
+    TopicConfigSerializeWrapper,
 };
 use ferromq::wire::json;
 use libfuzzer_sys::fuzz_target;

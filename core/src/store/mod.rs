@@ -238,9 +238,10 @@ impl Core {
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
         let report =
-            recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|_| {
-                // A store that could not be opened, for a wrong setting say, is as it was before.
-                if !stood {
+            recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|error| {
+                // A store that is not opened for a wrong setting is as it was before; after any other failure queues
+                // may be half made, and the next start must not take them for those of an orderly stop.
+                if !stood && error.kind() == ErrorKind::InvalidArgument {
                     let _kept = abort.clear(storage);
                 }
             })?;
