@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the packages' tests need and the machine lacks: C++, pkg-config, CMake and SQLite, Python with venv, Node.js with npm.
+# Installs what the tests need and the machine lacks: C++, pkg-config, CMake and SQLite, Python with venv, Node.js with npm; strace.
 # Does nothing if all is there.
 set -eu
 
@@ -11,6 +11,7 @@ command -v cmake >/dev/null 2>&1 || missing="$missing cmake"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 [ -f /usr/include/sqlite3.h ] || missing="$missing libsqlite3-dev"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
+command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 # shellcheck disable=SC2086 # one word a package
 "$(dirname "$0")/apt-install.sh" scripts/install-languages.sh $missing

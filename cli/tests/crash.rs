@@ -6,22 +6,40 @@ mod load;
 mod server;
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS, WINDOW};
 use server::Server;
 
+/// Longer than anything here takes on the slowest machine: its passing means that something hangs.
+const HANG: Duration = Duration::from_secs(300);
 /// Rounds after which a store gives way to a new one, so that a round stays short.
 const LIFE: u64 = 10;
 
-/// One kill after a while of load; what was acknowledged.
-fn round(server: Server, round: u64, after: Duration) -> Vec<Acked> {
-    let port = server.port;
+/// Load until so many are acknowledged and for a while on, until the server is ended; what was acknowledged.
+fn round(
+    server: Server,
+    round: u64,
+    (least, after): (usize, Duration),
+    end: impl FnOnce(Server),
+) -> Vec<Acked> {
+    let (port, count) = (server.port, Arc::new(AtomicUsize::new(0)));
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, || true)))
+        .map(|sender| {
+            let count = count.clone();
+            let seen = move || count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+            std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, seen))
+        })
         .collect();
+    let start = Instant::now();
+    while count.load(Ordering::Relaxed) < least {
+        assert!(start.elapsed() < HANG, "{count:?} of {least} messages are acknowledged");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     std::thread::sleep(after);
-    server.kill();
+    end(server);
     senders.into_iter().flat_map(|sender| sender.join().expect("a sender ends with its connection")).collect()
 }
 
@@ -58,7 +76,10 @@ fn killed_again_and_again(flush: &str) {
         std::fs::write(dir.path().join("broker.conf"), settings(flush, eager)).unwrap();
         let (server, _) = again(dir.path(), &all);
         let chance = mix(seed ^ number << 32);
-        let acked = round(server, number, Duration::from_millis(50 + chance % 600));
+        // No queue is empty after the first round.
+        let least = if number % LIFE == 0 { 3 * ALL } else { 0 };
+        let load = (least, Duration::from_millis(50 + chance % 600));
+        let acked = round(server, number, load, Server::kill);
         total += acked.len();
         all.extend(acked);
         if chance >> 32 & 3 == 0 {
@@ -87,4 +108,64 @@ fn nothing_acknowledged_under_sync_flush_is_lost_by_kill_9() {
 #[test]
 fn nothing_acknowledged_under_async_flush_is_lost_by_kill_9() {
     killed_again_and_again("ASYNC_FLUSH");
+}
+
+/// What becomes of the checkpoint between two lives of a server.
+const DAMAGES: [(&str, fn(&Path)); 4] = [
+    ("gone", |checkpoint| std::fs::remove_file(checkpoint).unwrap()),
+    ("garbage", |checkpoint| std::fs::write(checkpoint, [0xA5; 4096]).unwrap()),
+    ("short", |checkpoint| std::fs::write(checkpoint, [0; 10]).unwrap()),
+    ("of the future", |checkpoint| {
+        let times = [i64::MAX / 2; 5].map(i64::to_be_bytes).concat();
+        std::fs::write(checkpoint, [times, vec![0; 4056]].concat()).unwrap();
+    }),
+];
+
+/// The first three numbers of a checkpoint: store times, ms, up to which log, queues and index are on disk.
+fn times(checkpoint: &Path) -> Vec<i64> {
+    let bytes = std::fs::read(checkpoint).unwrap();
+    assert_eq!(bytes.len(), 4096);
+    bytes[..24].chunks(8).map(|long| i64::from_be_bytes(long.try_into().unwrap())).collect()
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_millis() as i64
+}
+
+#[test]
+fn how_it_ended_is_seen_at_the_next_start_and_a_damaged_checkpoint_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, conf, log) = (dir.path().join("data"), dir.path().join("broker.conf"), dir.path().join("log"));
+    std::fs::write(&conf, settings("ASYNC_FLUSH", true)).unwrap();
+    let (mut all, mut store, mut number) = (Vec::new(), None, 0);
+    let begin = now_ms();
+    for (damage, inflict) in DAMAGES {
+        for (end, clean) in [(Server::terminate as fn(Server), true), (Server::kill, false)] {
+            let server = Server::start_with_log(&data, &conf, &log);
+            check(server.port, &all).unwrap_or_else(|why| panic!("checkpoint {damage}: {why}"));
+            all.extend(round(server, number, (200, Duration::from_millis(100)), end));
+            number += 1;
+            let store = store.get_or_insert_with(|| store_in(&data));
+            assert_eq!(store.join("abort").exists(), !clean, "the marker of a store in use");
+            if clean {
+                let times = times(&store.join("checkpoint"));
+                assert!(times.iter().all(|time| (begin..=now_ms()).contains(time)), "{times:?}");
+            }
+            inflict(&store.join("checkpoint"));
+            let server = Server::start_with_log(&data, &conf, &log);
+            let told = std::fs::read_to_string(&log).unwrap();
+            let recovered = told.lines().find(|line| line.contains("store recovered"));
+            let recovered = recovered.unwrap_or_else(|| panic!("no word of what was found: {told}"));
+            assert!(recovered.contains(&format!("clean={clean}")), "{recovered}");
+            check(server.port, &all).unwrap_or_else(|why| panic!("checkpoint {damage}: {why}"));
+            server.terminate();
+        }
+    }
+}
+
+/// The directory with the commit log in it.
+fn store_in(data: &Path) -> std::path::PathBuf {
+    let found = [data.to_owned(), data.join("store")].into_iter().find(|dir| dir.join("commitlog").is_dir());
+    found.expect("a commit log")
 }

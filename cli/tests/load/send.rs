@@ -65,6 +65,8 @@ pub fn send_until_broken(
                 ResponseCode::SUCCESS => {}
                 // A machine that is very busy: nobody was told that it is kept.
                 ResponseCode::SYSTEM_BUSY | ResponseCode::FLUSH_DISK_TIMEOUT => continue,
+                // On the way to a clean end.
+                _ if closes(&answer) => continue,
                 _ => panic!("a send was answered by {} {:?}", answer.code, answer.remark),
             }
             let (id, offset) = (id_of(round, sender, answer.opaque as u64), offset(&answer, round, sender));
@@ -74,6 +76,11 @@ pub fn send_until_broken(
             }
         }
     }
+}
+
+fn closes(answer: &Frame<'_>) -> bool {
+    let words = ["the store is closed", "the broker is stopping"];
+    answer.remark.as_deref().is_some_and(|remark| words.iter().any(|word| remark.contains(word)))
 }
 
 fn offset(answer: &Frame<'_>, round: u64, sender: usize) -> i64 {

@@ -20,8 +20,29 @@ fn command(dir: &Path, conf: &Path) -> Command {
 
 impl Server {
     /// Starts one on `dir` with the settings in `conf`, and waits until it is ready.
+    #[allow(dead_code, reason = "for most of the tests that share this")]
     pub fn start(dir: &Path, conf: &Path) -> Server {
-        let mut child = command(dir, conf).stdout(Stdio::piped()).spawn().expect("the server starts");
+        Server::ready(command(dir, conf))
+    }
+
+    /// As [`Server::start`], with what it logs in a file.
+    #[allow(dead_code, reason = "for one of the tests that share this")]
+    pub fn start_with_log(dir: &Path, conf: &Path, log: &Path) -> Server {
+        let mut command = command(dir, conf);
+        command.stderr(std::fs::File::create(log).expect("a file for the log"));
+        Server::ready(command)
+    }
+
+    /// As [`Server::start`], by a program that takes the server's command as its last arguments and becomes it.
+    #[allow(dead_code, reason = "for one of the tests that share this")]
+    pub fn start_by(mut program: Command, dir: &Path, conf: &Path) -> Server {
+        let server = command(dir, conf);
+        program.arg(server.get_program()).args(server.get_args()).stderr(Stdio::null());
+        Server::ready(program)
+    }
+
+    fn ready(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("the ready line");
         let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
@@ -37,7 +58,17 @@ impl Server {
         child.wait().expect("the end");
     }
 
+    /// SIGTERM; it has to end well.
+    #[allow(dead_code, reason = "for some of the tests that share this")]
+    pub fn terminate(mut self) {
+        let signal = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(signal.expect("kill runs").success(), "the server is there");
+        let status = self.child.wait().expect("the end");
+        assert!(status.success(), "{status}");
+    }
+
     /// kill -9.
+    #[allow(dead_code, reason = "for some of the tests that share this")]
     pub fn kill(mut self) {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("the end");
