@@ -29,7 +29,7 @@ fn round(
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let count = count.clone();
-            let seen = move || count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+            let seen = move |_| count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
             std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, seen))
         })
         .collect();
@@ -110,8 +110,10 @@ fn nothing_acknowledged_under_async_flush_is_lost_by_kill_9() {
     killed_again_and_again("ASYNC_FLUSH");
 }
 
+type Inflict = fn(&Path);
+
 /// What becomes of the checkpoint between two lives of a server.
-const DAMAGES: [(&str, fn(&Path)); 4] = [
+const DAMAGES: [(&str, Inflict); 4] = [
     ("gone", |checkpoint| std::fs::remove_file(checkpoint).unwrap()),
     ("garbage", |checkpoint| std::fs::write(checkpoint, [0xA5; 4096]).unwrap()),
     ("short", |checkpoint| std::fs::write(checkpoint, [0; 10]).unwrap()),

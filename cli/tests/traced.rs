@@ -1,7 +1,7 @@
 //! System calls of the server under load, as strace sees them: what is synced before what is answered, how many sends share
 //! a sync, and that the commit log is written in one direction, to one file at a time.
 
-#[allow(dead_code, reason = "only its sends are used here")]
+#[allow(dead_code, unused_imports, reason = "only its sends are used here")]
 mod load;
 mod server;
 
@@ -98,7 +98,7 @@ fn trace(flush: &str, senders: usize, window: u64, enough: usize) -> (usize, Vec
     std::thread::scope(|threads| {
         for sender in 0..senders {
             let count = &count;
-            let seen = move || count.fetch_add(1, Ordering::Relaxed) + 1 < enough;
+            let seen = move |_| count.fetch_add(1, Ordering::Relaxed) + 1 < enough;
             threads.spawn(move || send_until_broken(port, 0, sender, window, seen));
         }
     });

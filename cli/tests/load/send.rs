@@ -40,7 +40,7 @@ pub fn send_until_broken(
     round: u64,
     sender: usize,
     window: u64,
-    seen: impl Fn() -> bool,
+    seen: impl Fn(Acked) -> bool,
 ) -> Vec<Acked> {
     let mut acked = Vec::new();
     let Ok(mut stream) = connect(port) else { return acked };
@@ -71,7 +71,7 @@ pub fn send_until_broken(
             }
             let (id, offset) = (id_of(round, sender, answer.opaque as u64), offset(&answer, round, sender));
             acked.push(Acked { id, offset });
-            if !seen() {
+            if !seen(Acked { id, offset }) {
                 return acked;
             }
         }

@@ -1,12 +1,13 @@
 //! Stores of a broker of ours that was killed under load: copies are opened by Apache's 5.3.3 and 4.9.4, and by ours, and all
-//! serve every acknowledged message; afterwards ours opens what Apache's left. 2 kills here, 20 with FERROMQ_SOAK=1.
+//! serve every acknowledged message; afterwards ours opens what Apache's left. 2 kills here, 20 with FERROMQ_SOAK=1. And
+//! backups that a broker of ours made under load, opened by the same three.
 
 #[path = "../../../cli/tests/load/mod.rs"]
 mod load;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ferromq_interop::java::{self, Line};
@@ -97,7 +98,7 @@ fn load_and_kill(
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let count = count.clone();
-            let seen = move || count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+            let seen = move |_| count.fetch_add(1, Ordering::Relaxed) < usize::MAX;
             std::thread::spawn(move || send_until_broken(port, round, sender, WINDOW, seen))
         })
         .collect();
@@ -109,6 +110,55 @@ fn load_and_kill(
     process.kill();
     let ends = senders.into_iter().map(|sender| sender.join().map_err(|_| "a sender panicked".to_owned()));
     Ok(ends.collect::<Outcome<Vec<_>>>()?.concat())
+}
+
+/// Backups made while four connections send; what was acknowledged before one was begun is in it.
+fn backups(run: &Run) -> Outcome {
+    let dir = run.place.dir().join("backups");
+    let mut conf = conf("ASYNC_FLUSH", false);
+    let store = run.place.dir().join("store-backup");
+    set(&mut conf, "backupPath", &dir.display().to_string());
+    let (process, port) = run.broker("ours", Maker::Ours, &store, &conf)?;
+    let names: &[&str] =
+        if std::env::var_os("FERROMQ_SOAK").is_some() { &["first", "second"] } else { &["first"] };
+    let acked = Mutex::new(Vec::new());
+    let made = std::thread::scope(|threads| {
+        for sender in 0..SENDERS {
+            let acked = &acked;
+            threads.spawn(move || {
+                let note = |message| {
+                    acked.lock().expect("acked").push(message);
+                    true
+                };
+                send_until_broken(port, 0, sender, WINDOW, note)
+            });
+        }
+        let made: Outcome<Vec<_>> = names
+            .iter()
+            .map(|name| {
+                let more = acked.lock().expect("acked").len() + 3 * ALL;
+                let end = Instant::now() + Duration::from_secs(120);
+                while acked.lock().expect("acked").len() < more && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let before = acked.lock().expect("acked").clone();
+                let mut options = ferromq::ClientOptions::new(run.ns.as_str());
+                options.mq_client_api_timeout = Duration::from_secs(120);
+                let client = ferromq::connect_with(options).map_err(|e| e.to_string())?;
+                let address = format!("127.0.0.1:{port}");
+                let backup = client.admin().backup(name, Some(&address), false).map_err(|e| e.to_string())?;
+                client.close().map_err(|e| e.to_string())?;
+                run.report.note(&format!("backup {name}: {backup:?}"));
+                Ok((dir.join(name), before))
+            })
+            .collect();
+        process.kill();
+        made
+    })?;
+    for (backup, acked) in made {
+        opened_by_all(run, &backup, &conf, &acked)?;
+    }
+    Ok(())
 }
 
 /// Copies of the store, one a guest, read by them and by ours at the same time.
@@ -193,6 +243,9 @@ fn main() {
         if run.report.matches(&format!("killed/{flush}")) {
             kills(&run, flush);
         }
+    }
+    if run.report.matches("killed/backups-under-load") {
+        run.report.case("killed/backups-under-load", || backups(&run));
     }
     let code = run.report.finish();
     drop(run);
