@@ -25,11 +25,11 @@ impl World {
             }
         }
         self.check_promises(&served, &report);
+        self.model.damaged |= !report.skipped.is_empty();
         self.check_origin(&served, &report);
         self.check_log(&served, &report);
         self.check_index(&served, &report);
         served.retain(|_, queue: &mut Queue| queue.next > 0);
-        self.model.damaged |= !report.skipped.is_empty();
         self.model.resume(served, self.core.max_physical_offset());
     }
 
