@@ -29,7 +29,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 /// no other process can have the directory meanwhile. The directory is a store of Apache RocketMQ's format.
 ///
 /// # Errors
-/// [`ErrorKind::InUse`](crate::ErrorKind::InUse) names who has the directory; [`ErrorKind::Io`](crate::ErrorKind::Io) when
+/// [`ErrorKind::InUse`] names who has the directory; [`ErrorKind::Io`] when
 /// it cannot be read or written.
 pub fn open(dir: impl AsRef<Path>) -> Result<Instance> {
     open_with(OpenOptions::directory(dir))
@@ -48,7 +48,7 @@ pub fn open_with(options: OpenOptions) -> Result<Instance> {
 /// text those of the environment variable `NAMESRV_ADDR`. Connects when first needed.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when that is no address.
+/// [`ErrorKind::InvalidArgument`] when that is no address.
 pub fn connect(name_servers: &str) -> Result<Instance> {
     connect_with(ClientOptions::new(name_servers))
 }
@@ -65,7 +65,7 @@ pub fn connect_with(options: ClientOptions) -> Result<Instance> {
 /// routes, heartbeats and threads. Cheap to clone; clones are the same client.
 ///
 /// It lives until it is closed, or until it and all that was made from it are dropped. In a process made by fork() all
-/// its calls fail with [`ErrorKind::Forked`](crate::ErrorKind::Forked).
+/// its calls fail with [`ErrorKind::Forked`].
 #[derive(Clone)]
 #[doc(alias = "MQClientInstance")]
 pub struct Instance {
@@ -157,8 +157,8 @@ impl Instance {
     /// are asked by [`Admin::backup`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when `to` holds something, or the instance is
-    /// a client of servers elsewhere; [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be read or written, or
+    /// [`ErrorKind::InvalidArgument`] when `to` holds something, or the instance is
+    /// a client of servers elsewhere; [`ErrorKind::Io`] when a file cannot be read or written, or
     /// there is too little room for it; what was written is then removed.
     pub fn backup(&self, to: impl AsRef<Path>, full: FullFiles) -> Result<Backup> {
         self.cluster.check_open()?;
@@ -190,7 +190,7 @@ impl Instance {
     /// The queues of a topic.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such topic.
+    /// [`ErrorKind::NotFound`] when there is no such topic.
     #[doc(alias = "fetchSubscribeMessageQueues")]
     pub fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
         self.cluster.topic_queues(topic)
@@ -200,8 +200,8 @@ impl Instance {
     /// [`StoredMessage::offset_id`]. Asks the broker whose address is part of the id.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when that is no such id,
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when nothing is there (any more).
+    /// [`ErrorKind::InvalidArgument`] when that is no such id,
+    /// [`ErrorKind::NotFound`] when nothing is there (any more).
     #[doc(alias = "viewMessage")]
     pub fn message_by_id(&self, offset_id: &str) -> Result<StoredMessage> {
         self.cluster.message_by_id(offset_id)
@@ -212,7 +212,7 @@ impl Instance {
     /// a message once it is flushed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when no broker of the topic has it.
+    /// [`ErrorKind::NotFound`] when no broker of the topic has it.
     #[doc(alias = "queryMessageByUniqKey")]
     pub fn message_by_unique_key(&self, topic: &str, id: &str) -> Result<StoredMessage> {
         self.cluster.message_by_unique_key(topic, id)
@@ -293,13 +293,13 @@ impl Instance {
 
     /// Ends everything in order: producers and consumers (offsets are committed, groups left), connections, threads, and
     /// the server in this process, whose store is brought to disk. Afterwards all calls answer
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). No callback runs any more when it returns. In a callback, such as
+    /// [`ErrorKind::Closed`]. No callback runs any more when it returns. In a callback, such as
     /// a listener, it starts the end and returns at once. Closing again is fine.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when it takes longer than `within`, because a callback does not
+    /// [`ErrorKind::Timeout`] when it takes longer than `within`, because a callback does not
     /// return; the rest is done when it does.
-    /// [`ErrorKind::NotWritable`](crate::ErrorKind::NotWritable) when the store could not be brought to disk.
+    /// [`ErrorKind::NotWritable`] when the store could not be brought to disk.
     pub fn close_within(&self, within: Duration) -> Result<()> {
         self.cluster.end_within(within)
     }

@@ -44,7 +44,22 @@ pub(crate) struct Own {
     pub queue_ends: Option<i64>,
 }
 
+/// In place of the digest while a recovery changes files: none of what the checkpoint says can be relied on.
+const BEGUN: i64 = i64::MIN;
+
 impl Checkpoint {
+    /// As it stands on the disk while recovery changes queues and index: were the power cut then, what was made durable
+    /// before could be gone, and all of it has to be compared with the log.
+    pub fn begun(&self) -> Checkpoint {
+        let own = Own { queue_ends: Some(BEGUN), ..self.own.unwrap_or_default() };
+        Checkpoint { log_ms: 0, queues_ms: 0, index_ms: 0, own: Some(own), ..*self }
+    }
+
+    /// Whether a recovery was begun and not ended since.
+    pub fn is_begun(&self) -> bool {
+        self.own.is_some_and(|own| own.queue_ends == Some(BEGUN))
+    }
+
     /// Reads the file. Times in the future or before 1970 are garbage.
     pub fn load(storage: &dyn Storage, path: &Path, now_ms: i64) -> io::Result<Checkpoint> {
         const DAY_MS: i64 = 86_400_000;

@@ -237,20 +237,41 @@ impl Core {
         let checkpoint_path = options.root.join("checkpoint");
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
+        let whole = whole || checkpoint.is_begun();
+        if checkpoint != Checkpoint::default() {
+            checkpoint.begun().save(storage, &checkpoint_path).map_err(failed)?;
+        }
         let report =
             recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|error| {
                 // A store that is not opened for a wrong setting is as it was before; after any other failure queues
                 // may be half made, and the next start must not take them for those of an orderly stop.
                 if !stood && error.kind() == ErrorKind::InvalidArgument {
-                    let _kept = abort.clear(storage);
+                    let _kept =
+                        checkpoint.save(storage, &checkpoint_path).and_then(|()| abort.clear(storage));
                 }
             })?;
         self.saved.resume(&checkpoint);
         self.retained_to.store(self.log.min(), Ordering::Release);
         self.note_space();
+        self.settle(stood);
         let _first = self.report.set(report);
         *self.held.lock() = Some((lock, abort));
         Ok(())
+    }
+
+    /// Makes durable what recovery found and made, so that the checkpoint holds again. After a crash that is also what the
+    /// process before had written: the page cache had it, the disk perhaps not. A failure turns the store read-only, or
+    /// waits for room; what is there can be read.
+    fn settle(&self, crashed: bool) {
+        let (root, log) = (&self.options.root, &self.log.dir);
+        let dirs = [Some(root), Some(log).filter(|log| !log.starts_with(root))];
+        for dir in dirs.into_iter().flatten().filter(|_| crashed) {
+            if let Err(error) = self.options.storage.sync_all(dir) {
+                return self.fail(format!("sync of {} failed: {error}", dir.display()));
+            }
+        }
+        // What failed is noted where appends see it.
+        let _told = self.save();
     }
 
     /// Brings everything to disk and lets the directory go.

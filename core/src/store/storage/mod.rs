@@ -94,7 +94,7 @@ pub trait File: Send + Sync {
     /// stays.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] when the file system cannot do that; see [`write_zeros`].
+    /// [`io::ErrorKind::Unsupported`] when the file system cannot do that; see `write_zeros`.
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
 
     /// Makes the range zeros, giving its blocks back where possible.
