@@ -210,7 +210,10 @@ impl Queues {
         }
         let result = self.save(&queues, ONE_BY_ONE);
         if result.is_err() {
-            queues.iter().for_each(|queue| self.note_unsaved(queue));
+            for queue in &queues {
+                queue.state().files.renamed = true;
+                self.note_unsaved(queue);
+            }
         }
         result
     }
@@ -229,11 +232,7 @@ impl Queues {
             }
         }
         if unsynced.len() + dirs.len() > one_by_one {
-            self.storage()
-                .sync_all(self.dir(Form::Plain).parent().unwrap_or(Path::new("/")))
-                .map_err(sync_failed)?;
-            unsynced.iter().for_each(|queue| queue.state().files.unsynced.clear());
-            return Ok(());
+            return self.sync_file_system(&unsynced).map_err(sync_failed);
         }
         for queue in unsynced {
             // The appender may push to the queue meanwhile, so its state must not be held during the disk's work.
@@ -244,6 +243,22 @@ impl Queues {
             self.sync_names(form, &dir).map_err(sync_failed)?;
         }
         Ok(())
+    }
+
+    /// What is written to the queues meanwhile may miss the sync, and has to wait for the next one.
+    fn sync_file_system(&self, queues: &[Arc<Queue>]) -> io::Result<()> {
+        let written = |queue: &Arc<Queue>| std::mem::take(&mut queue.state().files.unsynced);
+        let written: Vec<_> = queues.iter().map(written).collect();
+        let synced = self.storage().sync_all(self.dir(Form::Plain).parent().unwrap_or(Path::new("/")));
+        if synced.is_err() {
+            for (queue, mut bases) in queues.iter().zip(written) {
+                let mut state = queue.state();
+                // Files that are gone by now need no sync.
+                bases.retain(|base| (state.files.first..state.files.end).contains(base));
+                state.files.unsynced.append(&mut bases);
+            }
+        }
+        synced
     }
 
     /// Makes the names durable that lead to a queue's files.

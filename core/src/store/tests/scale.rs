@@ -127,11 +127,26 @@ fn checkpoints_never_say_more_than_is_on_disk() {
 struct Counted {
     inner: Memory,
     reads: Arc<AtomicUsize>,
+    /// Called when the file system was synced.
+    synced: Hook,
+}
+
+#[derive(Clone, Default)]
+struct Hook(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 struct CountedFile {
     inner: Arc<dyn File>,
     reads: Arc<AtomicUsize>,
+}
+
+fn counted(memory: &Memory) -> Counted {
+    Counted { inner: memory.clone(), reads: Arc::default(), synced: Hook::default() }
 }
 
 impl Counted {
@@ -174,7 +189,10 @@ impl Storage for Counted {
     }
 
     fn sync_all(&self, dir: &Path) -> std::io::Result<()> {
-        self.inner.sync_all(dir)
+        self.inner.sync_all(dir)?;
+        let hook = self.synced.0.lock().take();
+        hook.into_iter().for_each(|hook| hook());
+        Ok(())
     }
 
     fn space(&self, dir: &Path) -> std::io::Result<Space> {
@@ -237,7 +255,7 @@ impl File for CountedFile {
 /// them is in memory; and the store time of the first.
 fn long_queue(count: i64) -> (Counted, Arc<Store>, i64) {
     let (clock, memory) = (Clock::new(), Memory::new());
-    let storage = Counted { inner: memory.clone(), reads: Arc::default() };
+    let storage = counted(&memory);
     let mut options = options(&memory);
     options.mapped_file_size_commit_log = 1 << 20;
     options.mapped_file_size_consume_queue = 20_000;
@@ -394,4 +412,47 @@ fn a_clock_that_was_set_back_costs_no_record() {
     let store = open(&memory.killed());
     assert_eq!(total(&store), before);
     assert_eq!(bodies(&store, "T", 77, 0).len(), 1);
+}
+
+/// A sync of the whole file system takes its time, and entries are written to queue files behind its back.
+#[test]
+fn what_is_written_while_the_file_system_is_synced_waits_for_the_next_sync() {
+    let memory = Memory::new();
+    let storage = counted(&memory);
+    let mut options = options(&memory);
+    options.storage = Arc::new(storage.clone());
+    let store = Store::open(options, Clock::new()).unwrap();
+    append_to(&store, 70, 70);
+    let busy = Arc::downgrade(&store);
+    *storage.synced.0.lock() = Some(Box::new(move || append_to(&busy.upgrade().unwrap(), 1, 200)));
+    store.save().unwrap();
+    // The queue is at rest now.
+    assert_eq!(store.queue_bounds("T", 0), Some(0..201));
+    store.save().unwrap();
+    for seed in 0..20 {
+        let store = open(&memory.power_cut(seed));
+        assert_eq!(total(&store), 270, "{:?}", store.recovery_report());
+    }
+}
+
+#[test]
+fn what_a_killed_process_wrote_is_brought_to_disk_by_the_next_start() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    append_to(&store, 3, 100);
+    let left = memory.killed();
+    let storage = counted(&left);
+    let mut options = options(&left);
+    options.storage = Arc::new(storage.clone());
+    let synced = Arc::new(AtomicBool::new(false));
+    let told = synced.clone();
+    *storage.synced.0.lock() = Some(Box::new(move || told.store(true, Ordering::Relaxed)));
+    let store = Store::open(options.clone(), Clock::new()).unwrap();
+    assert!(synced.swap(false, Ordering::Relaxed));
+    store.close().unwrap();
+    drop(store);
+    let told = synced.clone();
+    *storage.synced.0.lock() = Some(Box::new(move || told.store(true, Ordering::Relaxed)));
+    drop(Store::open(options, Clock::new()).unwrap());
+    assert!(!synced.load(Ordering::Relaxed), "after an orderly stop everything is there");
 }
