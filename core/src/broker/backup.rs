@@ -1,4 +1,4 @@
-//! FERROMQ_BACKUP (900001): a copy of the broker's directory while it goes on, [`Broker::backup`].
+//! FERROMQ_BACKUP (29001): a copy of the broker's directory while it goes on, [`Broker::backup`].
 
 use std::path::Path;
 

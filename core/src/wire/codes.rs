@@ -202,6 +202,7 @@ numbers! {
         3008 AUTH_DELETE_ACL,
         3009 AUTH_GET_ACL,
         3010 AUTH_LIST_ACL,
+        29001 FERROMQ_BACKUP,
         200050 POP_MESSAGE,
         200051 ACK_MESSAGE,
         200052 PEEK_MESSAGE,
@@ -210,7 +211,6 @@ numbers! {
         200055 POLLING_INFO,
         200056 POP_ROLLBACK,
         200151 BATCH_ACK_MESSAGE,
-        900001 FERROMQ_BACKUP,
     }
 }
 

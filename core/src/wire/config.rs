@@ -18,7 +18,7 @@ header! {
 }
 
 header! {
-    /// FERROMQ_BACKUP (900001): a copy of the broker's directory while it runs. Apache has no such request. Answered with
+    /// FERROMQ_BACKUP (29001): a copy of the broker's directory while it runs. Apache has no such request. Answered with
     /// [`super::body::BackupMade`].
     FerromqBackup<'a> {
         /// Name of the directory that is made below the broker's `backupPath`.

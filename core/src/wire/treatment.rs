@@ -273,6 +273,8 @@ mod tests {
     fn every_code_with_a_name_has_one_row() {
         assert!(REQUESTS.windows(2).all(|pair| pair[0].code < pair[1].code));
         let named = (0..=300_000).map(RequestCode).filter(|code| code.name() != "UNKNOWN");
+        // The table is of Apache's codes; the page names our own above it.
+        let named = named.filter(|code| *code != C::FERROMQ_BACKUP);
         assert!(named.eq(REQUESTS.iter().map(|row| row.code)));
     }
 
