@@ -131,8 +131,10 @@ struct Counted {
     synced: Hook,
 }
 
+type Once = Box<dyn FnOnce() + Send>;
+
 #[derive(Clone, Default)]
-struct Hook(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Hook(Arc<Mutex<Option<Once>>>);
 
 impl std::fmt::Debug for Hook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
