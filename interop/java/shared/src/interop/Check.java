@@ -95,7 +95,12 @@ public final class Check {
 
     /** Polls until the condition holds; fails with {@code what} after {@link Env#PATIENCE}. */
     static void eventually(String what, Callable<Boolean> condition) throws Exception {
-        long end = System.nanoTime() + Env.PATIENCE * 1_000_000L;
+        eventually(what, Env.PATIENCE, condition);
+    }
+
+    /** As {@link #eventually(String, Callable)}, with a patience of its own in ms. */
+    static void eventually(String what, long patience, Callable<Boolean> condition) throws Exception {
+        long end = System.nanoTime() + patience * 1_000_000L;
         Exception last = null;
         while (System.nanoTime() < end) {
             try {
@@ -110,7 +115,7 @@ public final class Check {
             }
             Thread.sleep(50);
         }
-        throw failure("not within " + Env.PATIENCE + " ms: " + what + (last == null ? "" : " (last: " + last + ")"));
+        throw failure("not within " + patience + " ms: " + what + (last == null ? "" : " (last: " + last + ")"));
     }
 
     /** The keys, in order. */

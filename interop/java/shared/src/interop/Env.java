@@ -366,8 +366,12 @@ public final class Env implements AutoCloseable {
                 .filter(q -> q.getTopic().equals(topic)).count();
         }
 
+        /**
+         * Waits for a share. A renewal of queue locks may bring back one that its member has just given up; it then
+         * expires at the broker after 60 s, and the new owner looks again every 20 s.
+         */
         void awaitQueues(String topic, int count) throws Exception {
-            Check.eventually(count + " queues of " + topic, () -> queues(topic) == count);
+            Check.eventually(count + " queues of " + topic, Env.PATIENCE + 90_000, () -> queues(topic) == count);
         }
     }
 }
