@@ -44,11 +44,7 @@ impl Topic {
 
     /// Number of queues that have files.
     pub fn on_disk(&self) -> usize {
-        let has_files = |queue: &&Arc<Queue>| {
-            let state = queue.state();
-            state.files.first < state.files.end
-        };
-        self.all().iter().filter(has_files).count()
+        self.all().iter().filter(|queue| queue.end_on_disk().is_some()).count()
     }
 }
 

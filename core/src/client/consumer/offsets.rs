@@ -26,6 +26,11 @@ const DEFAULT_AGO: i64 = 30 * 60_000;
 /// before the first look at its topic is consumed too.
 const CLOCKS_APART: i64 = 10 * 60_000;
 
+/// The broker and topic of a queue.
+fn place(queue: &MessageQueue) -> (String, String) {
+    (queue.broker_name.clone(), queue.topic.clone())
+}
+
 /// Where consuming a queue begins.
 pub(super) struct Begin {
     /// The next offset to consume.
@@ -74,7 +79,7 @@ impl Shared {
         let stored = self.stored_offset(queue)?;
         let end = self.max_offset(queue)?;
         if let Some(offset) = stored {
-            self.state.lock().kept_topics.insert((queue.broker_name.clone(), queue.topic.clone()));
+            self.state.lock().kept_topics.insert(place(queue));
             return Ok(Begin { offset, stored: true, end });
         }
         let is_retry = Some(queue.topic.as_str()) == self.retry_topic.as_deref();
@@ -224,6 +229,7 @@ impl Shared {
         }
         let begun = Instant::now();
         self.store_first(&offsets, limit);
+        // Not zero, which would mean that nobody waits for answers.
         let left = limit.saturating_sub(begun.elapsed()).max(limit.min(Duration::from_millis(1)));
         self.store_at_brokers(offsets, left)
     }
@@ -232,7 +238,6 @@ impl Shared {
     /// makes the table of a group and topic with its first offset, and loses one of two that come at the same time; the
     /// first ones are stored again with the others, so that those of two members do not get in each other's way either.
     fn store_first(&self, offsets: &[(MessageQueue, u64, i64)], limit: Duration) {
-        let place = |queue: &MessageQueue| (queue.broker_name.clone(), queue.topic.clone());
         let mut new = BTreeMap::new();
         {
             let state = self.state.lock();
