@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "examples.h"
+#include "snowflake.h"
 
 static const char TABLES[] =
     "create table account(id integer primary key, money integer not null);"
@@ -127,11 +128,12 @@ int main(int count, char **arguments) {
   fmq_instance *mq = instance(count, arguments);
   check(fmq_instance_create_topic(mq, "ons_test", 4));
   fmq_producer *producer = producer_of(mq, "payments");
+  snowflakes ids = SNOWFLAKES(1);
   const char *ways[] = {"debit", "insert", "optimistic", "pessimistic", "set", "upsert"};
   for (int way = 0; way < 6; way++) {
     /* The same order sent again and again, as a producer does that did not hear the answer. */
     char order_id[48];
-    snprintf(order_id, sizeof order_id, "ORDERID_%" PRId64 "%d", (int64_t)time(NULL), way);
+    snprintf(order_id, sizeof order_id, "ORDERID_%" PRIu64, next_id(&ids));
     fmq_message *message = text_message("ons_test", ways[way]);
     check(fmq_message_add_key(message, order_id));
     for (int copy = 0; copy < COPIES; copy++) {

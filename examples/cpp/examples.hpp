@@ -1,6 +1,6 @@
 // What the programs share. Each is complete in its file otherwise:
 //
-//     c++ -std=c++17 quickstart.cpp -lferromq -pthread -o quickstart    # or $(pkg-config --cflags --libs ferromq)
+//     c++ -std=c++17 quickstart.cpp $(pkg-config --cflags --libs ferromq) -pthread -o quickstart
 //     ./quickstart                      # everything in this process, in memory
 //     ./quickstart ./data               # the same, kept in a directory
 //     ./quickstart 127.0.0.1:9876       # a cluster, FerroMQ's or Apache's

@@ -2,9 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use support::{compile_with, compilers, count, crate_dir, example_command, lines_of, Link};
 
@@ -83,7 +81,8 @@ fn retry_and_no_retry() {
     lines.sort();
     let expected = ["1 of \"answer later\"", "1 of \"sooner\"", "2 of \"answer later\"", "2 of \"sooner\""];
     assert_eq!(lines, expected.map(|line| format!("delivery {line}")));
-    assert_eq!(count(&run_example("no_retry"), "\"not a number: "), 5);
+    let dir = tempfile::tempdir().expect("a directory");
+    support::fails_without_retries(&example("no_retry", dir.path()), dir.path());
 }
 
 #[test]
@@ -103,27 +102,61 @@ fn idempotent() {
 #[test]
 fn dedup_killed_between_its_steps_neither_doubles_nor_drops() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (program, data) = (example("dedup", dir.path()), dir.path().join("data"));
-    let database = dir.path().join("dedup.sqlite");
-    let data = data.to_str().expect("a path");
-    let database = ("DEDUP_DATABASE", database.to_str().expect("a path"));
-    // With pauses that leave something to do for the next run, however late this one is killed.
-    let environment = [database, ("DEDUP_PAUSE_MS", "100")];
-    for step in ["worked", "marked", "done", "worked"] {
-        // Not by way of timeout: it would be killed, and not the program.
-        let mut process = Command::new(&program)
-            .arg(data)
-            .envs(environment)
-            .env_remove("NAMESRV_ADDR")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.starts_with(step)), "it ended before {step:?}");
-        process.kill().expect("it is killed");
-        process.wait().expect("it ends");
-    }
-    assert_eq!(last(&lines_of(&program, &[data], &[database])), "50 messages, sum 1225");
+    support::kill_between_steps(&example("dedup", dir.path()), dir.path());
+}
+
+/// Snowflakes of four threads on two nodes; how many are different, and the most of one node in a millisecond.
+const SNOWFLAKES: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include "snowflake.h"
+
+enum { THREADS = 4, EACH = 50000 };
+static snowflakes nodes[2] = {SNOWFLAKES(1), SNOWFLAKES(2)};
+static uint64_t all[THREADS * EACH];
+
+static void *make(void *from) {
+  uint64_t *ids = from;
+  for (size_t at = 0; at < EACH; at++) {
+    ids[at] = next_id(&nodes[(size_t)(ids - all) / EACH % 2]);
+  }
+  return NULL;
+}
+
+static int by_number(const void *left, const void *right) {
+  uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+  return (a > b) - (a < b);
+}
+
+int main(void) {
+  pthread_t threads[THREADS];
+  for (size_t at = 0; at < THREADS; at++) {
+    pthread_create(&threads[at], NULL, make, all + at * EACH);
+  }
+  for (size_t at = 0; at < THREADS; at++) {
+    pthread_join(threads[at], NULL);
+  }
+  qsort(all, THREADS * EACH, sizeof all[0], by_number);
+  int different = 1, run = 1, most = 1;
+  for (size_t at = 1; at < THREADS * EACH; at++) {
+    different += all[at] != all[at - 1];
+    run = all[at] >> 12 == all[at - 1] >> 12 ? run + 1 : 1;
+    most = run > most ? run : most;
+  }
+  printf("%d %d\n", different, most);
+  return 0;
+}
+"#;
+
+#[test]
+fn snowflakes_are_unique_over_threads_and_nodes_and_4096_a_millisecond() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("snowflakes.c");
+    std::fs::write(&source, SNOWFLAKES).expect("the program");
+    let include = crate_dir().join("../examples/c");
+    let program = compile_with(compilers()[0], &source, &include, Link::Shared, dir.path(), &[]);
+    // Made as fast as can be, the counter of a millisecond is used up.
+    assert_eq!(support::run(&program, &[]), "200000 4096\n");
 }
 
 #[test]

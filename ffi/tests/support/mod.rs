@@ -2,8 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// What every program must compile with.
 pub const STRICT: &[&str] =
@@ -128,6 +129,45 @@ pub fn lines_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
     text.lines().map(str::to_owned).collect()
+}
+
+/// The example `dedup`, killed in every step of its work: what it is given is in its database once in the end.
+pub fn kill_between_steps(program: &Path, dir: &Path) {
+    let (data, database) = (dir.join("data"), dir.join("dedup.sqlite"));
+    let (data, database) = (data.to_str().expect("a path"), database.to_str().expect("a path"));
+    let database = ("DEDUP_DATABASE", database);
+    // With pauses that leave something to do for the next run, however late this one is killed.
+    let environment = [database, ("DEDUP_PAUSE_MS", "100")];
+    for step in ["begin", "worked", "marked", "done", "worked"] {
+        // Not by way of timeout: it would be killed, and not the program.
+        let mut process = Command::new(program)
+            .arg(data)
+            .envs(environment)
+            .env_remove("NAMESRV_ADDR")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.starts_with(step)), "it ended before {step:?}");
+        process.kill().expect("it is killed");
+        process.wait().expect("it ends");
+    }
+    let lines = lines_of(program, &[data], &[database]);
+    assert_eq!(lines.last().map(String::as_str), Some("50 messages, sum 1225"));
+}
+
+/// The example `no_retry`: its listener fails at each message, and nothing gets into its group's retry topic.
+pub fn fails_without_retries(program: &Path, dir: &Path) {
+    let data = dir.join("data");
+    let lines = lines_of(program, &[data.to_str().expect("a path")], &[]);
+    assert_eq!(count(&lines, "\"not a number: "), 5, "{lines:?}");
+    let mq = ferromq::open(&data).expect("what it left");
+    let messages = |topic: &str| mq.admin().topic(topic).expect("its figures").messages;
+    assert_eq!(messages("Hopeless"), 5);
+    for topic in mq.admin().all_topics().expect("the topics") {
+        assert!(!topic.starts_with("%RETRY%") || messages(&topic) == 0, "{topic}");
+    }
+    mq.close().expect("it closes");
 }
 
 /// How many lines begin with a text.
