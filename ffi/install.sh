@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the C and C++ library: ffi/install.sh LIBRARIES PREFIX. LIBRARIES is the directory that cargo built them into.
-# DESTDIR is put before everything that is written, as packagers expect. `make install` builds and calls this.
+# DESTDIR is put before everything that is written, as packagers expect; STRIP=: keeps what debuggers read, five times the
+# size. `make install` builds and calls this.
 set -eu
 
 libraries=$1
@@ -23,9 +24,12 @@ for header in ferromq.h ferromq.hpp; do
   fi
 done
 install -m 755 "$libraries/libferromq_ffi.so" "$lib/libferromq.so.$version"
+install -m 644 "$libraries/libferromq_ffi.a" "$lib/libferromq.a"
+if command -v "${STRIP:=strip}" > /dev/null; then
+  "$STRIP" --strip-debug "$lib/libferromq.so.$version" "$lib/libferromq.a"
+fi
 ln -sf "libferromq.so.$version" "$lib/libferromq.so.$abi"
 ln -sf "libferromq.so.$abi" "$lib/libferromq.so"
-install -m 644 "$libraries/libferromq_ffi.a" "$lib/libferromq.a"
 
 # What programs need besides when they link the static library: what rustc names for it.
 private="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
