@@ -79,11 +79,11 @@ export function path(relative) {
 }
 
 /** Runs a program given as text in a process of its own: its exit code and output. One that hangs is killed. */
-export async function run(program, flags = [], environment = {}) {
+export async function run(program, flags = [], environment = {}, timeout = PATIENCE) {
   return finish(spawn(process.execPath, [...flags, '--input-type=module', '-e', program], {
     env: { ...process.env, ...environment },
     cwd: path('..'),
-    timeout: PATIENCE,
+    timeout,
     killSignal: 'SIGKILL',
   }))
 }

@@ -423,13 +423,13 @@ static void one_life(bool with_server, int number) {
   }
 }
 
-static void many_lives(int cycles) {
-  /* Servers take longer: one life in 20. */
+/* Servers take longer: one lives as long as so many producers and consumers. */
+static void many_lives(int cycles, int lives_a_server) {
   int warm = cycles / 4 + 20;
   size_t memory = 0;
   int threads = 0, descriptors = 0;
   for (int number = 0; number < cycles + warm; number++) {
-    one_life(number % 20 == 0, number);
+    one_life(number % lives_a_server == 0, number);
     if (number == warm) {
       one_life(true, -1);
       EVENTUALLY(entries("/proc/self/task") <= 4);
@@ -463,7 +463,7 @@ int main(int arguments, char **argument) {
   outputs_are_cleared();
   user_data_comes_back();
   if (arguments > 1) {
-    many_lives(atoi(argument[1]));
+    many_lives(atoi(argument[1]), arguments > 2 ? atoi(argument[2]) : 20);
   }
   puts("ok");
   return 0;
