@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::index::Index;
-use super::index_load::Known;
+use super::index_load::{self, Known};
 use super::lock::Lock;
 use super::log_files;
 use super::scan::{self, LogFile};
@@ -138,7 +138,8 @@ pub fn fit_to_files(options: &mut StoreOptions) -> Result<Vec<String>> {
     }
     let shape = super::index_file::Shape { slots: options.max_hash_slot_num, items: options.max_index_num };
     let other = |len: u64| len != shape.file_size() as u64;
-    if list(&options.root.join("index"))?.iter().any(|entry| other(entry.len)) {
+    let index = list(&options.root.join("index"))?;
+    if index.iter().any(|entry| index_load::is_file_name(&entry.name) && other(entry.len)) {
         options.message_index_enable = false;
         return Ok(vec![
             "the key index is not looked at: its files have another size than maxHashSlotNum and \

@@ -137,16 +137,17 @@ pub(crate) struct IndexFile {
 }
 
 impl IndexFile {
-    /// Opens a file, or makes it. One of another size than the shape's is an error.
+    /// Opens a file, or makes it. One of another size than the shape's is an error, of kind `InvalidData`.
     pub fn open(storage: &dyn Storage, path: &Path, shape: Shape, mode: Open) -> io::Result<Self> {
-        let file = storage.open(path, mode)?;
-        let (size, is) = (shape.file_size(), file.len()?);
-        if mode == Open::Create && is == 0 {
-            file.set_len(size as u64)?;
-        } else if is != size as u64 {
-            return Err(io::Error::other(format!(
-                "has {is} bytes, maxHashSlotNum and maxIndexNum make {size}"
-            )));
+        let size = shape.file_size();
+        let file = match mode {
+            Open::Create => storage.make(path, size as u64)?,
+            Open::Existing => storage.open(path, mode)?,
+        };
+        let is = file.len()?;
+        if is != size as u64 {
+            let text = format!("has {is} bytes, maxHashSlotNum and maxIndexNum make {size}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let (_, writer) = file.map(size, 0)?;
         let mut header = [0; HEADER_LEN];

@@ -26,6 +26,11 @@ pub(crate) struct Known {
     pub log_end: i64,
 }
 
+/// Whether a name is one of Apache's for index files: a time, in 17 digits.
+pub(super) fn is_file_name(name: &str) -> bool {
+    name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Index {
     /// Reads the files that are there; what cannot be used is removed and told. Returns the commit-log offset from
     /// which records must be indexed.
@@ -35,7 +40,7 @@ impl Index {
         }
         let failed = |error| Error::io("read index", self.dir.display().to_string(), error);
         let mut files = self.files.lock();
-        let from = match self.open_files(&mut files, known).map_err(failed)? {
+        let from = match self.open_files(&mut files, known, notes).map_err(failed)? {
             Some(damage) => {
                 notes.push(format!("the key index is made again: {damage}"));
                 self.remove_from(&mut files, 0).map_err(failed)?;
@@ -48,20 +53,41 @@ impl Index {
     }
 
     /// Opens all files; what is wrong with them as a whole.
-    fn open_files(&self, files: &mut Files, known: &Known) -> io::Result<Option<String>> {
+    fn open_files(
+        &self,
+        files: &mut Files,
+        known: &Known,
+        notes: &mut Vec<String>,
+    ) -> io::Result<Option<String>> {
         let mut damage = None;
-        for entry in self.storage.list(&self.dir)?.into_iter().filter(|entry| !entry.is_dir) {
+        let (ours, others): (Vec<_>, Vec<_>) = self
+            .storage
+            .list(&self.dir)?
+            .into_iter()
+            .partition(|entry| !entry.is_dir && is_file_name(&entry.name));
+        for other in others {
+            notes.push(format!("{}: not an index file, left alone", self.dir.join(other.name).display()));
+        }
+        for (at, entry) in ours.iter().enumerate() {
             let path = self.dir.join(&entry.name);
-            match IndexFile::open(&*self.storage, &path, self.shape, Open::Existing) {
-                Ok(file) if file.is_sane() => files.list.push(file),
-                unusable => {
-                    let why =
-                        unusable.err().map_or("its header cannot be true".into(), |error| error.to_string());
-                    damage = Some(format!("{}: {why}", path.display()));
-                    self.storage.remove_file(&path)?;
-                    files.renamed = true;
+            let why = match IndexFile::open(&*self.storage, &path, self.shape, Open::Existing) {
+                Ok(file) if file.is_sane() => {
+                    files.list.push(file);
+                    continue;
                 }
+                Ok(_) => "its header cannot be true".into(),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
+                // Too many open files, no permission: that passes, and the file is as good as before.
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+                }
+            };
+            // A process that was killed while it made the newest left nothing in it.
+            if entry.len > 0 || at + 1 < ours.len() {
+                damage = Some(format!("{}: {why}", path.display()));
             }
+            self.storage.remove_file(&path)?;
+            files.renamed = true;
         }
         let (there, expected) = (files.list.len(), known.saved.map_or(0, |(files, _)| files));
         if damage.is_none() && there < expected {
@@ -72,7 +98,10 @@ impl Index {
         if damage.is_none() && known.saved.is_none() && first > known.log_start {
             damage = Some(format!("what is before offset {first} is in no file"));
         }
-        let in_order = |pair: &[IndexFile]| pair[0].header.end_offset <= pair[1].header.begin_offset;
+        // The newest may have been made and never got an item.
+        let in_order = |pair: &[IndexFile]| {
+            pair[1].header.next_item == 1 || pair[0].header.end_offset <= pair[1].header.begin_offset
+        };
         if damage.is_none() && !files.list.windows(2).all(in_order) {
             damage = Some("the files do not follow each other".into());
         }

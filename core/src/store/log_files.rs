@@ -16,6 +16,7 @@ pub(crate) fn find(core: &Core, notes: &mut Vec<String>) -> Result<Vec<LogFile>>
     let (dir, size) = (&core.log.dir, core.log.file_size);
     let storage = &*core.options.storage;
     let failed = |error| Error::io("open store", dir.display().to_string(), error);
+    refuse_dledger(core)?;
     let mut files = Vec::new();
     for entry in storage.list(dir).map_err(failed)? {
         match parse_file_name(&entry.name).filter(|_| !entry.is_dir) {
@@ -40,6 +41,25 @@ pub(crate) fn find(core: &Core, notes: &mut Vec<String>) -> Result<Vec<LogFile>>
     Ok(files.into_iter().map(|(base, _)| LogFile { base, path: dir.join(file_name(base)), size }).collect())
 }
 
+/// Apache's brokers in DLedger mode keep their log elsewhere, in another format; their queues would be found to point to
+/// nothing, and go.
+fn refuse_dledger(core: &Core) -> Result<()> {
+    let root = &core.options.root;
+    let entries = core.options.storage.list(root);
+    let entries = entries.map_err(|error| Error::io("open store", root.display().to_string(), error))?;
+    match entries.iter().find(|entry| entry.is_dir && entry.name.starts_with("dledger-")) {
+        None => Ok(()),
+        Some(entry) => {
+            let text = format!(
+                "{} holds the log of a broker in DLedger mode, which is not read here; start from a store of a broker \
+                 without it, or, if it is a leftover, move it away",
+                root.join(&entry.name).display()
+            );
+            Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
+        }
+    }
+}
+
 fn check_lengths(core: &Core, files: &[(i64, usize)]) -> Result<()> {
     let size = core.log.file_size;
     let right_ones = files.iter().any(|(_, len)| *len == size);
@@ -52,22 +72,24 @@ fn check_lengths(core: &Core, files: &[(i64, usize)]) -> Result<()> {
     let Some((base, len)) = files.iter().find(is_wrong) else { return Ok(()) };
     let text = format!(
         "{} has {len} bytes and starts at {base}, mappedFileSizeCommitLog is {size}; set it to the size that the files \
-         were made with",
+         were made with, or, if this one was cut off, give it back its length",
         core.log.dir.join(file_name(*base)).display()
     );
     Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
 }
 
-/// Whether a file is whole though shorter than the setting says: it ends with its blank.
+/// Whether a file is whole though shorter than the setting says: it ends with its blank, or was never filled and has a
+/// length that somebody would set.
 fn is_whole(core: &Core, path: &Path, base: i64, len: usize) -> bool {
-    let open = core.options.storage.open(path, Open::Existing);
-    let Ok((map, _)) = open.and_then(|file| file.map(len, len)) else { return false };
+    let Ok(file) = core.options.storage.open(path, Open::Existing) else { return false };
+    let Ok((map, _)) = file.map(len, len) else { return false };
     let bytes = map.from(0);
     let mut at = 0;
     while let Ok(record) = scan::check(&bytes[at..], base, at) {
         at += record.total_size();
     }
-    scan::is_blank(&bytes[at..])
+    let never_filled = || len % 1024 == 0 && at < len && scan::all_zero(&*file, bytes, at).unwrap_or(false);
+    scan::is_blank(&bytes[at..]) || never_filled()
 }
 
 /// Store time of a file's first record, read from its head alone: the record may be long.

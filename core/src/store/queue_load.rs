@@ -2,7 +2,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::{Form, Queue, Slot};
 use super::queues::{Queues, MAX_QUEUES};
@@ -34,30 +35,38 @@ pub(crate) struct Loaded {
 /// Loads every queue, on all cores: with many queues the time goes into opening files.
 /// `log` is the range of the log's files, outside of which nothing can stand.
 pub(crate) fn load(queues: &Queues, log: Range<i64>) -> Result<Loaded> {
-    let mut places = Vec::new();
-    for form in [Form::Plain, Form::Batch] {
-        find(queues, form, &mut places)?;
+    let places = places(queues)?;
+    check_sizes(queues, &places)?;
+    let mut loaded = Loaded { queues: places.len(), ..Loaded::default() };
+    for one in on_all_cores(&places, |place| load_one(queues, place, &log))? {
+        loaded.add(one);
     }
-    let loaded = Mutex::new(Loaded { queues: places.len(), ..Loaded::default() });
-    let failed = Mutex::new(None);
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(places.len() / 64 + 1);
+    Ok(loaded)
+}
+
+/// The directory of a queue that has files, if there is one.
+pub(crate) fn any_with_files(queues: &Queues) -> Result<Option<PathBuf>> {
+    let mut places = places(queues)?.into_iter();
+    Ok(places.find(|place| place.files().next().is_some()).map(|place| place.dir))
+}
+
+/// Does something with each of the items; the results come in their order.
+fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(items.len())));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len() / 64 + 1);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| loop {
-                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let Some(place) = places.get(at) else { break };
-                match load_one(queues, place, &log) {
-                    Ok(one) => loaded.lock().add(one),
-                    Err(error) => *failed.lock() = Some(error),
-                }
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(at) else { break };
+                let result = work(item);
+                done.lock().push((at, result));
             });
         }
     });
-    match failed.into_inner() {
-        Some(error) => Err(error),
-        None => Ok(loaded.into_inner()),
-    }
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Loaded {
@@ -69,27 +78,48 @@ impl Loaded {
     }
 }
 
+/// A queue's directory, and what is in it.
 struct Place {
     topic: String,
     id: i32,
     form: Form,
+    dir: PathBuf,
+    names: Vec<Entry>,
 }
 
-fn find(queues: &Queues, form: Form, places: &mut Vec<Place>) -> Result<()> {
+impl Place {
+    /// Length of each queue file.
+    fn files(&self) -> impl Iterator<Item = u64> + '_ {
+        self.names.iter().filter(|entry| base(entry).is_some()).map(|entry| entry.len)
+    }
+}
+
+/// The offset that a queue file's name stands for; none for anything else.
+fn base(entry: &Entry) -> Option<i64> {
+    parse_file_name(&entry.name).filter(|_| !entry.is_dir)
+}
+
+fn places(queues: &Queues) -> Result<Vec<Place>> {
     let list = |dir: &Path| {
         let entries = queues.storage().list(dir);
         entries.map_err(|error| Error::io("read consume queues", dir.display().to_string(), error))
     };
-    let top = queues.dir(form);
-    for topic in list(top)?.into_iter().filter(|entry| entry.is_dir) {
-        for queue in list(&top.join(&topic.name))?.into_iter().filter(|entry| entry.is_dir) {
-            let id = queue.name.parse::<i32>().ok().filter(|id| (0..MAX_QUEUES).contains(id));
-            if let Some(id) = id.filter(|id| id.to_string() == queue.name) {
-                places.push(Place { topic: topic.name.clone(), id, form });
+    let mut dirs = Vec::new();
+    for form in [Form::Plain, Form::Batch] {
+        let top = queues.dir(form);
+        for topic in list(top)?.into_iter().filter(|entry| entry.is_dir) {
+            for queue in list(&top.join(&topic.name))?.into_iter().filter(|entry| entry.is_dir) {
+                let id = queue.name.parse::<i32>().ok().filter(|id| (0..MAX_QUEUES).contains(id));
+                if let Some(id) = id.filter(|id| id.to_string() == queue.name) {
+                    dirs.push((topic.name.clone(), id, form));
+                }
             }
         }
     }
-    Ok(())
+    on_all_cores(&dirs, |(topic, id, form)| {
+        let dir = queues.dir(*form).join(topic).join(id.to_string());
+        Ok(Place { topic: topic.clone(), id: *id, form: *form, names: list(&dir)?, dir })
+    })
 }
 
 fn load_one(queues: &Queues, place: &Place, log: &Range<i64>) -> Result<Loaded> {
@@ -99,52 +129,52 @@ fn load_one(queues: &Queues, place: &Place, log: &Range<i64>) -> Result<Loaded> 
         return Ok(Loaded { notes, ..Loaded::default() });
     }
     let queue = queues.queue_or_new(&topic, place.id);
-    let dir = queue.state().files.dir.clone();
-    let error = |error| Error::io("read consume queue", dir.display().to_string(), error);
-    let names = queues.storage().list(&dir).map_err(error)?;
-    check_sizes(&queue, &dir, &names)?;
-    read_queue(queues, &queue, &dir, &names, log).map_err(error)
+    let error = |error| Error::io("read consume queue", place.dir.display().to_string(), error);
+    read_queue(queues, &queue, place, log).map_err(error)
 }
 
-/// Files that all have one other size tell of another setting, and cannot be used; a single odd one is damage.
-fn check_sizes(queue: &Queue, dir: &Path, names: &[Entry]) -> Result<()> {
-    let (size, unit) = (queue.state().files.file_size(), queue.form.unit() as u64);
-    let mut sizes =
-        names.iter().filter(|entry| parse_file_name(&entry.name).is_some()).map(|entry| entry.len);
-    let Some(first) = sizes.next() else { return Ok(()) };
-    if first == size || first == 0 || first % unit != 0 || sizes.any(|other| other != first) {
-        return Ok(());
+/// Files that all have one other size tell of another setting, and are left as they are; an odd one is damage. All of
+/// one queue, or all of the store: most queues of small stores have a single file.
+fn check_sizes(queues: &Queues, places: &[Place]) -> Result<()> {
+    for form in [Form::Plain, Form::Batch] {
+        let of_form = || places.iter().filter(|place| place.form == form);
+        let (size, unit) = (queues.file_size(form), form.unit() as u64);
+        let is_setting = |sizes: &mut dyn Iterator<Item = u64>| {
+            let first = sizes.next().filter(|first| *first != size && *first > 0 && first % unit == 0)?;
+            let (others, same) =
+                sizes.fold((0, true), |(others, same), other| (others + 1, same && other == first));
+            // A single short file may as well have been cut off.
+            (same && (others > 0 || first > size)).then_some(first)
+        };
+        let one = of_form().find_map(|place| is_setting(&mut place.files()).map(|is| (is, place)));
+        let all = || is_setting(&mut of_form().flat_map(Place::files)).zip(of_form().next());
+        if let Some((is, place)) = one.or_else(all) {
+            return Err(other_size(form, is, size, &place.dir));
+        }
     }
-    // A single short file may as well have been cut off.
-    if names.len() == 1 && first < size {
-        return Ok(());
-    }
-    let key = if queue.form == Form::Plain {
-        "mappedFileSizeConsumeQueue"
-    } else {
-        "mapperFileSizeBatchConsumeQueue"
+    Ok(())
+}
+
+fn other_size(form: Form, is: u64, size: u64, dir: &Path) -> Error {
+    let key = match form {
+        Form::Plain => "mappedFileSizeConsumeQueue",
+        Form::Batch => "mapperFileSizeBatchConsumeQueue",
     };
     let text = format!(
-        "the files in {} have {first} bytes, {key} is {size}; set it to {first}, or remove the directory and the \
+        "the files in {} have {is} bytes, {key} is {size}; set it to {is}, or remove the directory and the \
          queue is made again",
         dir.display()
     );
-    Err(Error::new(ErrorKind::InvalidArgument, "open store", text))
+    Error::new(ErrorKind::InvalidArgument, "open store", text)
 }
 
-fn read_queue(
-    queues: &Queues,
-    queue: &Queue,
-    dir: &Path,
-    names: &[Entry],
-    log: &Range<i64>,
-) -> io::Result<Loaded> {
+fn read_queue(queues: &Queues, queue: &Queue, place: &Place, log: &Range<i64>) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
-    let mut damaged = take_files(queues, queue, dir, names, &mut loaded.notes)?;
+    let mut damaged = take_files(queues, queue, place, &mut loaded.notes)?;
     let begins_late = queue.state().files.first > 0 && queue.form == Form::Plain;
     if begins_late && log.start == 0 {
         // No record was ever removed, so none of the entries can have been either.
-        loaded.notes.push(format!("{}: the first files are missing", dir.display()));
+        loaded.notes.push(format!("{}: the first files are missing", place.dir.display()));
         queue.reset(&queues.files)?;
         damaged = true;
     }
@@ -168,20 +198,14 @@ fn read_queue(
 }
 
 /// Takes over the files that follow each other from the first one on; whether there were others.
-fn take_files(
-    queues: &Queues,
-    queue: &Queue,
-    dir: &Path,
-    names: &[Entry],
-    notes: &mut Vec<String>,
-) -> io::Result<bool> {
+fn take_files(queues: &Queues, queue: &Queue, place: &Place, notes: &mut Vec<String>) -> io::Result<bool> {
     let mut state = queue.state();
     let files = &mut state.files;
     let (unit, size) = (files.unit as i64, files.file_size());
     let mut damaged = false;
-    for entry in names {
-        let path = dir.join(&entry.name);
-        let Some(base) = parse_file_name(&entry.name) else {
+    for entry in &place.names {
+        let path = place.dir.join(&entry.name);
+        let Some(base) = base(entry) else {
             notes.push(format!("{}: not a queue file, left alone", path.display()));
             continue;
         };

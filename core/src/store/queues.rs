@@ -81,6 +81,11 @@ impl Queues {
         &*self.files.storage
     }
 
+    /// Bytes of every file of one form.
+    pub fn file_size(&self, form: Form) -> u64 {
+        (self.file_sizes[form as usize].div_ceil(form.unit()).max(1) * form.unit()) as u64
+    }
+
     /// The directory that holds the topics of one form.
     pub fn dir(&self, form: Form) -> &Path {
         &self.dirs[form as usize]
@@ -290,6 +295,7 @@ impl Queues {
     }
 
     /// Forgets a topic and removes its files and directories.
+    #[cfg(test)]
     pub fn delete(&self, name: &str) -> io::Result<()> {
         self.forget(name).map_or(Ok(()), |forgotten| self.remove_files(forgotten))
     }

@@ -21,7 +21,7 @@ use super::scan::{self, Finding, Found, LogFile};
 use super::segment::Segment;
 use super::types::{Damage, Lost, QueueEntry, RecoveryReport, MOST_LOST};
 use super::Core;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Told of bytes that were never written, or lost; no damage at the end of the log.
 const ZEROS: &str = "zeros";
@@ -38,13 +38,12 @@ pub(crate) struct Before {
 pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut report = RecoveryReport { clean: before.clean, ..RecoveryReport::default() };
     let files = log_files::find(core, &mut report.notes)?;
-    let log_end = files.last().map_or(0, |last| last.base + last.size as i64);
-    let loaded = queue_load::load(&core.queues, files.first().map_or(0, |first| first.base)..log_end)?;
-    report.notes.extend(loaded.notes.iter().cloned());
-    if files.is_empty() {
+    let Some((first, last)) = files.first().zip(files.last()) else {
         return start_empty(core, report);
-    }
-    let min = files[0].base;
+    };
+    let (min, log_end) = (first.base, last.base + last.size as i64);
+    let loaded = queue_load::load(&core.queues, min..log_end)?;
+    report.notes.extend(loaded.notes.iter().cloned());
     let index_from = load_index(core, before, min..log_end, &mut report.notes)?;
     let lost_queues = before.checkpoint.own.is_some_and(|own| (loaded.queues as i64) < own.queues);
     let all_queues_there = before.checkpoint.own.is_some() && !lost_queues;
@@ -89,10 +88,18 @@ fn io_error(core: &Core, error: io::Error) -> Error {
     Error::io("recover store", core.options.root.display().to_string(), error)
 }
 
-/// Without a log there is nothing to be found in queues and index.
+/// A store begins without a log. Queues that have entries say that there was one: it is somewhere else, and they must
+/// not go for that.
 fn start_empty(core: &Core, report: RecoveryReport) -> Result<RecoveryReport> {
-    for topic in core.queues.topics() {
-        core.queues.delete(&topic.name).map_err(|error| io_error(core, error))?;
+    if let Some(queue) = queue_load::any_with_files(&core.queues)? {
+        let text = format!(
+            "{} holds no commit log, but the queue in {} has messages; mount the log, or set storePathCommitLog to where \
+             it is; to begin anew without the messages, remove consumequeue, batchconsumequeue, index and checkpoint in {}",
+            core.log.dir.display(),
+            queue.display(),
+            core.options.root.display()
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, "open store", text));
     }
     core.index.load(&Known { crashed: true, ..Known::default() }, &mut Vec::new())?;
     core.log.resume(&mut core.log.tail.lock(), None, 0);

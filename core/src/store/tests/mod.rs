@@ -7,6 +7,7 @@ mod damage;
 mod every_call;
 mod faults;
 mod model;
+mod reopen;
 mod retention;
 mod rolls;
 mod scale;
