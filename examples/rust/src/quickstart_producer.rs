@@ -2,11 +2,10 @@
 
 use ferromq::{Instance, Message, ProducerOptions};
 
-use crate::Failure;
+use crate::{from_environment, Failure};
 
 /// The settings, as they would stand in a file: Apache's keys.
 const SETTINGS: &str = "
-producerGroup=group_example_java
 retryTimesWhenSendFailed=3
 retryTimesWhenSendAsyncFailed=3
 retryAnotherBrokerWhenNotStoreOK=true
@@ -14,7 +13,8 @@ retryAnotherBrokerWhenNotStoreOK=true
 
 /// Sends 10,001 messages and returns how many were stored.
 pub fn run(mq: &Instance) -> Result<usize, Failure> {
-    let options = ProducerOptions::from_text(SETTINGS, "settings")?;
+    let mut options = ProducerOptions::from_text(SETTINGS, "settings")?;
+    options.set("producerGroup", &from_environment("PRODUCER_GROUP", "group_example_java"))?;
     let producer = mq.producer_with(options)?;
     let mut stored = 0;
     for number in 0..=10_000 {
