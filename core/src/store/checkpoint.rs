@@ -17,11 +17,12 @@ const MARGIN_MS: i64 = 3000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[doc(alias = "StoreCheckpoint")]
 pub(crate) struct Checkpoint {
-    /// Store time of the last record known to be on disk.
+    /// Store time of the last record known to be on disk, or of an older one, if not all keys since are in files of the
+    /// index that will not change any more.
     pub log_ms: i64,
     /// Store time of the last record whose queue entry is known to be on disk.
     pub queues_ms: i64,
-    /// Store time of the last record of the index files known to be on disk.
+    /// Store time of the last record of the full index files known to be on disk.
     pub index_ms: i64,
     /// Kept as found; 5.x writes it.
     pub master_flushed: i64,

@@ -31,6 +31,16 @@ pub(crate) struct Index {
     pub(super) complete_to: AtomicI64,
 }
 
+/// What of the index is on the disk.
+pub(crate) struct Durable {
+    /// Store time of the last record in a full file; 0 if none is full.
+    pub full_ms: i64,
+    /// Store time of the first record in the file that takes more; none takes any if in the far future.
+    pub open_from_ms: i64,
+    /// Every record before this commit-log offset is indexed.
+    pub complete_to: i64,
+}
+
 #[derive(Default)]
 struct Backlog {
     keys: Vec<Key>,
@@ -151,8 +161,8 @@ impl Index {
         self.storage.sync_dir(self.dir.parent().unwrap_or(&self.dir))
     }
 
-    /// Makes durable what is in the files; returns the store time and commit-log offset up to which that is so.
-    pub fn save(&self) -> io::Result<(i64, i64)> {
+    /// Makes durable what is in the files; up to where that is so.
+    pub fn save(&self) -> io::Result<Durable> {
         let mut files = self.files.lock();
         let complete_to = self.complete_to.load(Ordering::Acquire);
         if files.list.iter().any(|file| file.dirty) || files.renamed {
@@ -161,7 +171,13 @@ impl Index {
                 self.storage.sync_dir(&self.dir)?;
             }
         }
-        Ok((files.list.last().map_or(0, |file| file.header.end_timestamp), complete_to))
+        let full = files.list.iter().rfind(|file| file.is_full());
+        let open = files.list.last().filter(|file| !file.is_full());
+        Ok(Durable {
+            full_ms: full.map_or(0, |file| file.header.end_timestamp),
+            open_from_ms: open.map_or(i64::MAX, |file| file.header.begin_timestamp),
+            complete_to,
+        })
     }
 
     /// The files with records before a commit-log offset, as they are now.

@@ -16,7 +16,7 @@ const SMALL: i32 = 100_000;
 pub(crate) struct Known {
     /// The last shutdown was none.
     pub crashed: bool,
-    /// Items of records stored up to this time are on disk.
+    /// Files with records up to this time are full and on disk.
     pub synced_ms: i64,
     /// What the checkpoint says besides: number of files, and the commit-log offset up to which items are on disk.
     pub saved: Option<(usize, i64)>,

@@ -89,20 +89,24 @@ impl Core {
     fn save_behind(&self, queues_ms: i64, dispatched_to: i64) -> io::Result<()> {
         self.queues.save_all()?;
         self.saved.queues_ms.store(queues_ms, Ordering::Release);
-        let (index_ms, index_complete_to) = self.index.save().map_err(sync_failed)?;
+        let index = self.index.save().map_err(sync_failed)?;
         let (master_flushed, confirm) = *self.saved.foreign.lock();
         let (queues, queue_ends) = self.queues.on_disk();
         let own = Own {
             queues: (queues as i64 - self.saved.leaving.load(Ordering::Acquire)).max(0),
             index_files: self.index.file_count() as i64,
-            index_complete_to,
+            index_complete_to: index.complete_to,
             dispatched_to,
             queue_ends: Some(queue_ends),
         };
+        // After a crash, Apache's brokers remove the index files that end later than the index's time here, which they
+        // only set when a file is full, and index again what came later than the log's or the queues' time. So that no
+        // key is in neither, the file that is not full yet holds back the log's. Ours goes by what is its own.
+        let log_ms = self.saved.log_ms.load(Ordering::Acquire).min(index.open_from_ms);
         let checkpoint = Checkpoint {
-            log_ms: self.saved.log_ms.load(Ordering::Acquire),
+            log_ms,
             queues_ms,
-            index_ms,
+            index_ms: index.full_ms,
             master_flushed,
             confirm,
             own: Some(own),

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
 use super::*;
+use crate::store::checkpoint::Checkpoint;
+use crate::store::index_file::{IndexFile, Shape};
 
 type Place = (String, i32, i64);
 
@@ -244,4 +246,40 @@ fn what_was_acknowledged_survives_under_sync_flush() {
 #[test]
 fn what_was_flushed_survives_under_async_flush() {
     (0..seeds()).for_each(|seed| run(seed << 32, FlushMode::Async, 4, 40));
+}
+
+/// Apache's brokers remove, after a crash, the index files that end later than the checkpoint's time for the index, and
+/// index again what is not 3 s older than its times for log and queues.
+#[test]
+fn other_brokers_find_every_key_after_a_kill() {
+    let (memory, clock) = (Memory::new(), Clock::new());
+    let store = Store::open(options(&memory), clock.clone()).unwrap();
+    let mut removed = 0;
+    for round in 0..60 {
+        for n in 0..7 {
+            let key = format!("KEYS\u{1}{round}-{n}\u{2}");
+            store.append(&new("T", 0, b"x", key.as_bytes())).unwrap();
+            clock.advance(Duration::from_millis(1700));
+        }
+        if round % 3 == 0 {
+            store.save().unwrap();
+        }
+        store.write_behind();
+        let killed = memory.killed();
+        let path = Path::new("/store/checkpoint");
+        let checkpoint = Checkpoint::load(&killed, path, clock.now_ms()).unwrap();
+        let shape = Shape { slots: 50, items: 100 };
+        for name in names(&killed, "/store/index") {
+            let path = Path::new("/store/index").join(name);
+            let header = IndexFile::open(&killed, &path, shape, Open::Existing).unwrap().header;
+            if header.end_timestamp > checkpoint.index_ms {
+                removed += 1;
+                assert!(header.begin_timestamp >= checkpoint.log_ms.min(checkpoint.queues_ms) - 3000);
+            } else {
+                assert_eq!(header.next_item, 100, "a file that is not full ends later");
+            }
+        }
+    }
+    assert!(removed > 60, "{removed} files are made again");
+    store.close().unwrap();
 }
