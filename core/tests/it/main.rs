@@ -58,6 +58,7 @@ mod store_damage;
 mod store_disk;
 mod store_fixture;
 mod store_golden;
+mod store_moved;
 mod store_rows;
 mod support;
 mod tls_support;

@@ -84,13 +84,18 @@ impl TestServer {
 
     /// Stops the server and starts another one on the same directory (and other ports).
     pub fn restart(&mut self) {
-        self.server.take().unwrap().stop().expect("a clean stop");
-        self.server = Some(Server::start(self.options.clone()).expect("the server starts again"));
+        self.stop();
+        self.start_again();
     }
 
     /// Stops the server for good; its directory stays.
     pub fn stop(&mut self) {
         self.server.take().unwrap().stop().expect("a clean stop");
+    }
+
+    /// Starts it again after [`TestServer::stop`], on the same directory (and other ports).
+    pub fn start_again(&mut self) {
+        self.server = Some(Server::start(self.options.clone()).expect("the server starts again"));
     }
 
     /// As [`TestServer::restart`], with other settings of the broker from now on.
