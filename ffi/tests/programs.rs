@@ -59,6 +59,14 @@ fn features() {
 }
 
 #[test]
+fn far() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = compile_test(compilers()[0], "far", Link::Shared, dir.path());
+    let store = dir.path().join("store");
+    assert_eq!(run(&program, &[store.to_str().expect("UTF-8")]), "ok\n");
+}
+
+#[test]
 fn forks() {
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(run(&compile_test(compilers()[0], "forks", Link::Shared, dir.path()), &[]), "ok\n");
