@@ -25,9 +25,8 @@ case $plain in
     export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=-crt-static"
     ;;
 esac
-# The macros write the types while they are compiled: without them, compile again, which another value of this brings about.
-[ -s "$types/ferromq-node" ] || date +%s > "$types/forced"
-[ ! -f "$types/forced" ] || export NAPI_FORCE_BUILD_FERROMQ_NODE="$(cat "$types/forced")"
+# The macros write the types while they are compiled: without them, compile again.
+[ -s "$types/ferromq-node" ] || export NAPI_FORCE_BUILD_FERROMQ_NODE="$(date +%s)"
 export NAPI_TYPE_DEF_TMP_FOLDER="$types"
 if [ "$target" = "$here" ]; then
     cargo build -p ferromq-node $flags

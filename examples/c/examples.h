@@ -5,9 +5,6 @@
  *     ./quickstart                      # everything in this process, in memory
  *     ./quickstart ./data               # the same, kept in a directory
  *     ./quickstart 127.0.0.1:9876       # a cluster, FerroMQ's or Apache's
- *
- * Without an argument NAMESRV_ADDR names the cluster, if it is set. PRODUCER_GROUP and CONSUMER_GROUP stand in place of
- * the groups of the quick starts and of consumer.c.
  */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H

@@ -33,7 +33,7 @@ int main(int count, char **arguments) {
 
   fmq_options *settings = from_first();
   fmq_push_consumer *consumer;
-  check(fmq_push_consumer_new(mq, from_environment("CONSUMER_GROUP", "listeners"), settings, &consumer));
+  check(fmq_push_consumer_new(mq, "listeners", settings, &consumer));
   fmq_options_free(settings);
   check(fmq_push_consumer_subscribe(consumer, "Greetings", "*"));
   check(fmq_push_consumer_listen(consumer, listen, NULL, NULL));

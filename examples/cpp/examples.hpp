@@ -4,9 +4,6 @@
 //     ./quickstart                      # everything in this process, in memory
 //     ./quickstart ./data               # the same, kept in a directory
 //     ./quickstart 127.0.0.1:9876       # a cluster, FerroMQ's or Apache's
-//
-// Without an argument NAMESRV_ADDR names the cluster, if it is set. PRODUCER_GROUP and CONSUMER_GROUP stand in place of the
-// programs' own groups.
 #ifndef EXAMPLES_HPP
 #define EXAMPLES_HPP
 

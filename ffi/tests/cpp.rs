@@ -199,12 +199,6 @@ fn example_pull_and_embed_and_serve() {
 }
 
 #[test]
-fn places_and_groups_of_examples_come_from_the_environment() {
-    let dir = tempfile::tempdir().expect("a directory");
-    support::takes_place_and_group_from_the_environment(&example("quickstart", dir.path()));
-}
-
-#[test]
 fn an_example_that_cannot_do_its_work_says_why() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = Command::new(example("quickstart", dir.path())).arg("nowhere:0").output().expect("it runs");

@@ -79,9 +79,8 @@ fn filters() {
 fn retry_and_no_retry() {
     let mut lines = run_example("retry");
     lines.sort();
-    let expected = ["answer later", "answer nonsense", "sooner"];
-    let twice = |times: i32| expected.map(|body| format!("delivery {times} of \"{body}\""));
-    assert_eq!(lines, [twice(1), twice(2)].concat());
+    let expected = ["1 of \"answer later\"", "1 of \"sooner\"", "2 of \"answer later\"", "2 of \"sooner\""];
+    assert_eq!(lines, expected.map(|line| format!("delivery {line}")));
     let dir = tempfile::tempdir().expect("a directory");
     support::fails_without_retries(&example("no_retry", dir.path()), dir.path());
 }
@@ -178,12 +177,6 @@ fn pull_and_embed_and_serve() {
     assert!(lines.iter().all(|line| line.ends_with("the queue ends at 100")), "{lines:?}");
     assert_eq!(count(&lines, "32 messages"), 3);
     assert_eq!(count(&run_example("embed_and_serve"), "received: over the network"), 1);
-}
-
-#[test]
-fn places_and_groups_come_from_the_environment() {
-    let dir = tempfile::tempdir().expect("a directory");
-    support::takes_place_and_group_from_the_environment(&example("quickstart", dir.path()));
 }
 
 #[test]

@@ -94,13 +94,6 @@ describe('examples', { concurrency: true }, () => {
     const end = await start(`127.0.0.1:${mq.listening.nameServer}`)
     assert.deepEqual([end.code, end.errors], [0, ''])
     assert.equal((await mq.queues('Pulled')).length, 2)
-    // The environment names the cluster and the group.
-    const settings = { NAMESRV_ADDR: `127.0.0.1:${mq.listening.nameServer}`, CONSUMER_GROUP: 'mine' }
-    const environment = { env: { ...process.env, ...settings }, timeout: PATIENCE }
-    const quick = await finish(spawn(process.execPath, [join(EXAMPLES, 'quickstart.mjs')], environment))
-    assert.deepEqual([quick.code, quick.errors], [0, ''])
-    assert.equal(quick.output.match(/received: hello/g).length, 10)
-    assert.ok((await mq.admin().groups()).includes('mine'))
   })
 
   test('dedup killed between its steps neither doubles nor drops', async (context) => {

@@ -23,7 +23,7 @@ impl Broker {
     /// decided just then may be asked for again.
     ///
     /// # Errors
-    /// As [`crate::store::Core::backup`], and when a table cannot be saved.
+    /// As [`crate::store::Core::backup`], when a table cannot be saved, and when the broker is stopped meanwhile.
     pub fn backup(&self, to: &Path, full: FullFiles) -> Result<Backup> {
         let root = self.config().store_path_root_dir.clone();
         transaction::write_marks(self);
@@ -60,7 +60,7 @@ pub(crate) fn make(broker: &Broker, caller: &Caller<'_>, request: &wire::Ferromq
     }
     let full = if request.copy { FullFiles::Copied } else { FullFiles::Linked };
     let from = caller.remote();
-    Answer::apart(broker, move |broker| -> Response {
+    Answer::copied(broker, move |broker| -> Response {
         let to = dir.join(name);
         tracing::info!(%from, dir = %to.display(), "a backup was asked for");
         match broker.backup(&to, full) {

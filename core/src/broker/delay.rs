@@ -60,6 +60,24 @@ impl Delay {
         })
     }
 
+    /// Progress behind the ends of its queues, which a power cut leaves there that takes the messages: what is sent next
+    /// would be skipped. It becomes the end that `end` tells of a queue.
+    pub fn cut(&self, end: impl Fn(i32) -> i64) {
+        for (level, offset) in self.offsets.lock().iter_mut() {
+            let end = end(level - 1);
+            if *offset > end {
+                tracing::warn!(
+                    level,
+                    offset,
+                    end,
+                    "progress of a delay level is behind the end of its queue: moved there"
+                );
+                *offset = end;
+                self.changed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The highest level; larger ones in messages count as this one.
     pub fn highest_level(&self) -> i32 {
         self.levels_ms.len() as i32
@@ -140,6 +158,8 @@ fn turn(broker: &Broker, level: i32) -> Turn {
             ?bounds,
             "progress of the delay level lies outside its queue; going on inside"
         );
+        // Kept at once: the next message moves the end.
+        broker.delay.offsets.lock().insert(level, offset);
     }
     let mut turn = Turn::More;
     for _ in 0..BURST {

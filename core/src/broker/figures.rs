@@ -80,7 +80,7 @@ pub(crate) fn runtime_info(broker: &Broker) -> Response {
     for rate in ["timerEnqueueTps", "timerDequeueTps"] {
         put(rate, "0.0".into());
     }
-    put("pageCacheLockTimeMills", "0".into());
+    put("pageCacheLockTimeMills", broker.store.log_stuck_for_ms().to_string());
     json(&KvTable { table })
 }
 

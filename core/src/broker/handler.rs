@@ -51,6 +51,14 @@ impl Answer {
         Answer::done_by(broker, |broker| &broker.errands, work)
     }
 
+    /// The same for backups, which nothing else waits for.
+    pub fn copied<R: Into<Answer>>(
+        broker: &Broker,
+        work: impl FnOnce(&Broker) -> R + Send + 'static,
+    ) -> Answer {
+        Answer::done_by(broker, |broker| &broker.copies, work)
+    }
+
     /// The same for what takes a few reads of old records, and does not wait for what takes long.
     pub fn looked_up<R: Into<Answer>>(
         broker: &Broker,
@@ -183,7 +191,10 @@ impl Broker {
             Caller { connection: call.connection, version: call.version(), language: call.language() };
         match call.request() {
             Ok(request) => route(self, &caller, request),
-            Err(_) if !treatment::is_answered(call.code(), treatment::Peer::Broker) => {
+            Err(_)
+                if call.code() != RequestCode::FERROMQ_BACKUP
+                    && !treatment::is_answered(call.code(), treatment::Peer::Broker) =>
+            {
                 unsupported(call.code()).into()
             }
             Err(error) => refused(ResponseCode::SYSTEM_ERROR, error.to_string()).into(),
@@ -202,7 +213,7 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::UnregisterClient(gone) => clients::unregister(broker, caller, &gone).into(),
         Request::GetConsumerListByGroup(ask) => clients::consumer_ids(broker, &ask).into(),
         Request::CheckClientConfig(check) => filters::check_config(broker, &check).into(),
-        Request::QueryConsumerOffset(ask) => offsets::query(broker, &ask).into(),
+        Request::QueryConsumerOffset(ask) => offsets::query(broker, caller, &ask).into(),
         Request::UpdateConsumerOffset(update) => offsets::update(broker, caller, &update).into(),
         Request::GetMaxOffset(ask) => offsets::max(broker, &ask).into(),
         Request::GetMinOffset(ask) => offsets::min(broker, &ask).into(),
@@ -210,8 +221,8 @@ fn route(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Answer {
         Request::GetEarliestMsgStoretime(ask) => offsets::earliest_store_time(broker, &ask),
         Request::LockBatchMq(lock) => locks::lock(broker, &lock).into(),
         Request::UnlockBatchMq(unlock) => locks::unlock(broker, &unlock).into(),
-        Request::ViewMessageById(view) => query::view(broker, &view).into(),
-        Request::QueryMessage(ask) => query::by_key(broker, &ask).into(),
+        Request::ViewMessageById(view) => query::view(broker, &view),
+        Request::QueryMessage(ask) => query::by_key(broker, &ask),
         request => route_admin(broker, caller, request),
     }
 }
@@ -278,4 +289,51 @@ fn look_up(broker: &Broker, caller: &Caller<'_>, request: Request<'_>) -> Respon
 fn unsupported(code: RequestCode) -> Response {
     let remark = treatment::unsupported(code, treatment::Peer::Broker);
     refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::BrokerConfig;
+    use crate::net::{Client, ClientOptions, Loops};
+    use crate::wire::{GetEarliestMsgStoretime, QueryMessage, SearchOffsetByTimestamp, ViewMessageById};
+
+    /// Answers SUCCESS to what its broker does apart from the event loops, and an error to what it does on them.
+    struct Judge(Arc<Broker>);
+
+    impl Service for Judge {
+        fn handle(&self, call: Call<'_>) {
+            let response = match self.0.answer(&call) {
+                Answer::Later(_) => Response::ok(),
+                Answer::Now(_) => refused(ResponseCode::SYSTEM_ERROR, "on an event loop"),
+            };
+            call.reply(response);
+        }
+
+        fn drained(&self, _: &Arc<Connection>) {}
+
+        fn closed(&self, _: &Arc<Connection>) {}
+    }
+
+    #[test]
+    fn what_may_read_old_records_is_not_done_on_event_loops() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig { store_path_root_dir: dir.path().into(), ..BrokerConfig::default() };
+        let broker = Broker::open(config, Clock::new()).unwrap();
+        let client = Client::new(&Loops::new(1), ClientOptions::default(), broker.clone());
+        client.attach("127.0.0.1:1", Arc::new(Judge(broker.clone())));
+        for request in [
+            Request::ViewMessageById(ViewMessageById::default()),
+            Request::QueryMessage(QueryMessage::default()),
+            Request::SearchOffsetByTimestamp(SearchOffsetByTimestamp::default()),
+            Request::GetEarliestMsgStoretime(GetEarliestMsgStoretime::default()),
+        ] {
+            let judged = client.call("127.0.0.1:1", &request, Duration::from_secs(30)).unwrap();
+            assert_eq!(judged.code(), ResponseCode::SUCCESS, "{request:?} {}", judged.remark());
+        }
+        broker.close().unwrap();
+    }
 }

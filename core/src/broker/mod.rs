@@ -78,6 +78,8 @@ pub struct Broker {
     errands: errands::Errands,
     /// What is asked and takes a few reads of the disk.
     lookups: errands::Errands,
+    /// Backups.
+    copies: errands::Errands,
     /// Saves of tables.
     saving: errands::Errands,
     stats: stats::Stats,
@@ -119,11 +121,14 @@ impl Broker {
         let topics = state::Topics::open(&root, &config, now)?;
         let groups = state::Groups::open(&root, now)?;
         let offsets = state::ConsumerOffsets::open(&root)?;
-        offsets.cut(|topic, queue_id| Some(store.queue_bounds(topic, queue_id)?.end));
+        let end = |topic: &str, queue_id| store.queue_bounds(topic, queue_id).map_or(0, |bounds| bounds.end);
+        // Offsets in topics that were deleted meanwhile go when one is made anew.
+        offsets.cut(|topic, queue_id| topics.find(topic).map(|_| end(topic, queue_id)));
         #[cfg(feature = "wasm-filter")]
         let functions = functions::FilterFunctions::open(&root)?;
         let filters = Arc::new(state::Filters::open(&root, &config, now)?);
         let delay = delay::Delay::open(&root, config.message_delay_level.ms())?;
+        delay.cut(|queue_id| end(names::SCHEDULE_TOPIC, queue_id));
         let broker = Arc::new_cyclic(|this| Broker {
             this: this.clone(),
             added_properties: [false, true].map(|trace_on| added_properties(&config, trace_on)),
@@ -145,6 +150,7 @@ impl Broker {
             registration: Default::default(),
             errands: Default::default(),
             lookups: Default::default(),
+            copies: Default::default(),
             saving: Default::default(),
             stats: stats::Stats::new(now),
             store_host: OnceLock::new(),
@@ -184,6 +190,8 @@ impl Broker {
         self.spawn("fmq-errands", |broker| errands::run(broker, &broker.errands))?;
         self.lookups.begin();
         self.spawn("fmq-lookups", |broker| errands::run(broker, &broker.lookups))?;
+        self.copies.begin();
+        self.spawn("fmq-copies", |broker| errands::run(broker, &broker.copies))?;
         self.saving.begin();
         self.spawn("fmq-save", |broker| errands::run(broker, &broker.saving))?;
         self.spawn("fmq-tasks", tasks::run)?;
@@ -221,6 +229,8 @@ impl Broker {
         self.clock.wake();
         self.errands.wake();
         self.lookups.wake();
+        self.store.end_backups();
+        self.copies.wake();
         self.saving.wake();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of the thread was reported when it happened.

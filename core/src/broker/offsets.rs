@@ -12,8 +12,13 @@ use super::{names, Broker};
 
 /// QUERY_CONSUMER_OFFSET (14). A group without an offset starts at 0 in a queue that still begins there, so that it
 /// misses nothing that is sent before its first pull (4.9's answer; 5.3 says "not found" for an empty queue).
-pub(crate) fn query(broker: &Broker, request: &wire::QueryConsumerOffset<'_>) -> Response {
-    let (group, topic, queue_id) = (&request.consumer_group, &request.topic, request.queue_id);
+pub(crate) fn query(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: &wire::QueryConsumerOffset<'_>,
+) -> Response {
+    let (group, topic, queue_id) = (&*request.consumer_group, &*request.topic, request.queue_id);
+    broker.offsets.note_asked(QueueOf { group, topic, queue_id }, caller.connection.id());
     if let Some(offset) = broker.offsets.find(group, topic, queue_id) {
         return found(offset);
     }

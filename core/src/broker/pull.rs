@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use crate::config::BrokerConfig;
 use crate::message::sys_flag::pull as pull_flag;
 use crate::store::{Get, GetResult, GetStatus};
+use crate::wire::body::SubscriptionGroupConfig;
 use crate::wire::{Body, PullMessage, PullMessageResponse, Response, ResponseCode, ResponseHeader};
 
 use super::filters::{self, PullFilter};
@@ -84,6 +86,9 @@ pub(crate) fn answer_parked(broker: &Broker, parked: Parked) {
     if let Some(moved) = moved(broker, &parked.pull, parked.ticket.connection().id()) {
         return parked.ticket.reply(moved);
     }
+    if let Err(refusal) = check_again(broker, &parked.pull) {
+        return parked.ticket.reply(refusal.into());
+    }
     let found = look(broker, &parked.pull);
     let response = response(broker, &parked.pull, found);
     if response.code == ResponseCode::PULL_NOT_FOUND && parked.deadline_ms > broker.clock.now_ms() {
@@ -140,10 +145,7 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         let remark = "the broker serves no lite pulls (litePullMessageEnable=false)";
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
-    if !permission::readable(config.broker_permission) {
-        let remark = format!("the broker[{}] pulling message is forbidden", config.broker_ip1);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_broker(&config)?;
     let group = broker.groups.find_or_create(broker, &request.consumer_group).ok_or_else(|| {
         let remark = format!(
             "subscription group [{}] does not exist; create it, or set autoCreateSubscriptionGroup=true",
@@ -151,25 +153,12 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         );
         refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
     })?;
-    if !group.consume_enable {
-        let remark = format!("subscription group no permission, {}", request.consumer_group);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_group(&group)?;
     let topic = broker.topics.find(&request.topic).ok_or_else(|| {
         let remark = format!("topic[{}] not exist, apply first please!", request.topic);
         refuse(ResponseCode::TOPIC_NOT_EXIST, remark)
     })?;
-    if !permission::readable(topic.perm) {
-        let way_out = match request.topic.starts_with(names::DEAD_LETTER_PREFIX) {
-            true => "; set it to 6 with updateTopicPerm",
-            false => "",
-        };
-        let remark = format!(
-            "the topic[{}] pulling message is forbidden: its perm is {}, reading needs 4{way_out}",
-            request.topic, topic.perm
-        );
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_topic(&request.topic, topic.perm)?;
     if request.queue_id < 0 || request.queue_id >= topic.read_queue_nums {
         let remark = format!(
             "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
@@ -201,6 +190,43 @@ fn check(broker: &Broker, caller: &Caller<'_>, request: &PullMessage<'_>) -> Res
         group_sys_flag: group.group_sys_flag,
         consumed: group.consuming(&request.topic, broker.clock.now_ms()),
     })
+}
+
+/// What operators may have changed while a pull waited.
+fn check_again(broker: &Broker, pull: &OwnedPull) -> Result<(), Refusal> {
+    check_broker(&broker.config())?;
+    broker.groups.find(&pull.group).map_or(Ok(()), |group| check_group(&group))?;
+    broker.topics.find(&pull.topic).map_or(Ok(()), |topic| check_topic(&pull.topic, topic.perm))
+}
+
+fn check_broker(config: &BrokerConfig) -> Result<(), Refusal> {
+    if permission::readable(config.broker_permission) {
+        return Ok(());
+    }
+    let remark = format!("the broker[{}] pulling message is forbidden", config.broker_ip1);
+    Err(refuse(ResponseCode::NO_PERMISSION, remark))
+}
+
+fn check_group(group: &SubscriptionGroupConfig) -> Result<(), Refusal> {
+    if group.consume_enable {
+        return Ok(());
+    }
+    let remark = format!("subscription group no permission, {}", group.group_name);
+    Err(refuse(ResponseCode::NO_PERMISSION, remark))
+}
+
+fn check_topic(topic: &str, perm: i32) -> Result<(), Refusal> {
+    if permission::readable(perm) {
+        return Ok(());
+    }
+    let way_out = match topic.starts_with(names::DEAD_LETTER_PREFIX) {
+        true => "; set it to 6 with updateTopicPerm",
+        false => "",
+    };
+    let remark = format!(
+        "the topic[{topic}] pulling message is forbidden: its perm is {perm}, reading needs 4{way_out}"
+    );
+    Err(refuse(ResponseCode::NO_PERMISSION, remark))
 }
 
 fn look(broker: &Broker, pull: &OwnedPull) -> GetResult {

@@ -2,7 +2,7 @@
 
 use crate::filter::TagExpression;
 use crate::record::RecordView;
-use crate::store::QueueEntry;
+use crate::store::{KeyQuery, QueueEntry};
 use crate::wire::body::{ConsumeQueueData, QueryConsumeQueueResponseBody, SubscriptionData};
 use crate::wire::{
     Body, QueryConsumeQueue, QueryMessage, QueryMessageResponse, Response, ResponseCode, ResponseHeader,
@@ -18,30 +18,30 @@ use super::Broker;
 const MOST_ENTRIES: i32 = 10_000;
 
 /// VIEW_MESSAGE_BY_ID (33): the record at a commit-log offset.
-pub(crate) fn view(broker: &Broker, request: &ViewMessageById<'_>) -> Response {
-    match broker.store.record(request.offset) {
+pub(crate) fn view(broker: &Broker, request: &ViewMessageById<'_>) -> Answer {
+    let offset = request.offset;
+    Answer::looked_up(broker, move |broker| match broker.store.record(offset) {
         Some(record) => Response::ok().with_body(Body::Bytes(record)),
         None => {
-            let remark = format!("can not find message by the offset, {}", request.offset);
+            let remark = format!("can not find message by the offset, {offset}");
             refused(ResponseCode::SYSTEM_ERROR, remark)
         }
-    }
+    })
 }
 
 /// QUERY_MESSAGE (12): candidates from the key index; clients compare topic and key again.
-pub(crate) fn by_key(broker: &Broker, request: &QueryMessage<'_>) -> Response {
+pub(crate) fn by_key(broker: &Broker, request: &QueryMessage<'_>) -> Answer {
     let config = broker.config();
     let max = match request.unique_key_query.unwrap_or(false) {
         true => config.default_query_max_num,
         false => (request.max_num.max(0) as usize).min(config.max_msgs_num_batch),
     };
-    let found = broker.store.query_key(
-        &request.topic,
-        &request.key,
-        max,
-        request.begin_timestamp,
-        request.end_timestamp,
-    );
+    let (topic, key) = (request.topic.to_string(), request.key.to_string());
+    let (begin, end) = (request.begin_timestamp, request.end_timestamp);
+    Answer::looked_up(broker, move |broker| keyed(broker.store.query_key(&topic, &key, max, begin, end)))
+}
+
+fn keyed(found: KeyQuery) -> Response {
     let header = ResponseHeader::QueryMessage(QueryMessageResponse {
         index_last_update_timestamp: found.last_update_timestamp,
         index_last_update_phyoffset: found.last_update_offset,

@@ -132,18 +132,21 @@ pub(crate) fn run(broker: &Broker, client: Arc<Client>) {
     let registration = &broker.registration;
     *registration.client.lock() = Some(client.clone());
     registration.pending.lock().all = true;
+    // When the whole table was told last: topics that are made meanwhile do not put it off.
+    let mut told_all_at = broker.clock.now_ms();
     while !broker.is_stopping() {
         registration.woken.store(false, Ordering::Release);
         let (round, all, topics) = registration.take();
         if all {
             register_all(broker, &client);
+            told_all_at = broker.clock.now_ms();
         } else if !topics.is_empty() {
             register_topics(broker, &client, topics);
         }
         registration.release(|waiting| waiting.round <= round);
         let period = broker.config().register_name_server_period.clamp(*PERIOD_MS.start(), *PERIOD_MS.end());
         let woken = || broker.is_stopping() || registration.woken.load(Ordering::Acquire);
-        if broker.clock.wait_until(broker.clock.now_ms() + period, woken) {
+        if broker.clock.wait_until(told_all_at + period, woken) {
             registration.pending.lock().all = true;
         }
     }

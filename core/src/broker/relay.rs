@@ -1,6 +1,7 @@
 //! What operators ask of clients, through the broker that these are connected to: where they are (223), how they do (307),
 //! and to consume one message (309). The asker waits in a ticket until the client answered.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,15 +42,31 @@ pub(crate) fn running_info(broker: &Broker, request: &GetConsumerRunningInfo<'_>
 /// CONSUME_MESSAGE_DIRECTLY (309): the client gets the record with the request.
 pub(crate) fn consume_directly(broker: &Broker, request: &ConsumeMessageDirectly<'_>) -> Answer {
     let client_id = request.client_id.as_deref().unwrap_or("");
-    let found = member(broker, &request.consumer_group, client_id)
-        .and_then(|member| Ok((member, record(broker, request.msg_id.as_deref().unwrap_or(""))?)));
-    let (member, record) = match found {
-        Ok(found) => found,
+    let member = match member(broker, &request.consumer_group, client_id) {
+        Ok(member) => member,
         Err(refusal) => return refusal.into(),
     };
-    let name = broker.config().broker_name.clone();
-    let onward = ConsumeMessageDirectly { broker_name: Some(name.into()), body: &record, ..request.clone() };
-    ask(&member, &request.consumer_group, &Request::ConsumeMessageDirectly(onward))
+    let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
+    let onward = ConsumeMessageDirectly {
+        consumer_group: request.consumer_group.to_string().into(),
+        client_id: own(&request.client_id),
+        msg_id: own(&request.msg_id),
+        broker_name: Some(broker.config().broker_name.clone().into()),
+        topic: own(&request.topic),
+        body: &[],
+        ..*request
+    };
+    Answer::looked_up(broker, move |broker| match record(broker, onward.msg_id.as_deref().unwrap_or("")) {
+        Ok(record) => {
+            let group = onward.consumer_group.to_string();
+            ask(
+                &member,
+                &group,
+                &Request::ConsumeMessageDirectly(ConsumeMessageDirectly { body: &record, ..onward }),
+            )
+        }
+        Err(refusal) => refusal.into(),
+    })
 }
 
 fn record(broker: &Broker, id: &str) -> Result<bytes::Bytes, Refusal> {

@@ -96,6 +96,12 @@ impl Core {
         })
     }
 
+    /// Has backups that are being made fail soon, and those that are asked for later: the store is about to be closed,
+    /// and who closes it must not wait for them.
+    pub fn end_backups(&self) {
+        self.backups_ended.store(true, Ordering::Release);
+    }
+
     fn check_target(&self, to: &Path) -> Result<()> {
         let refused = |why: String| Err(Error::new(ErrorKind::InvalidArgument, "back up store", why));
         let failed = |error| Error::io("back up store", to.display().to_string(), error);
@@ -174,6 +180,14 @@ impl Target<'_> {
         Ok(self.backup)
     }
 
+    /// An error once nobody waits for the backup any more.
+    fn go_on(&self) -> io::Result<()> {
+        match self.core.backups_ended.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(io::Error::other("the broker is stopping; make it again once it runs")),
+        }
+    }
+
     fn storage(&self) -> &dyn Storage {
         &*self.core.options.storage
     }
@@ -242,6 +256,7 @@ impl Target<'_> {
         let mut chunk = vec![0; CHUNK.min(size as usize)];
         let mut at = range.start;
         while let Some(data) = from.next_data(at)?.filter(|data| *data < range.end) {
+            self.go_on()?;
             at = at.max(data);
             let count = chunk.len().min((range.end - at) as usize);
             let read = from.read_at(at, &mut chunk[..count])?;
@@ -257,6 +272,7 @@ impl Target<'_> {
 
     fn queues(&mut self) -> io::Result<()> {
         for queue in self.core.queues.all() {
+            self.go_on()?;
             let form = self.core.queues.dir(queue.form).file_name().unwrap_or_default().to_owned();
             let dir = self.to.join(form).join(&*queue.topic).join(queue.id.to_string());
             let mut made = Err(io::ErrorKind::NotFound.into());

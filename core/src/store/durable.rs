@@ -143,6 +143,11 @@ impl Core {
         first.map_or(0, |deadline_ms| (self.clock.now_ms() + timeout_ms - deadline_ms).max(0))
     }
 
+    /// For how long an append has held the log so that the others wait for it in vain, ms; 0 while appends go on.
+    pub fn log_stuck_for_ms(&self) -> i64 {
+        self.log.stuck_for_ms()
+    }
+
     /// Tells those whose time is over; what they wait for becomes visible, as they are told that it is stored. Returns
     /// the next deadline.
     pub(crate) fn tell_timed_out(&self) -> Option<i64> {

@@ -215,6 +215,11 @@ impl Log {
         self.is_broken.load(Ordering::Acquire)
     }
 
+    /// For how long nobody has got the tail, ms; 0 while appends go on.
+    pub fn stuck_for_ms(&self) -> i64 {
+        self.stuck.lock().map_or(0, |since| since.elapsed().as_millis() as i64)
+    }
+
     fn busy(&self) -> AppendError {
         let mut stuck = self.stuck.lock();
         let since = *stuck.get_or_insert_with(|| {

@@ -109,6 +109,8 @@ pub struct Core {
     /// Bytes behind the end of the log that count as in memory.
     pub(crate) memory_reach: i64,
     pub(crate) stopping: AtomicBool,
+    /// Backups are not finished any more.
+    pub(crate) backups_ended: AtomicBool,
     /// Something was appended while the timer rested.
     pub(crate) stirred: AtomicBool,
     /// When files go.
@@ -199,6 +201,7 @@ impl Core {
             listener: RwLock::new(None),
             memory_reach: (memory / 100 * u64::from(options.access_message_in_memory_max_ratio)) as i64,
             stopping: AtomicBool::new(false),
+            backups_ended: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
             retention: RwLock::new(Retention::from(&options)),
             retained_to: AtomicI64::new(0),

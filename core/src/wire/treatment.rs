@@ -83,7 +83,7 @@ pub const REQUESTS: &[Row] = &[
     answered(C::GET_MAX_OFFSET, BOTH, &[Peer::Broker], "broker_messages::offsets_of_a_queue_by_end_and_by_time"),
     answered(C::GET_MIN_OFFSET, BOTH, &[Peer::Broker], "broker_messages::offsets_of_a_queue_by_end_and_by_time"),
     answered(C::GET_EARLIEST_MSG_STORETIME, BOTH, &[Peer::Broker], "broker_messages::offsets_of_a_queue_by_end_and_by_time"),
-    answered(C::VIEW_MESSAGE_BY_ID, BOTH, &[Peer::Broker], "broker_errors::an_offset_inside_a_record_is_no_message"),
+    answered(C::VIEW_MESSAGE_BY_ID, BOTH, &[Peer::Broker], "broker_messages::a_message_comes_out_as_it_went_in"),
     answered(C::HEART_BEAT, BOTH, &[Peer::Broker], "broker_groups::members_come_and_go_and_everybody_is_told"),
     answered(C::UNREGISTER_CLIENT, BOTH, &[Peer::Broker], "broker_groups::members_come_and_go_and_everybody_is_told"),
     answered(C::CONSUMER_SEND_MSG_BACK, BOTH, &[Peer::Broker], "broker_retry::the_consumers_own_limit_counts"),

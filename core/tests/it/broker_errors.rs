@@ -4,6 +4,7 @@
 use ferromq::message::batch::{encode_item, Item};
 use ferromq::wire::{Request, ResponseCode, SendForm, UpdateAndCreateTopic, ViewMessageById};
 
+use crate::broker_admin::runtime_info;
 use crate::support::{create_topic, message, pull, start_server, RawClient};
 
 /// After every mistake the same connection still works.
@@ -160,6 +161,16 @@ fn permissions_of_a_topic_close_each_side() {
     assert!(refused.remark().contains("Perm") && refused.remark().contains('2'), "{}", refused.remark());
     client.call(&create_topic("Perm", 1, 6)).ok();
     assert_eq!(client.pull_all("Perm", 0, 0).len(), 2);
+    // Who waits gets nothing more either.
+    let held = client.send(&Request::PullMessage(pull("G", "Perm", 0, 2, 600_000)));
+    let mut operator = server.broker();
+    while runtime_info(&mut operator)["heldPulls"] != "1" {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    operator.call(&create_topic("Perm", 1, 2)).ok();
+    operator.produce("Perm", 0, b"x", "").ok();
+    let refused = client.receive();
+    assert_eq!((refused.frame().opaque, refused.code()), (held, ResponseCode::NO_PERMISSION));
 }
 
 #[test]

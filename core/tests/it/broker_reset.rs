@@ -116,6 +116,35 @@ fn a_group_is_moved_by_its_next_pulls() {
     assert_eq!(operator.call(&Request::PullMessage(pull("H", "T", 1, 9, 0))).ok().records().len(), 1);
 }
 
+/// The ordinary use of skipping: who is slow has its cache full of what the group is to skip, and waits for more.
+#[test]
+fn a_group_is_moved_to_where_its_member_waits_already() {
+    let server = start_server("");
+    let mut operator = half_consumed(&server);
+    let mut member = consumer(&server, "a", "G", "T", "*");
+    let held = member.send(&Request::PullMessage(pull("G", "T", 0, 10, 600_000)));
+    while runtime_info(&mut operator)["heldPulls"] != "1" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(moved(&operator.call(&reset("G", "T", -1).into()).ok()), [(0, 10), (1, 10)]);
+    let told = member.receive();
+    assert_eq!((told.frame().opaque, told.code()), (held, ResponseCode::PULL_OFFSET_MOVED));
+    assert_eq!(told.pulled().next_begin_offset, 10);
+    assert_eq!(member.call(&commit("G", "T", 0, 6)).ok().remark(), "Offset has been previously reset");
+    assert_eq!(offset_of(&mut operator, "G", "T", 0), 10);
+    // Once is enough.
+    operator.produce("T", 0, b"new", "").ok();
+    assert_eq!(member.call(&Request::PullMessage(pull("G", "T", 0, 10, 0))).ok().records().len(), 1);
+    member.call(&commit("G", "T", 0, 11)).ok();
+    assert_eq!(offset_of(&mut operator, "G", "T", 0), 11);
+    // Who asked where to begin knows, and is not told.
+    operator.produce("T", 1, b"new", "").ok();
+    assert_eq!(offset_of(&mut member, "G", "T", 1), 10);
+    assert_eq!(member.call(&Request::PullMessage(pull("G", "T", 1, 10, 0))).ok().records().len(), 1);
+    member.call(&commit("G", "T", 1, 11)).ok();
+    assert_eq!(offset_of(&mut operator, "G", "T", 1), 11);
+}
+
 /// Some clients store where they go on from before they pull there, others do neither.
 #[test]
 fn a_member_that_was_told_has_gone_on_sooner_or_later() {
@@ -268,13 +297,16 @@ fn queues_are_removed_only_when_their_offsets_are() {
 #[test]
 fn an_offset_behind_the_end_of_its_queue_is_moved_there_at_the_start() {
     let server = start_server("");
-    drop(half_consumed(&server));
+    half_consumed(&server).create_topic("Empty", 1);
     let restarted = server.copy_with(|data| {
         let file = data.join("config/consumerOffset.json");
-        std::fs::write(file, r#"{"offsetTable":{"T@G":{0:99,1:7}}}"#).unwrap();
+        std::fs::write(file, r#"{"offsetTable":{"T@G":{0:99,1:7},"Empty@G":{0:10}}}"#).unwrap();
     });
     let mut client = restarted.broker();
     assert_eq!((offset_of(&mut client, "G", "T", 0), offset_of(&mut client, "G", "T", 1)), (10, 7));
+    // Of this queue nothing is left at all.
+    client.produce("Empty", 0, b"new", "").ok();
+    assert_eq!(offset_of(&mut client, "G", "Empty", 0), 0);
 }
 
 /// What operators were told is done is so after a crash.

@@ -80,6 +80,26 @@ fn delayed_messages_survive_restarts_and_come_once() {
     assert_eq!(server.broker().pull_all("Later", 0, 0).len(), 3);
 }
 
+/// As after a power cut that took messages which were delivered already.
+#[test]
+fn progress_of_delays_that_is_ahead_of_its_queue_skips_nothing() {
+    let server = start_server("");
+    let mut client = server.broker();
+    (0..3).for_each(|_| drop(client.produce("Later", 0, b"old", "DELAY=1").ok()));
+    server.pass(2);
+    client.await_messages("Later", 0, 3);
+    for there in [r#"{"offsetTable":{1:10,2:10}}"#, r#"{"offsetTable":{1:3,2:1}}"#] {
+        let server =
+            server.copy_with(|data| std::fs::write(data.join("config/delayOffset.json"), there).unwrap());
+        let mut client = server.broker();
+        for level in [1, 1, 2, 2] {
+            client.produce("Later", 0, b"new", &format!("DELAY={level}")).ok();
+        }
+        server.pass(6);
+        assert_eq!(client.await_messages("Later", 0, 7).len(), 7);
+    }
+}
+
 /// Delays of all levels, in seconds.
 fn all_delays() -> Vec<u64> {
     [1, 5].into_iter().chain(RETRY_DELAYS).collect()

@@ -64,7 +64,7 @@ fn the_result_says_where_the_message_is_and_the_record_has_all_its_parts() {
 fn a_failed_send_is_tried_again_at_another_broker() {
     let cluster = FakeCluster::start(2, 1);
     let producer = producer(&cluster);
-    for code in [1, 14, 16, 17] {
+    for code in [1, 2, 14, 16, 17] {
         cluster.brokers[0].state.lock().moods.push_back(Mood::Refuse(code));
         // One of two sends has its first turn at the broker that refuses.
         for _ in 0..2 {

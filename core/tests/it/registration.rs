@@ -26,6 +26,19 @@ fn name_server(dir: &Path, port: u16) -> ferromq::Result<NamesrvProcess> {
     })
 }
 
+/// A name server on a port that another one had.
+fn again_on(dir: &Path, port: u16) -> NamesrvProcess {
+    let start = Instant::now();
+    loop {
+        match name_server(dir, port) {
+            Ok(again) => return again,
+            // Its port may be somebody else's for a moment.
+            Err(error) => assert!(start.elapsed() < HANG, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Whether a name server sends those who ask for the topic to the broker, and knows the broker at all.
 fn knows(port: u16, topic: &str, broker: &str) -> bool {
     let mut client = RawClient::connect(port);
@@ -109,19 +122,20 @@ fn every_name_server_knows_a_broker_also_one_that_comes_back_empty() {
         eventually("the others know the new topic", || knows(port, "Meanwhile", address));
     }
     let empty = tempfile::tempdir().unwrap();
-    let start = Instant::now();
-    let again = loop {
-        match name_server(empty.path(), ports[1]) {
-            Ok(again) => break again,
-            // Its port may be somebody else's for a moment.
-            Err(error) => assert!(start.elapsed() < HANG, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let again = again_on(empty.path(), ports[1]);
     registered.clock.advance(Duration::from_secs(30));
     eventually("it knows the broker again", || {
         ["TBW102", "Orders", "Meanwhile"].iter().all(|topic| knows(ports[1], topic, address))
     });
+    // Also where topics are made all the time.
+    all.remove(0).stop();
+    let empty_too = tempfile::tempdir().unwrap();
+    all.push(again_on(empty_too.path(), ports[0]));
+    for n in 0..4 {
+        registered.clock.advance(Duration::from_secs(10));
+        client.create_topic(&format!("More{n}"), 1);
+    }
+    eventually("it knows the broker again", || knows(ports[0], "Orders", address));
     // The orderly end is told to all of them before it is over.
     registered.broker.stop();
     for port in &ports {

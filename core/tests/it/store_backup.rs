@@ -1,11 +1,13 @@
 //! Copies of a running broker's directory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq::client::ClientOptions;
 use ferromq::instance::{FullFiles, ServerOptions};
 use ferromq::message::Message;
+use ferromq::store::storage::{Memory, Operation};
 use ferromq::wire::{FerromqBackup, QueryConsumerOffset, Request, ResponseCode, UpdateConsumerOffset};
 use ferromq::ErrorKind;
 
@@ -107,6 +109,47 @@ fn a_running_broker_is_copied_while_it_is_sent_to() {
     assert_eq!(other.await_messages("T", 1, 1)[0].body, b"later");
     assert_eq!(client.produce("T", 0, b"y", "").ok().queue_offset(), sent as i64);
     assert_eq!(client.pull_all("T", 0, 0).len(), sent + 1);
+}
+
+/// Also a server that is stopped does not wait for a copy that takes long.
+#[test]
+fn nobody_waits_for_a_backup() {
+    let kept = tempfile::tempdir().unwrap();
+    let (disk, dir) = (Memory::new(), kept.path().to_owned());
+    let (begun, begins) = std::sync::mpsc::sync_channel(1);
+    let is_open = Arc::new(AtomicBool::new(false));
+    let opened = is_open.clone();
+    disk.intercept(move |operation, path| {
+        if operation == Operation::Write && path.starts_with(dir.join("one/commitlog")) {
+            let _first = begun.try_send(());
+            while !opened.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    });
+    let mut server = start_server_with(&format!("backupPath={}", kept.path().display()), |options| {
+        options.storage = Arc::new(disk.clone());
+    });
+    let mut client = server.broker();
+    client.create_topic("T", 1);
+    // More than one piece of what is copied at once.
+    let body = vec![b'x'; 128 << 10];
+    (0..20).for_each(|_| drop(client.produce("T", 0, &body, "").ok()));
+    let mut operator = server.broker();
+    operator.send(&Request::FerromqBackup(FerromqBackup { name: "one".into(), copy: true }));
+    begins.recv_timeout(TIMEOUT).unwrap();
+    client.create_topic("Meanwhile", 1);
+    let stopping = std::thread::spawn(move || {
+        server.stop();
+        server
+    });
+    while client.call(&Request::CleanUnusedTopic).code() != ResponseCode::SERVICE_NOT_AVAILABLE {}
+    is_open.store(true, Ordering::Relaxed);
+    drop(stopping.join().unwrap());
+    let left: Vec<_> =
+        disk.names().into_iter().filter(|name| name.starts_with(kept.path().join("one"))).collect();
+    assert!(left.is_empty(), "what there was of it is removed: {left:?}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use ferromq::{ConsumerOptions, Instance, StartFrom};
 
-use crate::{from_environment, text, Failure, PATIENCE};
+use crate::{text, Failure, PATIENCE};
 
 /// Polls until 10,001 messages have come, and returns how many did.
 pub fn run(mq: &Instance) -> Result<usize, Failure> {
-    let group = from_environment("CONSUMER_GROUP", "counters");
+    let group = std::env::var("CONSUMER_GROUP").unwrap_or_else(|_| "counters".into());
     let options = ConsumerOptions { consume_from_where: StartFrom::First, ..ConsumerOptions::new(&group) };
     let consumer = mq.consumer_with(options)?;
     consumer.subscribe("topic_example_java", "TagA")?;

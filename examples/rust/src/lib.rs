@@ -5,9 +5,6 @@
 //! cargo run -p ferromq-examples -- quickstart ./data             # the same, kept in a directory
 //! cargo run -p ferromq-examples -- quickstart 127.0.0.1:9876     # a cluster, FerroMQ's or Apache's
 //! ```
-//!
-//! Without an argument NAMESRV_ADDR names the cluster, if it is set. PRODUCER_GROUP and CONSUMER_GROUP stand in place of the
-//! groups of the quick starts and of `consumer`.
 
 pub mod broadcast;
 pub mod consumer;
@@ -49,11 +46,6 @@ pub fn instance(place: Option<&str>) -> Result<Instance, Failure> {
         Some(address) if address.contains(':') => ferromq::connect(address)?,
         Some(directory) => ferromq::open(directory)?,
     })
-}
-
-/// What the environment says, or something else.
-pub fn from_environment(name: &str, otherwise: &str) -> String {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// A consumer that calls `listener` with each message of a topic whose tag the expression names, from the topic's

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ferromq_examples as examples;
-use ferromq_examples::{from_environment, instance, Failure};
+use ferromq_examples::{instance, Failure};
 
 const NAMES: &str =
     "quickstart quickstart_producer consumer producer retry no_retry idempotent dedup flag_ttl filter_tag \
@@ -13,9 +13,7 @@ const NAMES: &str =
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().map(String::as_str).unwrap_or_default();
-    let cluster = from_environment("NAMESRV_ADDR", "");
-    let place = arguments.get(1).map(String::as_str);
-    match run(name, place.or((!cluster.is_empty() && name != "embed_and_serve").then_some(&cluster))) {
+    match run(name, arguments.get(1).map(String::as_str)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{name}: {failure}");

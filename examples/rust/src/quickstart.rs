@@ -4,21 +4,21 @@ use std::sync::mpsc;
 
 use ferromq::{ConsumeStatus, ConsumerOptions, Instance, Message, StartFrom};
 
-use crate::{from_environment, text, Failure, PATIENCE};
+use crate::{text, Failure, PATIENCE};
 
 /// Sends ten messages and returns what was consumed.
 pub fn run(mq: &Instance) -> Result<Vec<String>, Failure> {
     mq.create_topic("Greetings", 4)?;
 
-    let producer = mq.producer(&from_environment("PRODUCER_GROUP", "greeters"))?;
+    let producer = mq.producer("greeters")?;
     for number in 0..10 {
         let sent = producer.send(&Message::new("Greetings", format!("hello {number}")))?;
         println!("sent: {sent}");
     }
 
     let (seen, arrived) = mpsc::channel();
-    let group = from_environment("CONSUMER_GROUP", "listeners");
-    let options = ConsumerOptions { consume_from_where: StartFrom::First, ..ConsumerOptions::new(&group) };
+    let options =
+        ConsumerOptions { consume_from_where: StartFrom::First, ..ConsumerOptions::new("listeners") };
     let consumer = mq.push_consumer_with(options)?;
     consumer.subscribe("Greetings", "*")?;
     consumer.listen(move |messages, _context| {

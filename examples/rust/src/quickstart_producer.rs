@@ -2,10 +2,11 @@
 
 use ferromq::{Instance, Message, ProducerOptions};
 
-use crate::{from_environment, Failure};
+use crate::Failure;
 
 /// The settings, as they would stand in a file: Apache's keys.
 const SETTINGS: &str = "
+producerGroup=group_example_java
 retryTimesWhenSendFailed=3
 retryTimesWhenSendAsyncFailed=3
 retryAnotherBrokerWhenNotStoreOK=true
@@ -13,8 +14,7 @@ retryAnotherBrokerWhenNotStoreOK=true
 
 /// Sends 10,001 messages and returns how many were stored.
 pub fn run(mq: &Instance) -> Result<usize, Failure> {
-    let mut options = ProducerOptions::from_text(SETTINGS, "settings")?;
-    options.set("producerGroup", &from_environment("PRODUCER_GROUP", "group_example_java"))?;
+    let options = ProducerOptions::from_text(SETTINGS, "settings")?;
     let producer = mq.producer_with(options)?;
     let mut stored = 0;
     for number in 0..=10_000 {

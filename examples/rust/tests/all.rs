@@ -211,18 +211,6 @@ fn others_join_a_server_that_listens() {
 }
 
 #[test]
-fn places_and_groups_come_from_the_environment() {
-    let options = OpenOptions::from_pairs([("memory", "true"), ("listen", "free")]).unwrap();
-    let server = ferromq::open_with(options).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ferromq-examples"));
-    command.arg("quickstart").env("NAMESRV_ADDR", server.name_servers()).env("CONSUMER_GROUP", "mine");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("received: hello").count(), 10);
-    assert_eq!(server.admin().groups().unwrap(), ["mine"]);
-}
-
-#[test]
 fn a_name_that_is_none_is_told_the_names() {
     let output = Command::new(env!("CARGO_BIN_EXE_ferromq-examples")).arg("nonsense").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -170,17 +170,6 @@ pub fn fails_without_retries(program: &Path, dir: &Path) {
     mq.close().expect("it closes");
 }
 
-/// The example `quickstart`, told by the environment where its cluster is and what its group is called.
-pub fn takes_place_and_group_from_the_environment(program: &Path) {
-    let options =
-        ferromq::OpenOptions::from_pairs([("memory", "true"), ("listen", "free")]).expect("options");
-    let server = ferromq::open_with(options).expect("a server");
-    let place = server.name_servers();
-    let lines = lines_of(program, &[], &[("NAMESRV_ADDR", place.as_str()), ("CONSUMER_GROUP", "mine")]);
-    assert_eq!(count(&lines, "received: hello "), 10, "{lines:?}");
-    assert_eq!(server.admin().groups().expect("the groups"), ["mine"]);
-}
-
 /// How many lines begin with a text.
 pub fn count(lines: &[String], begin: &str) -> usize {
     lines.iter().filter(|line| line.starts_with(begin)).count()

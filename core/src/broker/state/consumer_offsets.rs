@@ -19,7 +19,7 @@ type Table<V> = HashMap<String, HashMap<String, BTreeMap<i32, V>>>;
 /// For how long after a pull was told that its group was moved commits of other offsets are taken for progress from
 /// before: clients of 4.9 store that for another 10 s, and go on from the new offset only then.
 const DOUBTFUL_MS: i64 = 30_000;
-/// Connections remembered as told of one move. One that is forgotten is told once more.
+/// Connections remembered of one move. One that is forgotten is told once more.
 const MOST_TOLD: usize = 64;
 
 /// A queue in which a group was moved, until its members go on from there.
@@ -27,6 +27,8 @@ struct Moved {
     to: i64,
     /// Connections whose pulls were told so. Each is: the first may be that of a member which has just lost the queue.
     told: Vec<u64>,
+    /// Connections that asked where to begin since then, and were answered `to`.
+    asked: Vec<u64>,
     /// When the last one was told; or when the last one left who could have been.
     since_ms: Option<i64>,
     /// Who has stored `to`, and goes on there.
@@ -35,21 +37,34 @@ struct Moved {
 
 impl Moved {
     fn to(to: i64) -> Moved {
-        Moved { to, told: Vec::new(), since_ms: None, going_on: None }
+        Moved { to, told: Vec::new(), asked: Vec::new(), since_ms: None, going_on: None }
     }
 
     fn tell(&mut self, connection: u64, now_ms: i64) -> i64 {
-        if self.told.len() == MOST_TOLD {
-            self.told.remove(0);
-        }
-        self.told.push(connection);
+        remember(&mut self.told, connection);
         self.since_ms = Some(now_ms);
         self.to
+    }
+
+    /// Whether this connection knows where the group was moved to.
+    fn knows(&self, connection: u64) -> bool {
+        self.told.contains(&connection) || self.asked.contains(&connection)
     }
 
     fn is_past_doubt(&self, now_ms: i64) -> bool {
         self.since_ms.is_some_and(|since| now_ms - since > DOUBTFUL_MS)
     }
+}
+
+/// Adds a connection to those that are remembered, in the place of the oldest one if there are many.
+fn remember(connections: &mut Vec<u64>, connection: u64) {
+    if connections.contains(&connection) {
+        return;
+    }
+    if connections.len() == MOST_TOLD {
+        connections.remove(0);
+    }
+    connections.push(connection);
 }
 
 #[derive(Default)]
@@ -202,7 +217,8 @@ impl ConsumerOffsets {
         self.has_moved() && self.state.lock().moved(at.group, at.topic, at.queue_id).is_some_and(is_untold)
     }
 
-    /// Where the group was moved to, for the first pull of each connection. Who pulls there has gone on.
+    /// Where the group was moved to, for the first pull of each connection, wherever that pulls: a member that waits at the
+    /// very offset may be at work on messages before it, and would store those. Who knows and pulls there has gone on.
     pub fn tell(&self, at: QueueOf<'_>, from: i64, connection: u64, now_ms: i64) -> Option<i64> {
         if !self.has_moved() {
             return None;
@@ -211,7 +227,9 @@ impl ConsumerOffsets {
         let mut told = None;
         self.change(|state| {
             match state.moved(group, topic, queue_id) {
-                Some(moved) if moved.to == from => state.went_on(group, topic, queue_id),
+                Some(moved) if moved.to == from && moved.knows(connection) => {
+                    state.went_on(group, topic, queue_id);
+                }
                 Some(moved) if !moved.told.contains(&connection) => {
                     told = Some(moved.tell(connection, now_ms));
                 }
@@ -220,6 +238,15 @@ impl ConsumerOffsets {
             false
         });
         told
+    }
+
+    /// A connection is about to hear where its group is in a queue: if the group was moved, it need not be told that.
+    pub fn note_asked(&self, at: QueueOf<'_>, connection: u64) {
+        if self.has_moved() {
+            if let Some(moved) = self.state.lock().moved(at.group, at.topic, at.queue_id) {
+                remember(&mut moved.asked, connection);
+            }
+        }
     }
 
     /// Nobody of a group is left to be told anything. Who comes back soon may be a member whose connection broke, and goes
@@ -318,24 +345,29 @@ impl ConsumerOffsets {
     }
 
     /// Offsets behind the end of their queue, which a power cut or a deletion that was cut short left there: what is stored
-    /// next would be skipped. They become the end that `end` tells; `None` is a queue that does not exist.
+    /// next would be skipped. They become the end that `end` tells, 0 of a queue that there is not; `None` leaves them.
     pub fn cut(&self, end: impl Fn(&str, i32) -> Option<i64>) {
         self.change(|state| {
             let mut any = false;
             for (group, topics) in &mut state.offsets {
                 for (topic, queues) in topics {
+                    let mut moved = Vec::new();
                     for (queue, offset) in queues {
                         let Some(end) = end(topic, *queue).filter(|end| end < offset) else { continue };
-                        tracing::warn!(
-                            group,
-                            topic,
-                            queue,
-                            offset,
-                            end,
-                            "an offset is behind the end of its queue: moved there"
-                        );
-                        (*offset, any) = (end, true);
+                        moved.push((*queue, std::mem::replace(offset, end), end));
                     }
+                    let Some((queue, offset, end)) = moved.first() else { continue };
+                    any = true;
+                    let queues = moved.len();
+                    tracing::warn!(
+                        group,
+                        topic,
+                        queues,
+                        queue,
+                        offset,
+                        end,
+                        "offsets are behind the ends of their queues, as in the one that is named: moved there"
+                    );
                 }
             }
             any

@@ -1,5 +1,6 @@
 //! The subscription groups of a broker, in `config/subscriptionGroup.json`. Apache's name: SubscriptionGroupManager.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::path::Path;
@@ -128,7 +129,13 @@ impl Groups {
         if !wanted || names::check_group(name).is_err() {
             return None;
         }
-        Some(self.put(broker, new_group(name)))
+        // Somebody may have made it meanwhile, with settings of their own.
+        let made = match self.table.write().entry(name.to_owned()) {
+            Entry::Occupied(there) => return Some(there.get().clone()),
+            Entry::Vacant(place) => place.insert(Group::new(new_group(name))).clone(),
+        };
+        self.note_change(broker);
+        Some(made)
     }
 
     /// Creates a group or replaces its settings.
@@ -211,4 +218,37 @@ impl Groups {
 
 fn new_group(name: &str) -> SubscriptionGroupConfig {
     SubscriptionGroupConfig { group_name: name.to_owned(), ..SubscriptionGroupConfig::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::BrokerConfig;
+
+    #[test]
+    fn what_an_operator_makes_is_not_replaced_by_what_a_client_makes_at_the_same_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig { store_path_root_dir: dir.path().into(), ..BrokerConfig::default() };
+        let broker = Broker::open(config, Clock::new()).unwrap();
+        let names: Vec<_> = (0..100).map(|n| format!("G{n}")).collect();
+        let together = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for name in &names {
+                    together.wait();
+                    broker.groups.find_or_create(&broker, name);
+                }
+            });
+            for name in &names {
+                together.wait();
+                broker.groups.put(&broker, SubscriptionGroupConfig { retry_max_times: 3, ..new_group(name) });
+            }
+        });
+        let lost = names.iter().filter(|name| broker.groups.find(name).unwrap().retry_max_times != 3).count();
+        assert_eq!(lost, 0);
+        broker.close().unwrap();
+    }
 }

@@ -93,7 +93,7 @@ impl Producer {
         Ok(self.shared.user_queues(&route))
     }
 
-    /// Sends a message and waits until it is stored: for what is important, such as a mail to a customer.
+    /// Sends a message and waits until it is stored.
     ///
     /// # Errors
     /// After all attempts have failed, the last one's. A message whose send timed out may be stored all the same.
@@ -110,8 +110,7 @@ impl Producer {
     }
 
     /// Sends a message and returns at once; the future has the result. The route of a topic that is sent to for the
-    /// first time is asked for in the background. For those who must not wait, such as an upload whose video is to be
-    /// converted.
+    /// first time is asked for in the background.
     ///
     /// At most `backPressureForAsyncSendNum` sends with `backPressureForAsyncSendSize` bytes of bodies are under way; a
     /// further one waits for room, within its time limit, until its future is dropped. In a callback none waits.
@@ -149,8 +148,8 @@ impl Producer {
         self.shared.fly_or_tell(self.shared.flight(message, options, told));
     }
 
-    /// Sends a message without asking for an answer, and returns when it is on its way: for what may be lost, such as lines of
-    /// a log. The topic's route is waited for if it is not known.
+    /// Sends a message without asking for an answer, and returns when it is on its way: for what may be lost. The topic's
+    /// route is waited for if it is not known.
     pub fn send_oneway(&self, message: &Message) -> Result<()> {
         self.send_oneway_with(message, &SendOptions::default())
     }
