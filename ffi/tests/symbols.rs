@@ -54,6 +54,52 @@ fn every_symbol_can_be_linked() {
     }
 }
 
+/// What Python and Node have in ways of their own: garbage collectors, arguments that may be left out, promises.
+const IN_BOTH_OTHERWISE: [&str; 9] = [
+    "new",
+    "free",
+    "send_with",
+    "send_callback",
+    "send_batch_callback",
+    "request_callback",
+    "send_with_executor",
+    "subscribe_sql",
+    "poll_at_most",
+];
+/// What they have not got: event loops of their own wait for them; shares of a group as the program says.
+const IN_NEITHER: [&str; 3] = ["fd", "on_ready", "allocate_by"];
+/// What Node has not got besides.
+const NOT_IN_NODE: [&str; 2] = ["send_split", "sends_in_flight"];
+
+#[test]
+fn python_and_node_have_the_same_calls() {
+    let read = |file: &str| std::fs::read_to_string(crate_dir().join("..").join(file)).expect("types");
+    let (python, node) = (read("bindings/python/ferromq/_native.pyi"), read("bindings/node/index.d.ts"));
+    let camel_case = |name: &str| {
+        let mut words = name.split('_');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+    };
+    let mut seen = 0;
+    for symbol in promised() {
+        let things = ["transaction_producer", "push_consumer", "producer", "consumer", "instance", "admin"];
+        let call = things.iter().find_map(|thing| symbol.strip_prefix(&format!("fmq_{thing}_")));
+        let Some(call) = call.filter(|call| !IN_BOTH_OTHERWISE.contains(call)) else { continue };
+        let expected = !IN_NEITHER.contains(&call);
+        assert_eq!(python.contains(&format!("    def {call}(")), expected, "{symbol} in Python");
+        let call_of_node = camel_case(call);
+        let in_node = ["(", ":"].iter().any(|end| {
+            let found = format!("  {call_of_node}{end}");
+            node.contains(&found)
+                || node.contains(&format!("  readonly {call_of_node}{end}"))
+                || node.contains(&format!("  get {found}"))
+        });
+        assert_eq!(in_node, expected && !NOT_IN_NODE.contains(&call), "{symbol} in Node");
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen}");
+}
+
 /// Programs that were compiled against the headers of earlier versions; the newest version has its header here too, once
 /// it is released. What is in a directory stays as it is.
 #[test]
