@@ -111,7 +111,7 @@ impl Cursor {
         };
         self.misses(slot.offset - hole..slot.offset);
         core.queues.note_unsaved(&self.queue);
-        core.queues.write_if_due(&self.queue)?;
+        core.write_if_due(&self.queue);
         self.next = slot.offset + slot.count;
         Ok(Accepted::Made { removed, hole })
     }

@@ -189,6 +189,12 @@ impl Core {
             other => tracing::warn!(topic = %queue.topic, queue = queue.id, ?other, "entry out of order"),
         }
         self.queues.note_unsaved(queue);
+        self.write_if_due(queue);
+    }
+
+    /// Writes the entries of a queue that wait in memory, if they are enough. What that fails for is noted where appends
+    /// see it; the entries can be read.
+    pub(crate) fn write_if_due(&self, queue: &Queue) {
         if let Err(error) = self.queues.write_if_due(queue) {
             let (topic, id) = (&queue.topic, queue.id);
             self.not_written(&format!("the consume queue of {topic}, queue {id}"), &error);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::index::{Files, Index};
 use super::index_file::{IndexFile, Verified};
-use super::storage::Open;
+use super::storage::{is_full, Open};
 use crate::{Error, Result};
 
 /// Files with at most so many items are always checked whole; larger ones only when a crash may have damaged them.
@@ -29,6 +29,11 @@ pub(crate) struct Known {
 /// Whether a name is one of Apache's for index files: a time, in 17 digits.
 pub(super) fn is_file_name(name: &str) -> bool {
     name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A file that cannot be mended for want of room goes, which makes some; the log can make it again.
+fn unless_full(verified: io::Result<Verified>) -> io::Result<Verified> {
+    verified.or_else(|error| if is_full(&error) { Ok(Verified::Damaged) } else { Err(error) })
 }
 
 impl Index {
@@ -128,7 +133,7 @@ impl Index {
             }
             let suspect = known.crashed && header.end_timestamp > known.synced_ms;
             if suspect || header.next_item <= SMALL || header.end_offset >= limit {
-                match file.verify(limit)? {
+                match unless_full(file.verify(limit))? {
                     Verified::Whole => {}
                     Verified::Cut => {
                         let empty = file.header.next_item == 1;
@@ -155,7 +160,7 @@ impl Index {
     pub fn cut(&self, log_end: i64) -> io::Result<()> {
         let mut files = self.files.lock();
         while let Some(file) = files.list.last_mut().filter(|file| file.header.end_offset >= log_end) {
-            if file.verify(log_end)? == Verified::Cut && file.header.next_item > 1 {
+            if unless_full(file.verify(log_end))? == Verified::Cut && file.header.next_item > 1 {
                 break;
             }
             let last = files.list.len() - 1;

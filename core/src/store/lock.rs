@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::storage::{File, Open, Storage};
+use super::storage::{is_full, File, Open, Storage};
 use crate::{Error, ErrorKind, Result};
 
 /// The held lock of a store directory. Dropping it gives the directory free.
@@ -28,7 +28,7 @@ impl Lock {
         };
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let text = format!("lock\nprocess {} on {}: {holder}\n", std::process::id(), host.trim());
-        file.set_len(0).and_then(|()| file.write_at(0, text.as_bytes())).map_err(failed)?;
+        file.set_len(0).and_then(|()| unless_full(file.write_at(0, text.as_bytes()))).map_err(failed)?;
         Ok(Lock { file })
     }
 }
@@ -38,6 +38,11 @@ impl Drop for Lock {
         // A Java broker that comes next names nobody; it should not stand there under this one's name.
         let _ = self.file.set_len(4);
     }
+}
+
+/// The names of these files count, not what is in them: a store on a full disk opens, so that room can be made.
+fn unless_full(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
 }
 
 fn holder_in(storage: &dyn Storage, path: &Path) -> String {
@@ -63,7 +68,7 @@ impl Abort {
         let stood = storage.list(root)?.iter().any(|entry| entry.name == "abort");
         let file = storage.open(&path, Open::Create)?;
         file.set_len(0)?;
-        file.write_at(0, std::process::id().to_string().as_bytes())?;
+        unless_full(file.write_at(0, std::process::id().to_string().as_bytes()))?;
         storage.sync_dir(root)?;
         Ok((Abort { path }, stood))
     }

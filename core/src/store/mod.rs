@@ -139,8 +139,11 @@ impl Store {
     pub fn open(options: StoreOptions, clock: Clock) -> Result<Arc<Store>> {
         let core = Arc::new(Core::new(options, clock));
         core.start()?;
-        let threads = threads::start(&core);
-        let threads = threads.map_err(|error| Error::io("open store", "starting threads", error))?;
+        let threads = threads::start(&core).map_err(|error| {
+            // As good as an orderly end: nothing came yet.
+            let _kept = core.finish();
+            Error::io("open store", "starting threads", error)
+        })?;
         Ok(Arc::new(Store { core, threads: Mutex::new(threads) }))
     }
 

@@ -324,10 +324,14 @@ impl Queue {
         let number = number.max(state.first());
         let new_max = state.one(self.form, files, number)?.map_or(offset, |slot| slot.offset);
         state.first_at = None;
-        state.write(self.form, files)?;
-        state.files.cut(files, number)?;
-        state.tail.clear();
-        (state.tail_from, state.written, state.end) = (number, number, number);
+        if number < state.written {
+            state.files.cut(files, number)?;
+            state.written = number;
+        }
+        // What is not written yet need not be: there may be no room for it.
+        let left = (number - state.tail_from).max(0) as usize * self.form.unit();
+        state.tail.truncate(left);
+        (state.tail_from, state.end) = (state.tail_from.min(number), number);
         state.log_end = state.last_record(self.form, files)?.map_or(0, |slot| slot.entry.end());
         self.max.store(new_max, Ordering::Release);
         self.next.store(new_max, Ordering::Release);

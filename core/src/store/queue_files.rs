@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::segment::file_name;
 use super::storage::{File, Open, Storage};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Open files of all queues; the ones unused longest are closed when there are too many.
 pub(crate) struct OpenFiles {
@@ -52,16 +52,22 @@ impl OpenFiles {
 
     /// Holds up who wants to make files below `dir`.
     pub fn removing(&self, dir: PathBuf) -> Removing<'_> {
-        self.wait_until_gone(&dir);
-        self.going.lock().push(dir.clone());
+        self.wait_until_gone(&dir).push(dir.clone());
         Removing { files: self, dir }
     }
 
-    fn wait_until_gone(&self, dir: &Path) {
+    /// Whether a directory is being removed.
+    pub fn is_going(&self, dir: impl FnOnce() -> PathBuf) -> bool {
+        let going = self.going.lock();
+        !going.is_empty() && going.contains(&dir())
+    }
+
+    fn wait_until_gone(&self, dir: &Path) -> MutexGuard<'_, Vec<PathBuf>> {
         let mut going = self.going.lock();
         while going.iter().any(|going| dir.starts_with(going)) {
             self.gone.wait(&mut going);
         }
+        going
     }
 
     /// The file of queue `uid` that starts at byte `base`, opened by `open` if it is not.
@@ -167,7 +173,7 @@ impl UnitFiles {
             return files.file(self.uid, base, |storage| storage.open(&path, Open::Existing));
         }
         let size = self.file_size();
-        files.wait_until_gone(&self.dir);
+        drop(files.wait_until_gone(&self.dir));
         let file = files.file(self.uid, base, |storage| {
             storage.create_dir_all(path.parent().unwrap_or(Path::new("")))?;
             storage.make(&path, size)

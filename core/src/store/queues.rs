@@ -175,10 +175,11 @@ impl Queues {
     /// Writes the entries of a queue that wait in memory to its files, if they are enough.
     pub fn write_if_due(&self, queue: &Queue) -> io::Result<()> {
         let tails = self.tails();
-        match queue.wants_writing(tails) {
-            true => queue.write_behind(&self.files, tails, false),
-            false => Ok(()),
+        // Those of a topic whose namesake is being removed wait: others wait for who is here.
+        if !queue.wants_writing(tails) || self.files.is_going(|| self.dir(queue.form).join(&*queue.topic)) {
+            return Ok(());
         }
+        queue.write_behind(&self.files, tails, false)
     }
 
     /// Notes that a queue has something to write or sync.
@@ -188,17 +189,18 @@ impl Queues {
         }
     }
 
-    /// Writes what waits in memory to the files, unless too many queues have something; not yet durable. The queues stay
-    /// noted.
-    pub fn write_all(&self) -> io::Result<()> {
-        let queues = {
+    /// Writes what waits in memory to the files, unless too many queues have something; not yet durable. Then only what
+    /// has waited long enough, if there was no room for it before. The queues stay noted.
+    pub fn write_all(&self, had_no_room: bool) -> io::Result<()> {
+        let (queues, all) = {
             let unsaved = self.unsaved.lock();
-            if unsaved.len() > WRITTEN_BEHIND {
+            let too_many = unsaved.len() > WRITTEN_BEHIND;
+            if too_many && !had_no_room {
                 return Ok(());
             }
-            unsaved.clone()
+            (unsaved.clone(), !too_many)
         };
-        queues.iter().try_for_each(|queue| queue.write_behind(&self.files, self.tails(), true))
+        queues.iter().try_for_each(|queue| queue.write_behind(&self.files, self.tails(), all))
     }
 
     /// Makes everything durable that came before this call. When too many queues changed, the whole file system is
@@ -281,17 +283,23 @@ impl Queues {
     /// Forgets a topic: nothing is written to its queues any more, and new ones of its name get no files before those of
     /// the old ones are gone. To be called while no record is passed on.
     pub fn forget(&self, name: &str) -> Option<Forgotten<'_>> {
-        let topic = self.topics.write().remove(name)?;
-        let removing = self.files.removing(self.dir(topic.form).join(name));
-        let take = |queue: Arc<Queue>| {
+        let topic = self.topic(name)?;
+        let take = |queue: &Arc<Queue>| {
             let mut state = queue.state();
             state.deleted = true;
             state.files.take()
         };
-        let queues = topic.queues.write();
-        topic.forgotten.store(true, Ordering::Relaxed);
-        let queues = queues.iter().flatten().cloned();
-        Some(Forgotten { form: topic.form, queues: queues.map(take).collect(), removing })
+        let queues: Vec<UnitFiles> = {
+            let queues = topic.queues.write();
+            if topic.forgotten.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            queues.iter().flatten().map(take).collect()
+        };
+        // Only now that nobody writes to them: who makes a file waits for the directory with its queue held.
+        let removing = self.files.removing(self.dir(topic.form).join(name));
+        self.topics.write().remove(name);
+        Some(Forgotten { form: topic.form, queues, removing })
     }
 
     /// Forgets a topic and removes its files and directories.
@@ -344,7 +352,7 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::store::queue::{Pushed, Slot};
-    use crate::store::storage::Memory;
+    use crate::store::storage::{Memory, Operation};
     use crate::store::types::QueueEntry;
 
     fn table(memory: &Memory) -> Queues {
@@ -378,7 +386,7 @@ mod tests {
                 at += found.len() as i64;
             }
             assert_eq!(queue.slot(&queues.files, 1000).unwrap(), None);
-            if round == 0 { queues.write_all() } else { queues.save_all() }.unwrap();
+            if round == 0 { queues.write_all(false) } else { queues.save_all() }.unwrap();
         }
         assert_eq!(queue.push(&slot(999)), Pushed::Known);
         queue.expire(&queues.files, 55_000).unwrap();
@@ -411,6 +419,44 @@ mod tests {
         );
         queue.expire(&queues.files, 25_001).unwrap();
         assert_eq!(queue.min(), 260);
+    }
+
+    /// One writer is at work when the topic is forgotten, and the next needs a file that is not there yet.
+    #[test]
+    fn a_topic_goes_while_its_queues_are_written() {
+        let memory = Memory::new();
+        let queues = table(&memory);
+        let topic = queues.topic_or_new("T", Form::Plain);
+        let [first, second] = [0, 1].map(|id| queues.queue_or_new(&topic, id));
+        first.push(&slot(0));
+        first.write_behind(&queues.files, queues.tails(), true).unwrap();
+        first.push(&slot(1));
+        second.push(&slot(0));
+        let (gate, (reached, at_gate)) = (std::sync::Barrier::new(2), std::sync::mpsc::channel());
+        let (gate, once) = (Arc::new(gate), AtomicBool::new(true));
+        let passed = gate.clone();
+        memory.intercept(move |operation, _| {
+            if operation == Operation::Write && once.swap(false, Ordering::Relaxed) {
+                reached.send(()).unwrap();
+                passed.wait();
+            }
+            Ok(())
+        });
+        let write = |queue: &Arc<Queue>| queue.write_behind(&queues.files, queues.tails(), true);
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| write(&first));
+            at_gate.recv().unwrap();
+            let gone = scope.spawn(|| queues.delete("T"));
+            // It waits for the first queue; what it did before shows in the second.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let two = scope.spawn(|| write(&second));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            gate.wait();
+            one.join().unwrap().unwrap();
+            two.join().unwrap().unwrap();
+            gone.join().unwrap().unwrap();
+        });
+        assert_eq!(memory.list(queues.dir(Form::Plain)).unwrap(), []);
     }
 
     #[test]

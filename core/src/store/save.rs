@@ -37,7 +37,8 @@ impl Core {
     }
 
     fn write_queues(&self) -> Result<(), String> {
-        match self.queues.write_all() {
+        let had_no_room = self.log.tail.lock().unwritten.is_some();
+        match self.queues.write_all(had_no_room) {
             Ok(()) => {
                 if self.log.tail.lock().unwritten.take().is_some() {
                     tracing::info!("there is room for the consume queues again");
@@ -82,7 +83,8 @@ impl Core {
             saved.map_err(|error| self.not_written("queues and checkpoint", &error))
         });
         saved.inspect_err(|_| {
-            self.queues.fresh.fetch_add(fresh, Ordering::AcqRel);
+            // Something is left to be done, even if nothing came since: the checkpoint.
+            self.queues.fresh.fetch_add(fresh.max(1), Ordering::AcqRel);
         })
     }
 

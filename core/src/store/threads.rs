@@ -1,5 +1,6 @@
 //! The store's own threads. They sleep until there is something to do.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,19 +16,36 @@ const CHECKPOINT_SHARE: i64 = 10;
 /// Time from the start to the first round of retention, ms, as Apache's.
 const FIRST_RETENTION_MS: i64 = 60_000;
 
-/// Starts the threads of a store.
-pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let spawn = |name: &str, run: fn(&Core)| {
-        let core = core.clone();
-        std::thread::Builder::new().name(name.into()).spawn(move || run(&core))
-    };
-    let mut threads = vec![
-        spawn("fmq-flush", run_flush)?,
-        spawn("fmq-prepare", run_prepare)?,
-        spawn("fmq-store", run_timer)?,
-    ];
+/// Starts the threads of a store; all or none.
+pub(crate) fn start(core: &Arc<Core>) -> io::Result<Vec<JoinHandle<()>>> {
+    start_by(core, |name, run| std::thread::Builder::new().name(name.into()).spawn(run))
+}
+
+type Run = Box<dyn FnOnce() + Send>;
+
+fn start_by(
+    core: &Arc<Core>,
+    mut spawn: impl FnMut(&str, Run) -> io::Result<JoinHandle<()>>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut wanted: Vec<(_, fn(&Core))> =
+        vec![("fmq-flush", run_flush), ("fmq-prepare", run_prepare), ("fmq-store", run_timer)];
     if core.options.flush_mode == FlushMode::Sync {
-        threads.push(spawn("fmq-timeout", run_timeouts)?);
+        wanted.push(("fmq-timeout", run_timeouts));
+    }
+    let mut threads = Vec::new();
+    for (name, run) in wanted {
+        let core_of_thread = core.clone();
+        match spawn(name, Box::new(move || run(&core_of_thread))) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                // Those that were made would hold the store, and the lock of its directory.
+                stop(core);
+                for thread in threads {
+                    let _panicked = thread.join();
+                }
+                return Err(error);
+            }
+        }
     }
     Ok(threads)
 }
@@ -180,4 +198,38 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
         core.write_behind();
     }
     due.queues = core.clock.now_ms() + options.flush_interval_consume_queue_ms as i64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::storage::Memory;
+    use crate::store::{Store, StoreOptions};
+
+    #[test]
+    fn threads_that_cannot_all_be_had_let_the_store_go() {
+        for allowed in 0..4 {
+            let memory = Memory::new();
+            let mut options = StoreOptions::new("/store");
+            (options.storage, options.flush_mode) = (Arc::new(memory.clone()), FlushMode::Sync);
+            options.mapped_file_size_commit_log = 32 << 10;
+            let core = Arc::new(Core::new(options.clone(), Clock::new()));
+            core.start().unwrap();
+            let mut made = 0;
+            let started = start_by(&core, |name, run| {
+                made += 1;
+                match made > allowed {
+                    true => Err(io::ErrorKind::WouldBlock.into()),
+                    false => std::thread::Builder::new().name(name.into()).spawn(run),
+                }
+            });
+            assert_eq!(started.err().map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+            assert_eq!(Arc::strong_count(&core), 1);
+            core.finish().unwrap();
+            drop(core);
+            let store = Store::open(options, Clock::new()).unwrap();
+            assert!(store.recovery_report().clean);
+        }
+    }
 }

@@ -41,6 +41,53 @@ fn reason(store: &Store) -> String {
     }
 }
 
+/// What the process before had in memory is made again at the start, and there is no room for it yet.
+#[test]
+fn a_store_that_was_killed_on_a_full_disk_opens_and_takes_writes_when_there_is_room() {
+    for count in [5, 300, 700] {
+        let memory = Memory::new();
+        let store = open(&memory);
+        store.append(&new("T", 7, b"saved", b"")).unwrap();
+        store.save().unwrap();
+        (0..count).for_each(|number: i64| {
+            store.append(&new("T", 0, &number.to_be_bytes(), b"")).unwrap();
+        });
+        // None of it goes to the queue's file.
+        let left = memory.killed();
+        drop(store);
+        left.intercept(|operation, path| {
+            let path = path.to_string_lossy();
+            let no_room = match operation {
+                Operation::Write => ["consumequeue", "abort", "lock"].iter().any(|part| path.contains(part)),
+                Operation::Allocate => path.contains("consumequeue"),
+                _ => false,
+            };
+            if no_room {
+                Err(io::Error::from_raw_os_error(libc::ENOSPC))
+            } else {
+                Ok(())
+            }
+        });
+        let clock = Clock::new();
+        let store = Store::open(options(&left), clock.clone()).unwrap();
+        assert_eq!(bodies(&store, "T", 0, 0).len(), count as usize);
+        assert!(reason(&store).contains("no space"));
+        assert!(matches!(store.append(&new("T", 0, b"", b"")), Err(AppendError::ReadOnly(_))));
+        heal(&left);
+        // Nobody but the store's timer looks.
+        while store.state() != WriteState::Writable {
+            clock.advance(Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        store.append(&new("T", 0, b"more", b"")).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let store = open(&left);
+        assert!(store.recovery_report().clean);
+        assert_eq!(bodies(&store, "T", 0, 0).len(), count as usize + 1);
+    }
+}
+
 #[test]
 fn an_entry_that_cannot_be_read_is_not_taken_for_one_that_is_not_there() {
     let memory = Memory::new();
