@@ -1,13 +1,14 @@
 //! The cases, and how each is measured.
 
 use crate::client::{self, Client};
+use crate::drain::Drain;
 use crate::frame::{Header, Response, SendTemplate};
 use crate::latency;
 use crate::load::{self, Tally, Work};
 use crate::peer::{cpu, Peer, Running};
 use crate::record;
 use crate::report::{Better, Figure};
-use crate::stats::median;
+use crate::stats::{median, Histogram};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -45,12 +46,16 @@ pub enum Case {
     Pull(usize),
     /// Producer to consumer at 1,000 messages a second, the consumer's pull held by the broker.
     Latency,
+    /// The same, while four connections send 1 KiB to another topic, one in flight on each.
+    LoadedLatency,
+    /// A backlog consumed by as many as its topic has queues, and by ten times as many after it was moved to another.
+    Drain,
     /// As Send, with SYNC_FLUSH.
     Sync(usize, usize, usize),
 }
 
 /// Names on the command line; the sync ones only run when asked for.
-pub const CASES: [(&str, Case); 13] = [
+pub const CASES: [(&str, Case); 15] = [
     ("start", Case::Start),
     ("idle", Case::Idle),
     ("send-128-1", Case::Send(128, 1, 1)),
@@ -62,6 +67,8 @@ pub const CASES: [(&str, Case); 13] = [
     ("pull-1", Case::Pull(1)),
     ("pull-4", Case::Pull(4)),
     ("latency", Case::Latency),
+    ("latency-loaded", Case::LoadedLatency),
+    ("drain", Case::Drain),
     ("sync-1", Case::Sync(1024, 1, 1)),
     ("sync-4x64", Case::Sync(1024, 4, 64)),
 ];
@@ -161,6 +168,8 @@ impl Bench<'_> {
             Case::Sync(body, connections, window) => self.send("sync flush", body, connections, window),
             Case::Pull(queues) => self.pull(queues),
             Case::Latency => self.latency(),
+            Case::LoadedLatency => self.loaded_latency(),
+            Case::Drain => self.drain(),
         };
         figures.map_err(|text| self.running.alive().err().unwrap_or(text))
     }
@@ -281,12 +290,58 @@ impl Bench<'_> {
     fn latency(&mut self) -> Result<Vec<Figure>, String> {
         let topic = self.fresh_topic(1)?;
         let seen = latency::run(self.running.port, self.form, &topic, self.plan.latency)?;
-        let row = |name: &str, p: f64| Figure {
-            more: vec![("messages", seen.len() as f64)],
-            ..figure(&format!("end to end {name}"), "us", Better::Lower, seen.micros(p))
-        };
-        Ok(vec![row("p50", 50.0), row("p99", 99.0)])
+        Ok(percentiles("end to end", &seen))
     }
+
+    fn loaded_latency(&mut self) -> Result<Vec<Figure>, String> {
+        let (topic, other) = (self.fresh_topic(1)?, self.fresh_topic(4)?);
+        let works = (0..4).map(|queue| self.sender(&other, queue, 1024, u64::MAX)).collect();
+        let (port, form, time) = (self.running.port, self.form, self.plan.latency);
+        std::thread::scope(|scope| {
+            // Until the last message was received, and a little longer.
+            let load = scope.spawn(move || load::run(port, works, 1, time + Duration::from_millis(500)));
+            let seen = latency::run(port, form, &topic, time);
+            let tally = load.join().map_err(|_| "the load panicked".to_owned())??;
+            let mut figures = percentiles("beside load", &seen?);
+            let rate = checked(&tally, "the load beside")?;
+            figures.iter_mut().for_each(|figure| figure.more.push(("load_per_s", rate)));
+            Ok(figures)
+        })
+    }
+
+    fn drain(&mut self) -> Result<Vec<Figure>, String> {
+        const FEW: u32 = 4;
+        const MANY: u32 = 40;
+        let each = (self.plan.backlog / 20).clamp(40, 1000);
+        let (from, to) = (self.fresh_topic(FEW)?, self.fresh_topic(MANY)?);
+        let works = (0..FEW as usize).map(|queue| self.sender(&from, queue, 128, each)).collect();
+        checked(&load::run(self.running.port, works, 8, Duration::from_secs(60))?, "filling the queues")?;
+        let mut client = self.client()?;
+        (0..FEW).try_for_each(|queue| client.wait_for(&from, queue, each - 1))?;
+        let drain = Drain { port: self.running.port, form: self.form };
+        let count = each * u64::from(FEW);
+        let before = drain.consume(&from, FEW, count)?;
+        let moved = drain.scatter(&from, FEW, &to, MANY, count)?;
+        let after = drain.consume(&to, MANY, count)?;
+        let rate = |took: Duration| count as f64 / took.as_secs_f64();
+        let row = |case: &str, unit, value| Figure {
+            more: vec![("messages", count as f64), ("moved_ms", moved.as_secs_f64() * 1e3)],
+            ..figure(case, unit, Better::Higher, value)
+        };
+        Ok(vec![
+            row("drain, 4 queues and consumers", "msg/s", rate(before)),
+            row("drain, moved to 40", "msg/s", rate(after)),
+            row("drain, 40 to 4, moving counted", "x", before.as_secs_f64() / (moved + after).as_secs_f64()),
+        ])
+    }
+}
+
+fn percentiles(what: &str, seen: &Histogram) -> Vec<Figure> {
+    let row = |(name, p): (&str, f64)| Figure {
+        more: vec![("messages", seen.len() as f64)],
+        ..figure(&format!("{what} {name}"), "us", Better::Lower, seen.micros(p))
+    };
+    [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)].map(row).into()
 }
 
 /// The rate; an error when nothing succeeded, so that no table is made of failures.

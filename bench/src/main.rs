@@ -3,6 +3,7 @@
 
 mod cases;
 mod client;
+mod drain;
 mod frame;
 mod latency;
 mod load;
@@ -31,7 +32,8 @@ struct Options {
     #[arg(long, value_enum)]
     only: Option<Only>,
     /// Cases of this name, or whose names begin so; may be repeated: start, idle, send-128-1, send-1k-1, send-128-4x64,
-    /// send-1k-4x64, send-128-16x16, send-1k-16x16, pull-1, pull-4, latency; sync (SYNC_FLUSH) only when named
+    /// send-1k-4x64, send-128-16x16, send-1k-16x16, pull-1, pull-4, latency, latency-loaded,
+    /// drain; sync (SYNC_FLUSH) only when named
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
     /// How request headers are written
@@ -208,7 +210,7 @@ mod tests {
         let count = |names: &[&str]| {
             choose(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map(|cases| cases.len())
         };
-        assert_eq!(count(&[]), Ok(11));
+        assert_eq!(count(&[]), Ok(13));
         assert_eq!(count(&["sync"]), Ok(2));
         assert_eq!(count(&["send-1k", "latency"]), Ok(4));
         assert_eq!(count(&["send-128-1"]), Ok(1));

@@ -118,7 +118,8 @@ pub fn aims(sides: &[Side]) -> String {
     };
     let ours = |case: &str| rows.iter().find(|(row, ..)| row.case == case).and_then(|(_, ours, _)| *ours);
     let pipelined = least(&|case| case.starts_with("send") && case.contains('x'));
-    let latency = least(&|case| case.starts_with("end to end"));
+    // One in a thousand is what the machine does meanwhile.
+    let latency = least(&|case| case.starts_with("end to end") && !case.ends_with("p99.9"));
     let idle = ours("idle memory").map(|figure| figure.value);
     let start = ours("start to first send").map(|figure| figure.value);
     let judged = [
