@@ -49,6 +49,12 @@ impl Server {
         Server { child, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
     }
 
+    /// Of the process.
+    #[allow(dead_code, reason = "for one of the tests that share this")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Starts one on `dir` and kills it some ms later, ready or not.
     #[allow(dead_code, reason = "for one of the tests that share this")]
     pub fn kill_while_starting(dir: &Path, conf: &Path, after_ms: u64) {
