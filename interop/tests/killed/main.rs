@@ -1,9 +1,10 @@
 //! Stores of a broker of ours that was killed under load: copies are opened by Apache's 5.3.3 and 4.9.4, and by ours, and all
 //! serve every acknowledged message; afterwards ours opens what Apache's left. 2 kills here, 20 with FERROMQ_SOAK=1. And
-//! backups that a broker of ours made under load, opened by the same three.
+//! backups that a broker of ours made under load, opened by the same three; and damaged stores, repaired by ours.
 
 #[path = "../../../cli/tests/load/mod.rs"]
 mod load;
+mod repaired;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -247,6 +248,7 @@ fn main() {
     if run.report.matches("killed/backups-under-load") {
         run.report.case("killed/backups-under-load", || backups(&run));
     }
+    repaired::run(&run);
     let code = run.report.finish();
     drop(run);
     std::process::exit(code);
