@@ -2,6 +2,7 @@
 //! comes by, never by a thread that sleeps and looks.
 
 use std::cell::Cell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{fence, AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
@@ -154,7 +155,7 @@ impl Core {
             self.queues.fresh.fetch_add(work.len() as u64, Ordering::Relaxed);
             self.dispatcher.busy.store(false, Ordering::Release);
             if let Some(listener) = self.listener.read().as_ref() {
-                work.iter().for_each(|record| tell(listener, record));
+                work.iter().for_each(|record| tell_safely(listener, record));
             }
             work.clear();
         }
@@ -199,6 +200,16 @@ impl Core {
             let (topic, id) = (&queue.topic, queue.id);
             self.not_written(&format!("the consume queue of {topic}, queue {id}"), &error);
         }
+    }
+}
+
+/// A listener that panics costs itself this record, and nobody else anything.
+fn tell_safely(listener: &Listener, record: &Pending) {
+    let told = catch_unwind(AssertUnwindSafe(|| tell(listener, record)));
+    if told.is_err() {
+        let (offset, queue) = (record.slot.offset, record.queue.as_ref());
+        let place = queue.map_or(String::new(), |queue| format!("{}, queue {}", queue.topic, queue.id));
+        tracing::error!(%place, offset, "a listener panicked when it was told of a message");
     }
 }
 

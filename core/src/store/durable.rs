@@ -55,6 +55,10 @@ impl Core {
             self.waiters.watched.raise();
         }
         self.waiters.wanted.raise();
+        if self.stopping.load(Ordering::Acquire) {
+            // The flush thread may have done its last round, before this came into the list.
+            let _told = self.flush_log();
+        }
     }
 
     /// Whether an append is acknowledged at once or after [`Core::when_durable`].

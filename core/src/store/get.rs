@@ -11,6 +11,7 @@ use super::queue::{Queue, Slot};
 use super::segment::Segment;
 use super::types::{Filter, Get, GetResult, GetStatus, QueueEntry};
 use super::Core;
+use crate::record::RecordView;
 
 /// Entries that one get looks at when none passes the filter: the caller comes back for more. A filter that has to see
 /// the records has a bound of its own, in bytes of entries.
@@ -75,6 +76,9 @@ impl Core {
         self.catch_up();
         let Some(queue) = self.queues.queue(topic, queue_id) else { return Ok(None) };
         let slot = queue.slot(&self.queues.files, offset)?;
+        if slot.is_some_and(|slot| !slot.entry.is_record() && slot.entry != QueueEntry::BLANK) {
+            self.damaged.report_entry(&queue, offset);
+        }
         let Some(entry) = slot.map(|slot| slot.entry).filter(QueueEntry::is_record) else { return Ok(None) };
         let tags_code = self.tags_code(&queue, &entry).unwrap_or(entry.tags_code);
         Ok(Some(QueueEntry { tags_code, ..entry }))
@@ -106,6 +110,19 @@ struct Reader<'a> {
     /// Adjacent records of one file: where they start, and their bytes.
     run: Option<(Arc<Segment>, i64, usize)>,
     result: GetResult,
+}
+
+/// What became of the record of an entry.
+enum Look {
+    Taken,
+    /// The filter does not want it.
+    PassedOver,
+    /// It is not what was written.
+    Damaged,
+    /// The entry points to something else.
+    NoRecord,
+    /// The log does not reach so far.
+    NotThere,
 }
 
 impl Reader<'_> {
@@ -150,6 +167,9 @@ impl Reader<'_> {
     fn take(&mut self, slot: &Slot) -> bool {
         let entry = &slot.entry;
         if !entry.is_record() {
+            if *entry != QueueEntry::BLANK {
+                self.core.damaged.report_entry(self.queue, slot.offset);
+            }
             return true;
         }
         let behind = self.log_end - entry.physical_offset;
@@ -163,31 +183,72 @@ impl Reader<'_> {
         let Some(segment) = self.segment(entry.physical_offset) else {
             return self.removing();
         };
-        let size = entry.size as usize;
-        let Some(head) = segment.from(entry.physical_offset).get(..size.max(crate::record::MIN_RECORD))
-        else {
-            return self.removing();
+        let looked = self.look(&segment, slot);
+        // What was looked at may be zeros where a page was lost.
+        let (look, copy) = match segment.lost_pages() {
+            true => self.look_at_copy(&segment, slot),
+            false => (looked, None),
         };
-        // An entry that a damaged queue file made up must not send anything but records to a client.
-        let long = |at: usize| i64::from_be_bytes(head[at..at + 8].try_into().unwrap_or_default());
-        if head[..4] != entry.size.to_be_bytes() || long(28) != entry.physical_offset {
-            let (topic, id, offset) = (&self.queue.topic, self.queue.id, slot.offset);
-            tracing::error!(%topic, queue = id, offset, "the queue entry does not point to a record");
-            return self.removing();
+        match look {
+            Look::Taken => {}
+            Look::PassedOver => return true,
+            Look::Damaged => {
+                self.core.damaged.report(&segment, entry.physical_offset, self.queue, slot.offset);
+                return self.removing();
+            }
+            Look::NoRecord => {
+                self.core.damaged.report_entry(self.queue, slot.offset);
+                return self.removing();
+            }
+            Look::NotThere => return self.removing(),
         }
-        let view = segment.record(entry.physical_offset);
-        if self.filter.looks_at_records() && !view.is_some_and(|view| self.filter.record_matches(&view)) {
-            return true;
+        let size = entry.size as usize;
+        match copy {
+            Some(copy) => {
+                self.end_run();
+                self.runs.push(copy);
+            }
+            None => self.add(segment, entry.physical_offset, size),
         }
-        if !view.is_some_and(|view| view.body_crc_matches()) {
-            self.core.damaged.report(&segment, entry.physical_offset, self.queue, slot.offset);
-            return self.removing();
-        }
-        self.add(segment, entry.physical_offset, size);
         self.result.lagging = !in_memory;
         self.result.count += slot.count as usize;
         self.result.bytes += size;
         true
+    }
+
+    /// Looks at the record of an entry where it is mapped.
+    fn look(&self, segment: &Segment, slot: &Slot) -> Look {
+        let entry = &slot.entry;
+        let size = entry.size as usize;
+        let Some(head) = segment.from(entry.physical_offset).get(..size.max(crate::record::MIN_RECORD))
+        else {
+            return Look::NotThere;
+        };
+        // An entry that a damaged queue file made up must not send anything but records to a client.
+        let long = |at: usize| i64::from_be_bytes(head[at..at + 8].try_into().unwrap_or_default());
+        if head[..4] != entry.size.to_be_bytes() || long(28) != entry.physical_offset {
+            return Look::NoRecord;
+        }
+        self.judge(segment.record(entry.physical_offset))
+    }
+
+    /// As [`Reader::look`], in the file: the page cache or the disk may have what the mapping has lost.
+    fn look_at_copy(&self, segment: &Segment, slot: &Slot) -> (Look, Option<Bytes>) {
+        let copy = segment.read_record(slot.entry.physical_offset);
+        match copy.filter(|copy| copy.len() == slot.entry.size as usize) {
+            Some(copy) => (self.judge(RecordView::parse(&copy).ok()), Some(copy)),
+            None => (Look::Damaged, None),
+        }
+    }
+
+    fn judge(&self, view: Option<RecordView<'_>>) -> Look {
+        if self.filter.looks_at_records() && !view.is_some_and(|view| self.filter.record_matches(&view)) {
+            return Look::PassedOver;
+        }
+        match view.is_some_and(|view| view.body_crc_matches()) {
+            true => Look::Taken,
+            false => Look::Damaged,
+        }
     }
 
     fn removing(&mut self) -> bool {

@@ -52,6 +52,15 @@ impl Guard {
     }
 }
 
+#[cfg(test)]
+impl Guard {
+    /// Does what the handler does when a page cannot be had.
+    pub fn lose(&self, address: *const u8) {
+        assert!(replace(address as usize));
+        self.0.expect("the mapping is watched").lost.store(true, Ordering::Release);
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(slot) = self.0 {
@@ -92,7 +101,10 @@ extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, cont
     let used = USED.load(Ordering::Acquire).min(SLOTS);
     for slot in &TABLE[..used] {
         let start = slot.start.load(Ordering::Acquire);
-        if start > TAKEN && (start..slot.end.load(Ordering::Relaxed)).contains(&address) && replace(address) {
+        let end = slot.end.load(Ordering::Acquire);
+        // Another mapping may have got the place between the two looks.
+        let is_one = start > TAKEN && slot.start.load(Ordering::Acquire) == start;
+        if is_one && (start..end).contains(&address) && replace(address) {
             slot.lost.store(true, Ordering::Release);
             return;
         }

@@ -127,6 +127,13 @@ impl Mapping {
         }
     }
 
+    /// Loses the page of a byte, as a disk that fails does.
+    #[cfg(test)]
+    pub(super) fn lose_page(&self, at: usize) {
+        let guard = self.guard.as_ref().expect("a mapping of a file");
+        guard.lose(self.memory.start().wrapping_add(at));
+    }
+
     /// End of what can be read.
     pub fn published(&self) -> usize {
         self.published.load(Ordering::Acquire)

@@ -113,6 +113,8 @@ impl Core {
             confirm,
             own: Some(own),
         };
+        // A queue that is known to be damaged is not vouched for.
+        let checkpoint = if self.damaged.has_queues() { checkpoint.begun() } else { checkpoint };
         checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))
     }
 

@@ -187,10 +187,9 @@ pub(crate) fn check(bytes: &[u8], base: i64, at: usize) -> std::result::Result<R
     if !(0..MAX_QUEUES).contains(&record.queue_id()) {
         return Err(format!("queue id {} is not within 0 and {MAX_QUEUES}", record.queue_id()));
     }
-    // Each number of a queue was given to a record, and each record took its bytes; only inner batches hold several.
-    let most =
-        if record.sys_flag() & crate::message::sys_flag::INNER_BATCH == 0 { MIN_RECORD as i64 } else { 1 };
-    if !(0..=offset / most).contains(&record.queue_offset()) {
+    // Each number of a queue was given to a message, and each took a byte at least; messages of inner batches take no
+    // record of their own, and others may stand in the queue behind them.
+    if !(0..=offset).contains(&record.queue_offset()) {
         return Err(format!("queue offset {} cannot be right this early in the log", record.queue_offset()));
     }
     if record.topic().contains('\0') {

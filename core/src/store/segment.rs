@@ -7,8 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::mapping::{Mapping, Writer};
+use super::scan;
 use super::storage::{File, Storage};
-use crate::record::RecordView;
+use crate::record::{RecordView, MIN_RECORD};
 use crate::sync::RwLock;
 
 /// One file of the commit log. Readers that hold it keep its bytes, deleted or not.
@@ -62,6 +63,29 @@ impl Segment {
         RecordView::parse(self.from(offset)).ok().filter(|record| record.physical_offset() == offset)
     }
 
+    /// Whether pages of the mapping could not be had: what they held reads as zeros, and may still be in the file.
+    pub fn lost_pages(&self) -> bool {
+        self.map.check().is_err()
+    }
+
+    /// A copy of the record at a commit-log offset, read from the file; none if what is there is no valid record.
+    pub fn read_record(&self, offset: i64) -> Option<Bytes> {
+        let at = usize::try_from(offset - self.base).ok()?;
+        let read =
+            |bytes: &mut [u8]| self.file.read_at(at as u64, bytes).is_ok_and(|read| read == bytes.len());
+        let mut size = [0; 4];
+        if !read(&mut size) {
+            return None;
+        }
+        let size = usize::try_from(i32::from_be_bytes(size)).ok()?;
+        if size < MIN_RECORD || at.checked_add(size)? > self.map.published() {
+            return None;
+        }
+        let mut bytes = vec![0; size];
+        let is_whole = read(&mut bytes) && scan::check(&bytes, self.base, at).is_ok();
+        is_whole.then(|| bytes.into())
+    }
+
     /// Bytes that keep the mapping alive; no copy.
     pub fn bytes(&self, offset: i64, len: usize) -> Option<Bytes> {
         self.map.bytes(usize::try_from(offset - self.base).ok()?, len)
@@ -73,9 +97,11 @@ pub(crate) fn file_name(base: i64) -> String {
     format!("{base:020}")
 }
 
-/// The offset that a mapped file's name stands for.
+/// The offset that a mapped file's name stands for; none for one that no log reaches.
 pub(crate) fn parse_file_name(name: &str) -> Option<i64> {
-    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+    let is_number = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let base = is_number.then(|| name.parse().ok()).flatten();
+    base.filter(|base| *base <= i64::MAX / 2)
 }
 
 /// All files of the log, oldest first. A file may be missing in between; nothing is read there.
@@ -119,8 +145,12 @@ impl Segments {
     /// The record at a commit-log offset, whole and with its bytes kept alive.
     pub fn record(&self, offset: i64) -> Option<Bytes> {
         let segment = self.find(offset)?;
-        let size = segment.record(offset)?.total_size();
-        segment.bytes(offset, size)
+        let mapped = || segment.bytes(offset, segment.record(offset)?.total_size());
+        let found = mapped();
+        match segment.lost_pages() {
+            true => segment.read_record(offset),
+            false => found,
+        }
     }
 
     /// Store time of the record at a commit-log offset.
@@ -138,7 +168,14 @@ mod tests {
     fn names_are_twenty_digits() {
         assert_eq!(file_name(1 << 30), "00000000001073741824");
         assert_eq!(parse_file_name("00000000001073741824"), Some(1 << 30));
-        for wrong in ["", "0", "0000000000107374182x", "+0000000001073741824", "99999999999999999999"] {
+        for wrong in [
+            "",
+            "0",
+            "09223372036854775807",
+            "0000000000107374182x",
+            "+0000000001073741824",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_file_name(wrong), None, "{wrong}");
         }
     }

@@ -1,6 +1,7 @@
 //! The store's own threads. They sleep until there is something to do.
 
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -35,7 +36,7 @@ fn start_by(
     let mut threads = Vec::new();
     for (name, run) in wanted {
         let core_of_thread = core.clone();
-        match spawn(name, Box::new(move || run(&core_of_thread))) {
+        match spawn(name, Box::new(move || run_or_fail(&core_of_thread, name, run))) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 // Those that were made would hold the store, and the lock of its directory.
@@ -48,6 +49,15 @@ fn start_by(
         }
     }
     Ok(threads)
+}
+
+/// Without one of its threads a store would let those who wait hang: it takes no more writes.
+fn run_or_fail(core: &Core, name: &str, run: fn(&Core)) {
+    if catch_unwind(AssertUnwindSafe(|| run(core))).is_err() {
+        core.fail(format!("the thread {name} panicked"));
+        // Tells those who wait for a flush.
+        let _told = core.flush_log();
+    }
 }
 
 /// Tells the threads to end.
@@ -204,8 +214,50 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::store::storage::Memory;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::storage::{Memory, Operation};
+    use crate::store::tests::new;
+    use crate::store::{Durability, Store, StoreOptions};
+
+    #[test]
+    fn who_waits_when_a_thread_panics_is_told() {
+        let memory = Memory::new();
+        let mut options = StoreOptions::new("/store");
+        (options.storage, options.flush_mode) = (Arc::new(memory.clone()), FlushMode::Sync);
+        options.mapped_file_size_commit_log = 32 << 10;
+        let store = Store::open(options, Clock::new()).unwrap();
+        let end = store.append(&new("T", 0, b"x", b"")).unwrap().end;
+        memory.intercept(|operation, _| {
+            assert!(
+                operation != Operation::Sync || std::thread::current().name() != Some("fmq-flush"),
+                "as if"
+            );
+            Ok(())
+        });
+        let wait = |end| {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            store.when_durable(end, Box::new(move |how| sender.send(how).unwrap()));
+            receiver.recv().unwrap()
+        };
+        assert!(matches!(wait(end), Durability::Failed(reason) if reason.contains("fmq-flush")));
+        assert!(store.append(&new("T", 0, b"x", b"")).is_err());
+        assert!(matches!(wait(end + 1), Durability::Failed(_)));
+    }
+
+    #[test]
+    fn a_flush_that_is_asked_for_while_the_store_is_closed_is_made() {
+        let mut options = StoreOptions::new("/store");
+        (options.storage, options.flush_mode) = (Arc::new(Memory::new()), FlushMode::Sync);
+        options.mapped_file_size_commit_log = 32 << 10;
+        let core = Core::new(options, Clock::new());
+        core.start().unwrap();
+        let end = core.append(&new("T", 0, b"x", b"")).unwrap().end;
+        // Its threads are gone, and the last flush was before the append.
+        stop(&core);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        core.when_durable(end, Box::new(move |how| sender.send(how).unwrap()));
+        assert_eq!(receiver.try_recv(), Ok(Durability::Flushed));
+        core.finish().unwrap();
+    }
 
     #[test]
     fn threads_that_cannot_all_be_had_let_the_store_go() {
