@@ -171,12 +171,13 @@ impl Core {
         self.log.break_with(&mut tail, reason);
     }
 
-    /// Whether the store takes writes.
+    /// Whether the store takes writes. Waits as long as an append may for one that holds the log, and not longer.
     pub fn state(&self) -> WriteState {
-        match refusal(&self.log.tail.lock()) {
-            Some(reason) => WriteState::ReadOnly { reason },
-            None => WriteState::Writable,
-        }
+        let reason = match self.log.look() {
+            Some(tail) => refusal(&tail),
+            None => Some("a write that was begun before has not ended; others wait for it".to_owned()),
+        };
+        reason.map_or(WriteState::Writable, |reason| WriteState::ReadOnly { reason })
     }
 }
 

@@ -210,6 +210,11 @@ impl Log {
         }
     }
 
+    /// The tail, for who only looks; `None` when that would take longer than appends may wait.
+    pub fn look(&self) -> Option<MutexGuard<'_, Tail>> {
+        self.tail.try_lock_for(self.patience)
+    }
+
     /// Whether nothing is written any more until the store is opened again.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Acquire)
