@@ -11,7 +11,7 @@ use ferromq::message::OffsetId;
 use ferromq::record::{records, RecordView};
 use ferromq::wire::{QueryMessage, Request, ResponseCode, UpdateConsumerOffset};
 
-use crate::broker_admin::{make_group, runtime_info};
+use crate::broker_admin::{make_group, offset_of, runtime_info};
 use crate::logs;
 use crate::net_support::HANG;
 use crate::support::{message, start_server, start_server_with, Answer, RawClient};
@@ -314,4 +314,64 @@ fn a_group_behind_what_has_expired_goes_on_at_the_first_message_and_says_so_once
     assert!(seen.iter().copied().eq(first..40), "{seen:?}");
     assert_eq!(logs::said(&[TOPIC, "offset 3 is not in the queue any more", &first.to_string()]), 1);
     assert_eq!(logs::said(&[TOPIC, "not in the queue any more"]), 1);
+}
+
+/// Tears a table as a disk may, and keeps its copy.
+fn tear(data: &Path, table: &str) {
+    let path = data.join("config").join(table);
+    let bytes = std::fs::read(&path).expect("a table");
+    assert!(data.join("config").join(format!("{table}.bak")).exists(), "a copy of {table}");
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a write");
+}
+
+#[test]
+fn a_torn_table_costs_what_its_last_save_brought_and_no_message() {
+    let server = start_server("autoCreateTopicEnable=true\n");
+    let mut client = server.broker();
+    // The copy of a table lacks what was made last.
+    for topic in ["Early", "Late"] {
+        client.create_topic(topic, 1);
+    }
+    for group in ["EarlyGroup", "LateGroup"] {
+        make_group(&mut client, group);
+    }
+    for n in 0..20 {
+        for topic in ["Early", "Late"] {
+            client.produce(topic, 0, &[n], "").ok();
+        }
+    }
+    for offset in [7, 9] {
+        client.call(&commit("EarlyGroup", "Early", offset)).ok();
+        // Progress is saved now and then.
+        server.pass(6);
+        let start = Instant::now();
+        let saved = || {
+            let table = std::fs::read_to_string(server.data().join("config/consumerOffset.json"));
+            table.is_ok_and(|table| table.contains(&format!("0:{offset}")))
+        };
+        while !saved() {
+            assert!(start.elapsed() < HANG, "progress {offset} is not saved");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    for table in ["topics.json", "subscriptionGroup.json", "consumerOffset.json"] {
+        let mut torn = server.copy_with(|data| tear(data, table));
+        for _ in 0..2 {
+            let mut client = torn.broker();
+            // A topic that is not in the table any more is made again by whoever needs it.
+            client.create_topic("Late", 1);
+            for topic in ["Early", "Late"] {
+                let bodies: Vec<Vec<u8>> =
+                    client.pull_all(topic, 0, 0).into_iter().map(|message| message.body).collect();
+                assert!(
+                    bodies.iter().map(Vec::as_slice).eq((0..20).map(|n| [n])),
+                    "{table}: {topic} {bodies:?}"
+                );
+            }
+            let progress = offset_of(&mut client, "EarlyGroup", "Early", 0);
+            let expected = if table == "consumerOffset.json" { 7 } else { 9 };
+            assert_eq!(progress, expected, "{table}");
+            torn.restart();
+        }
+    }
 }
