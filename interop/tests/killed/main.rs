@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ferromq::wire::body::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
+use ferromq::wire::{json, Request, ResponseCode, UpdateAndCreateSubscriptiongroup};
 use ferromq_interop::java::{self, Line};
 use ferromq_interop::process::{copy_tree, free_port, Process, Workplace};
 use ferromq_interop::report::Report;
@@ -21,6 +23,9 @@ use load::{check, mix, send_until_broken, Acked, Found, ALL, SENDERS, WINDOW};
 /// Kills after which a store gives way to a new one.
 const LIFE: usize = 5;
 const GUESTS: [(&str, Line); 2] = [("apache-5.3.3", Line::V53), ("apache-4.9.4", Line::V49)];
+
+const GROUP: &str = "Kept";
+const RETRIES: i32 = 7;
 
 struct Run {
     place: Arc<Workplace>,
@@ -58,6 +63,7 @@ impl Run {
         let start = Instant::now();
         let (process, port) = self.broker(name, maker, store, conf)?;
         let ready = start.elapsed();
+        knows_the_group(port).map_err(|why| format!("{name}: {why}"))?;
         let found = check(port, acked).map_err(|why| format!("{name}: {why}\n{}", process.log_tail()))?;
         process.kill();
         let seconds = (ready.as_secs_f64(), start.elapsed().as_secs_f64());
@@ -69,6 +75,29 @@ impl Run {
             0 => Ok(found),
             _ => Err(format!("{name}: messages are there twice: {found:?}")),
         }
+    }
+}
+
+/// A group with a limit of retries that is nobody's default.
+fn make_group(port: u16) -> Outcome {
+    let group =
+        SubscriptionGroupConfig { group_name: GROUP.into(), retry_max_times: RETRIES, ..Default::default() };
+    let request = UpdateAndCreateSubscriptiongroup { body: group };
+    let mut broker = repaired::Connection::open(port)?;
+    let answer = broker.call(&Request::UpdateAndCreateSubscriptiongroup(request))?;
+    match ResponseCode(answer.code) {
+        ResponseCode::SUCCESS => Ok(()),
+        code => Err(format!("the group is not made: {code} {:?}", answer.remark)),
+    }
+}
+
+fn knows_the_group(port: u16) -> Outcome {
+    let mut broker = repaired::Connection::open(port)?;
+    let answer = broker.call(&Request::GetAllSubscriptiongroupConfig(Default::default()))?;
+    let table: SubscriptionGroupWrapper = json::from_slice(answer.body).map_err(|e| e.to_string())?;
+    match table.subscription_group_table.get(GROUP) {
+        Some(group) if group.retry_max_times == RETRIES => Ok(()),
+        other => Err(format!("group {GROUP} is {other:?}")),
     }
 }
 
@@ -95,6 +124,7 @@ fn load_and_kill(
     after: Duration,
 ) -> Outcome<Vec<Acked>> {
     let (process, port) = run.broker("ours", Maker::Ours, store, conf)?;
+    make_group(port)?;
     let count = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
@@ -120,6 +150,7 @@ fn backups(run: &Run) -> Outcome {
     let store = run.place.dir().join("store-backup");
     set(&mut conf, "backupPath", &dir.display().to_string());
     let (process, port) = run.broker("ours", Maker::Ours, &store, &conf)?;
+    make_group(port)?;
     let names: &[&str] =
         if std::env::var_os("FERROMQ_SOAK").is_some() { &["first", "second"] } else { &["first"] };
     let acked = Mutex::new(Vec::new());

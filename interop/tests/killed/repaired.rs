@@ -170,9 +170,7 @@ fn served_by_ours(options: StoreOptions, store: &Path) -> Outcome<Served> {
 
 /// A broker at this port serves all of this, and nothing between it.
 fn compare(port: u16, expected: &Served) -> Outcome {
-    let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| e.to_string())?;
-    let mut answers = BufReader::new(stream.try_clone().map_err(|e| e.to_string())?);
+    let mut broker = Connection::open(port)?;
     let mut ends = BTreeMap::<(&str, i32), (i64, i64)>::new();
     for (topic, queue, offset) in expected.keys() {
         let end = ends.entry((topic, *queue)).or_insert((*offset, *offset));
@@ -182,7 +180,7 @@ fn compare(port: u16, expected: &Served) -> Outcome {
     for ((topic, queue_id), (first, last)) in ends {
         let mut offset = first;
         while offset <= last {
-            let body = pull(&mut &stream, &mut answers, topic, queue_id, &mut offset)?;
+            let body = pull(&mut broker, topic, queue_id, &mut offset)?;
             for record in records(&body) {
                 let record =
                     record.map_err(|error| format!("{topic} queue {queue_id} at {offset}: {error}"))?;
@@ -203,13 +201,7 @@ fn compare(port: u16, expected: &Served) -> Outcome {
 }
 
 /// Pulls once, and moves on to where the broker says.
-fn pull(
-    stream: &mut &TcpStream,
-    answers: &mut BufReader<TcpStream>,
-    topic: &str,
-    queue_id: i32,
-    offset: &mut i64,
-) -> Outcome<Vec<u8>> {
+fn pull(port: &mut Connection, topic: &str, queue_id: i32, offset: &mut i64) -> Outcome<Vec<u8>> {
     let request = Request::PullMessage(PullMessage {
         consumer_group: "G".into(),
         topic: topic.into(),
@@ -220,15 +212,7 @@ fn pull(
         subscription: Some("*".into()),
         ..Default::default()
     });
-    let mut out = Vec::new();
-    request.encode(Encoding::Json, 1, false, &mut out).map_err(|e| e.to_string())?;
-    stream.write_all(&out).map_err(|e| e.to_string())?;
-    let mut frame = vec![0; 4];
-    answers.read_exact(&mut frame).map_err(|e| e.to_string())?;
-    let length = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
-    frame.resize(4 + length, 0);
-    answers.read_exact(&mut frame[4..]).map_err(|e| e.to_string())?;
-    let answer = Frame::decode(&frame).map_err(|e| e.to_string())?;
+    let answer = port.call(&request)?;
     let header = PullMessageResponse::decode(&answer);
     let next = header.map_or(*offset, |header| header.next_begin_offset);
     if next <= *offset {
@@ -237,4 +221,33 @@ fn pull(
     }
     *offset = next;
     Ok(answer.body.to_vec())
+}
+
+/// A connection that asks one thing at a time.
+pub struct Connection {
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+    frame: Vec<u8>,
+}
+
+impl Connection {
+    pub fn open(port: u16) -> Outcome<Connection> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|e| e.to_string())?;
+        let answers = BufReader::new(stream.try_clone().map_err(|e| e.to_string())?);
+        Ok(Connection { stream, answers, frame: Vec::new() })
+    }
+
+    pub fn call(&mut self, request: &Request<'_>) -> Outcome<Frame<'_>> {
+        let failed = |e: std::io::Error| format!("{:?}: {e}", request.code());
+        let mut out = Vec::new();
+        request.encode(Encoding::Json, 1, false, &mut out).map_err(|e| e.to_string())?;
+        self.stream.write_all(&out).map_err(failed)?;
+        self.frame.resize(4, 0);
+        self.answers.read_exact(&mut self.frame).map_err(failed)?;
+        let length = self.frame.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+        self.frame.resize(4 + length as usize, 0);
+        self.answers.read_exact(&mut self.frame[4..]).map_err(failed)?;
+        Frame::decode(&self.frame).map_err(|e| e.to_string())
+    }
 }
