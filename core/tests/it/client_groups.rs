@@ -475,3 +475,32 @@ fn a_strategy_may_have_the_queues_shared_anew() {
     eventually("it has what it was given", || consumer.queues().len() == 1);
     consumer.close().unwrap();
 }
+
+#[test]
+fn while_nothing_goes_wrong_nothing_comes_twice() {
+    const SENDERS: usize = 4;
+    let count = if std::env::var_os("FERROMQ_SOAK").is_some() { 1_000_000 } else { 10_000 };
+    let server = start_server("");
+    server.broker().create_topic("T", 4);
+    let ledger = Arc::new(Ledger::default());
+    let members: Vec<_> = (0..2).map(|me| join(&server, options("Steady"), me, &ledger, false)).collect();
+    eventually("each has its queues", || members.iter().all(|member| member.queues().len() == 2));
+    std::thread::scope(|threads| {
+        for sender in 0..SENDERS {
+            let client = connect(&server);
+            threads.spawn(move || {
+                let once = ProducerOptions { retry_times_when_send_failed: 0, ..ProducerOptions::default() };
+                let producer = Producer::new(&client, once).unwrap();
+                for number in (sender..count).step_by(SENDERS) {
+                    producer.send(&Message::new("T", number.to_string())).unwrap();
+                }
+            });
+        }
+    });
+    eventually("all came", || ledger.seen.lock().len() >= count);
+    members.iter().for_each(|member| member.close().unwrap());
+    let seen = ledger.seen.lock();
+    let numbers: BTreeSet<usize> = seen.iter().map(|(_, message)| number(message)).collect();
+    println!("{count} messages, {} duplicates", seen.len() - numbers.len());
+    assert_eq!((seen.len(), numbers.len()), (count, count));
+}
