@@ -22,6 +22,8 @@ pub(crate) const QUEUE_OFFSET_AT: usize = 20;
 pub(crate) const PHYSICAL_OFFSET_AT: usize = 28;
 /// Where the born host stands in a record; what follows it depends on its length.
 const BORN_HOST_AT: usize = 48;
+/// What a disk writes whole or not at all.
+pub(crate) const SECTOR: usize = 512;
 
 /// A message on its way into the store. The store assigns queue offset, physical offset and store time.
 #[derive(Debug, Clone, Copy)]
@@ -366,6 +368,12 @@ pub(crate) fn check_lengths(record: &NewRecord<'_>) -> std::result::Result<(), S
     if record.properties.len() > MAX_PROPERTIES {
         let length = record.properties.len();
         return Err(format!("the properties have {length} bytes, a record holds at most {MAX_PROPERTIES}"));
+    }
+    // Text has none. After a crash zeros are taken for a part that did not come to the disk.
+    let has_zeros = |bytes: &[u8]| bytes.split(|byte| *byte != 0).any(|zeros| zeros.len() >= SECTOR);
+    if record.properties.ends_with(&[0]) || record.properties.len() >= SECTOR && has_zeros(record.properties)
+    {
+        return Err(format!("the properties end with a zero byte, or have {SECTOR} of them in a row"));
     }
     if record.topic.is_empty() {
         return Err("the topic is empty".into());

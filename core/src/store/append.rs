@@ -8,7 +8,7 @@ use super::dispatch::Pending;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
 use super::queue::{Form, Queue, Slot};
-use super::queues::MAX_QUEUES;
+use super::queues::{Topic, MAX_QUEUES};
 use super::types::{AppendError, Appended, QueueEntry};
 use super::{check_topic, Core};
 use crate::record::{self, NewRecord};
@@ -24,6 +24,7 @@ thread_local! {
 /// What is known of a record before it has its place.
 struct Prepared<'a> {
     record: &'a NewRecord<'a>,
+    topic: Arc<Topic>,
     queue: Arc<Queue>,
     indexed: Indexed<'a>,
     /// The tags code, unless it is a due time.
@@ -110,7 +111,7 @@ impl Core {
             true => 0,
             false => indexed.tags_code(record.topic, 0, &[]),
         };
-        Ok(Prepared { record, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
+        Ok(Prepared { record, topic, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
     }
 
     /// Gives a record its offsets and copies it to the end of the log, under the log's lock.
@@ -122,6 +123,9 @@ impl Core {
         physical_offset: i64,
         store_timestamp: i64,
     ) -> Result<Appended, AppendError> {
+        if prepared.topic.is_forgotten() {
+            self.find_again(prepared);
+        }
         let queued = is_queued(prepared.record.sys_flag);
         let queue_offset = if queued { prepared.queue.next.load(Ordering::Relaxed) } else { 0 };
         let time_at = prepared.record.store_timestamp_at();
@@ -152,6 +156,18 @@ impl Core {
         Ok(Appended { physical_offset, queue_offset, end, store_timestamp })
     }
 
+    /// The topic was deleted since, and may have been made anew: a number of the old one behind the first record of the new
+    /// one would look, in the log, as if numbers had begun anew again.
+    fn find_again(&self, prepared: &mut Prepared<'_>) {
+        let now = self.queues.topic(&prepared.topic.name).filter(|topic| !topic.is_forgotten());
+        if let Some(topic) = now {
+            prepared.queue = self.queues.queue_or_new(&topic, prepared.record.queue_id);
+            let is_batch = topic.form == Form::Batch;
+            prepared.count = if is_batch { prepared.indexed.count(prepared.record.sys_flag) } else { 1 };
+            prepared.topic = topic;
+        }
+    }
+
     /// Lets the lock go, and wakes the timer if it sleeps because there was nothing to do.
     fn after_append(&self, mut tail: MutexGuard<'_, Tail>) {
         let wake = std::mem::take(&mut tail.timer_rests);
@@ -178,4 +194,54 @@ fn with_buffer<R>(use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         }
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::storage::Memory;
+    use crate::store::tests::{bodies, new, open};
+
+    /// A send is on its way while its topic is deleted, and another sends to a new one of that name.
+    #[test]
+    fn what_comes_late_stands_in_the_topic_that_was_made_anew() {
+        let memory = Memory::new();
+        let store = open(&memory);
+        for _ in 0..5 {
+            store.append(&new("T", 0, b"old", b"")).unwrap();
+        }
+        let late = new("T", 0, b"late", b"");
+        let mut prepared = store.prepare(&late).unwrap();
+        store.delete_topic("T").unwrap();
+        store.append(&new("T", 0, b"first", b"")).unwrap();
+        let mut bytes = Vec::new();
+        late.encode_head(&mut bytes);
+        bytes.extend_from_slice(late.body);
+        late.encode_tail(&mut bytes);
+        let mut tail = store.log.claim().unwrap();
+        let at = store.log.reserve(&mut tail, bytes.len()).unwrap();
+        assert_eq!(store.place(&mut tail, &mut prepared, &mut bytes, at, 1).unwrap().queue_offset, 1);
+        store.after_append(tail);
+        store.append(&new("T", 0, b"next", b"")).unwrap();
+        let all = [(0, b"first".to_vec()), (1, b"late".to_vec()), (2, b"next".to_vec())];
+        assert_eq!(bodies(&store, "T", 0, 0), all);
+        let store = open(&memory.killed());
+        assert_eq!(bodies(&store, "T", 0, 0), all, "{:?}", store.recovery_report());
+    }
+
+    #[test]
+    fn properties_that_recovery_would_take_for_lost_are_refused() {
+        let memory = Memory::new();
+        let store = open(&memory);
+        let zeros = [&b"k\x01v"[..], &[0; 600], b"v\x02"].concat();
+        for refused in [&b"k\x01v\0"[..], &zeros] {
+            assert!(matches!(store.append(&new("T", 0, b"x", refused)), Err(AppendError::Illegal(_))));
+        }
+        let fine = [&b"k\x01v"[..], &[0; 500], b"v\x02"].concat();
+        for number in 0..600 {
+            store.append(&new("T", 0, &vec![b'x'; number], &fine)).unwrap();
+        }
+        let store = open(&memory.killed());
+        assert_eq!(store.queue_bounds("T", 0), Some(0..600), "{:?}", store.recovery_report());
+    }
 }

@@ -118,10 +118,13 @@ impl Index {
     fn check(&self, files: &mut Files, known: &Known, notes: &mut Vec<String>) -> io::Result<i64> {
         let mut limit = known.log_end;
         let last_item = files.list.last().map(|file| file.header.end_offset);
-        if known.crashed {
-            limit =
-                known.saved.map_or_else(|| last_item.unwrap_or(0), |(_, complete_to)| complete_to).min(limit);
-        }
+        // The index may have failed before the end, in the middle of a record's keys. It may also have been off.
+        let complete_to = match known.saved {
+            Some((_, complete_to)) if known.crashed || complete_to > 0 => Some(complete_to),
+            None if !known.crashed => None,
+            _ => Some(last_item.unwrap_or(0)),
+        };
+        limit = limit.min(complete_to.unwrap_or(limit));
         let mut at = 0;
         while let Some(file) = files.list.get_mut(at) {
             let header = file.header;
@@ -149,11 +152,10 @@ impl Index {
             }
             at += 1;
         }
-        if known.crashed {
-            return Ok(limit);
-        }
-        let behind_items = last_item.map_or(0, |end| end + 1);
-        Ok(known.saved.map_or(0, |(_, complete_to)| complete_to).max(behind_items).min(limit))
+        Ok(match complete_to {
+            Some(_) => limit,
+            None => last_item.map_or(0, |end| end + 1).min(limit),
+        })
     }
 
     /// Drops the items of records from a commit-log offset on: the log was cut there.

@@ -115,8 +115,13 @@ pub(crate) fn has_record(storage: &dyn Storage, file: &LogFile, offset: i64, end
     let Some((at, len)) = place.filter(|(at, len)| at.saturating_add(*len) <= file.size) else {
         return false;
     };
+    let Ok(open) = storage.open(&file.path, Open::Existing) else { return false };
+    let read = |bytes: &mut [u8]| open.read_at(at as u64, bytes).is_ok_and(|read| read == bytes.len());
+    // The length may come from a damaged entry.
+    let mut size = [0; 4];
+    if !read(&mut size) || usize::try_from(i32::from_be_bytes(size)) != Ok(len) {
+        return false;
+    }
     let mut bytes = vec![0; len];
-    let read = storage.open(&file.path, Open::Existing).and_then(|open| open.read_at(at as u64, &mut bytes));
-    read.is_ok_and(|read| read == len)
-        && scan::check(&bytes, file.base, at).is_ok_and(|record| record.total_size() == len)
+    read(&mut bytes) && scan::check(&bytes, file.base, at).is_ok_and(|record| record.total_size() == len)
 }

@@ -251,9 +251,12 @@ impl Core {
             recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|error| {
                 // A store that is not opened for a wrong setting is as it was before; after any other failure queues
                 // may be half made, and the next start must not take them for those of an orderly stop.
-                if !stood && error.kind() == ErrorKind::InvalidArgument {
-                    let _kept =
-                        checkpoint.save(storage, &checkpoint_path).and_then(|()| abort.clear(storage));
+                if error.kind() == ErrorKind::InvalidArgument {
+                    let kept = match checkpoint == Checkpoint::default() {
+                        true => Ok(()),
+                        false => checkpoint.save(storage, &checkpoint_path),
+                    };
+                    let _kept = kept.and_then(|()| if stood { Ok(()) } else { abort.clear(storage) });
                 }
             })?;
         self.saved.resume(&checkpoint);
@@ -288,7 +291,12 @@ impl Core {
         let result = self.save().and_then(|()| {
             if let Some(next) = self.log.tail.lock().next.take() {
                 // The file that was made ahead holds nothing.
-                storage.remove_file(&next.segment.path).map_err(|error| error.to_string())?;
+                match storage.remove_file(&next.segment.path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(format!("{}: {error}", next.segment.path.display()));
+                    }
+                    _ => {}
+                }
             }
             abort.clear(storage).map_err(|error| format!("{}: {error}", self.options.root.display()))
         });

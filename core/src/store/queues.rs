@@ -42,6 +42,11 @@ impl Topic {
         self.queues.read().iter().flatten().cloned().collect()
     }
 
+    /// Whether it was deleted.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
     /// Number of queues that have files.
     pub fn on_disk(&self) -> usize {
         self.all().iter().filter(|queue| queue.end_on_disk().is_some()).count()
@@ -291,7 +296,7 @@ impl Queues {
         };
         let queues: Vec<UnitFiles> = {
             let queues = topic.queues.write();
-            if topic.forgotten.swap(true, Ordering::Relaxed) {
+            if topic.forgotten.swap(true, Ordering::AcqRel) {
                 return None;
             }
             queues.iter().flatten().map(take).collect()

@@ -9,15 +9,13 @@ use super::keys::{is_queued, Indexed, KeyHashes};
 use super::queues::MAX_QUEUES;
 use super::storage::{File, Open, Storage};
 use crate::message::java_hash;
-use crate::record::{RecordView, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MIN_RECORD};
+use crate::record::{RecordView, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, MIN_RECORD, SECTOR};
 use crate::{Error, Result};
 
 /// Findings handed over at once, and how many such batches wait at most for each thread: bounds memory.
 const BATCH: usize = 1024;
 const BATCHES: usize = 8;
 const PAGE: usize = 4096;
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
 
 /// A file of the commit log, as found in the directory.
 #[derive(Debug, Clone)]

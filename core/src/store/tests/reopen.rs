@@ -174,3 +174,34 @@ fn a_log_file_of_a_smaller_setting_keeps_its_length() {
     let store = Store::open(larger, Clock::new()).unwrap();
     assert_eq!(bodies(&store, "T", 0, 0).len(), 1);
 }
+
+/// A full disk ends the index between two keys of a record.
+#[test]
+fn keys_that_an_index_did_not_take_before_an_orderly_end_are_found_after_the_next_start() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    // There is room for one file.
+    let disk = memory.clone();
+    memory.intercept(move |operation, path| {
+        let grows = operation == Operation::Allocate && path.parent() == Some(Path::new("/store/index"));
+        match grows && names(&disk, "/store/index").len() > 1 {
+            true => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+            false => Ok(()),
+        }
+    });
+    let keys = |number: usize| format!("KEYS\x01a{number} b{number}\x02");
+    for number in 0..80 {
+        store.append(&new("T", 0, b"x", keys(number).as_bytes())).unwrap();
+    }
+    store.dispatch();
+    store.close().unwrap();
+    drop(store);
+    memory.intercept(|_, _| Ok(()));
+    let store = open(&memory);
+    for number in 0..80 {
+        for key in ["a", "b"] {
+            let found = store.query_key("T", &format!("{key}{number}"), 9, 0, i64::MAX);
+            assert_eq!(found.records.len(), 1, "{key}{number}: {:?}", store.recovery_report());
+        }
+    }
+}
