@@ -74,10 +74,13 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     let tmp = beside(path, ".tmp");
     let write = || -> std::io::Result<()> {
         let mut file = create_like(path, &tmp)?;
+        step();
         file.write_all(bytes)?;
+        step();
         file.sync_all()
     };
     write().map_err(|error| fail(&tmp, error))?;
+    step();
     match fs::metadata(path) {
         // An empty file is no state: the copy of the last real one stays.
         Ok(present) if present.len() > 0 => {
@@ -85,7 +88,9 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         _ => {}
     }
+    step();
     fs::rename(&tmp, path).map_err(|error| fail(path, error))?;
+    step();
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| fail(directory, error))
 }
 
@@ -94,9 +99,43 @@ fn keep_copy(path: &Path) -> std::io::Result<()> {
     let linked = beside(path, ".bak.tmp");
     remove_if_there(&linked)?;
     match fs::hard_link(path, &linked) {
-        Ok(()) => fs::rename(linked, backup(path)),
+        Ok(()) => {
+            step();
+            fs::rename(linked, backup(path))
+        }
         // File systems without links.
         Err(_) => fs::rename(path, backup(path)),
+    }
+}
+
+/// Between any two of these a process may end.
+fn step() {
+    #[cfg(test)]
+    steps::next();
+}
+
+/// Lets tests look at what a process leaves that ends in the middle of a save.
+#[cfg(test)]
+pub(crate) mod steps {
+    use std::cell::{Cell, RefCell};
+
+    thread_local! {
+        static LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
+        static LOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+
+    /// Calls `look` after so many steps of this thread's saves.
+    pub fn look_after(steps: u64, look: impl FnOnce() + 'static) {
+        LEFT.set(steps);
+        LOOK.set(Some(Box::new(look)));
+    }
+
+    pub(super) fn next() {
+        let left = LEFT.get();
+        LEFT.set(left.saturating_sub(1));
+        if left == 0 {
+            LOOK.take().into_iter().for_each(|look| look());
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 mod consumer_offsets;
 mod filters;
 mod groups;
+#[cfg(test)]
+mod offsets_simulator;
 mod topics;
 
 pub(crate) use consumer_offsets::{ConsumerOffsets, QueueOf};
