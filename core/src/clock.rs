@@ -17,6 +17,8 @@ pub struct Clock {
 struct Shared {
     /// Milliseconds by which tests moved this clock ahead of the system's.
     offset: AtomicI64,
+    /// Where the clock stands but for that; 0 if it goes with the system's.
+    stands_at: i64,
     /// Counts the wake-ups, so that one between a waiter's look and its sleep is not lost.
     wakes: Mutex<u64>,
     woken: Condvar,
@@ -28,9 +30,16 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that goes on only when it is moved. For tests.
+    #[cfg(test)]
+    pub(crate) fn standing() -> Self {
+        Clock { shared: Arc::new(Shared { stands_at: system_ms(), ..Shared::default() }) }
+    }
+
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        system_ms() + self.shared.offset.load(Ordering::Acquire)
+        let base = if self.shared.stands_at > 0 { self.shared.stands_at } else { system_ms() };
+        base + self.shared.offset.load(Ordering::Acquire)
     }
 
     /// Moves the clock forward and wakes every [`Clock::wait_until`]. For tests.

@@ -18,7 +18,21 @@ pub(crate) struct Cursor {
     pub missing: Vec<Range<i64>>,
     ahead: Vec<Slot>,
     ahead_at: usize,
+    /// A record with a number that an earlier one has. The next one of the queue tells which of the two is right.
+    held: Option<Slot>,
 }
+
+/// Records whose turn it is.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub now: [Option<Slot>; 2],
+    /// The one that was put off, if it turned out to have the number of another.
+    pub refused: Option<Slot>,
+    /// So many offsets were removed because the queue begins anew.
+    pub removed: i64,
+}
+
+pub(crate) const TAKEN: &str = "an earlier record has that offset";
 
 /// What became of a record's entry.
 pub(crate) enum Accepted {
@@ -34,25 +48,56 @@ impl Cursor {
     pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
         let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
         let next = first.map_or(queue.max(), |(_, offset)| offset);
-        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0 })
+        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0, held: None })
     }
 
-    /// Empties the queue if this record shows that its entries cannot stay: numbers begin anew, because the topic was
-    /// deleted and made again; or the file that the entry stood in was lost. Returns how many offsets went.
-    pub fn begin_anew(&mut self, core: &Core, slot: &Slot) -> io::Result<i64> {
-        let files = &core.queues.files;
-        if slot.offset >= self.next {
-            return Ok(0);
-        }
-        if slot.offset > 0 {
-            let mut there = Vec::new();
-            self.queue.read(files, slot.offset, 1, &mut there)?;
-            if there.first().is_some_and(|there| there.entry.is_record()) {
-                return Ok(0);
+    /// The next record of the queue, and what it tells about the one before. Numbers that begin anew show that the topic
+    /// was deleted and made again: the queue is emptied then. No CRC covers a number, so it takes two records to show
+    /// that, unless what stood there is gone anyway. `surely_there`: the entries before the start of the scan are known
+    /// to be those of this topic.
+    pub fn follow(&mut self, core: &Core, slot: Slot, surely_there: bool) -> io::Result<Ready> {
+        let mut ready = Ready::default();
+        if let Some(held) = self.held.take() {
+            // Were its number damaged, it would have been the one that is missing now.
+            let is_damaged = slot.offset == self.next + held.count;
+            if slot.offset > held.offset && !is_damaged {
+                ready.removed = self.empty(core)?;
+                ready.now = [Some(held), Some(slot)];
+                return Ok(ready);
             }
+            ready.refused = Some(held);
         }
+        if slot.offset < self.next {
+            if surely_there || self.has_record(core, slot.offset)? {
+                self.held = Some(slot);
+                return Ok(ready);
+            }
+            // The file that the entry stood in was lost.
+            ready.removed = self.empty(core)?;
+        }
+        ready.now[0] = Some(slot);
+        Ok(ready)
+    }
+
+    /// What becomes of a record that was put off and has no other behind it: the first one of a new topic, or none.
+    pub fn last(&mut self, core: &Core, surely_there: bool) -> io::Result<Ready> {
+        let Some(held) = self.held.take() else { return Ok(Ready::default()) };
+        if held.offset > 0 || surely_there {
+            return Ok(Ready { refused: Some(held), ..Ready::default() });
+        }
+        Ok(Ready { removed: self.empty(core)?, now: [Some(held), None], refused: None })
+    }
+
+    fn has_record(&self, core: &Core, offset: i64) -> io::Result<bool> {
+        let mut there = Vec::new();
+        self.queue.read(&core.queues.files, offset, 1, &mut there)?;
+        Ok(there.first().is_some_and(|there| there.entry.is_record()))
+    }
+
+    /// Returns how many offsets went.
+    fn empty(&mut self, core: &Core) -> io::Result<i64> {
         let removed = self.queue.max();
-        self.queue.reset(files)?;
+        self.queue.reset(&core.queues.files)?;
         (self.next, self.ahead_at) = (0, 0);
         self.missing.clear();
         self.ahead.clear();
@@ -69,7 +114,7 @@ impl Cursor {
         let files = &core.queues.files;
         let mut removed = 0;
         if slot.offset < self.next {
-            return Ok(Accepted::Refused("an earlier record has that offset"));
+            return Ok(Accepted::Refused(TAKEN));
         }
         let expected = self.next;
         // Blanks stand for records that were missing before, too.
@@ -104,7 +149,7 @@ impl Cursor {
                     hole
                 }
             }
-            Pushed::Known => return Ok(Accepted::Refused("an earlier record has that offset")),
+            Pushed::Known => return Ok(Accepted::Refused(TAKEN)),
             Pushed::Impossible => {
                 return Ok(Accepted::Refused("the log has no room for the records before it"))
             }

@@ -10,7 +10,7 @@ use super::dispatch::Pending;
 use super::mapping::Writer;
 use super::segment::{Segment, Segments};
 use super::signal::Signal;
-use super::storage::{is_full, write_zeros, Storage};
+use super::storage::{is_full, sync_failed, write_zeros, Storage};
 use super::types::AppendError;
 use super::FlushMode;
 use crate::record::MAGIC_BLANK;
@@ -404,8 +404,8 @@ impl Log {
     pub fn create(&self, base: i64) -> io::Result<OpenFile> {
         let (segment, writer) = Segment::open(&*self.storage, &self.dir, base, self.file_size, 0)?;
         // The length must not be lost while the name stays.
-        segment.file.sync()?;
-        self.storage.sync_dir(&self.dir)?;
+        segment.file.sync().map_err(sync_failed)?;
+        self.storage.sync_dir(&self.dir).map_err(sync_failed)?;
         Ok(OpenFile::new(segment, writer, 0))
     }
 

@@ -244,19 +244,12 @@ impl Core {
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
         let whole = whole || checkpoint.is_begun();
-        if checkpoint != Checkpoint::default() {
-            checkpoint.begun().save(storage, &checkpoint_path).map_err(failed)?;
-        }
         let report =
             recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|error| {
                 // A store that is not opened for a wrong setting is as it was before; after any other failure queues
                 // may be half made, and the next start must not take them for those of an orderly stop.
-                if error.kind() == ErrorKind::InvalidArgument {
-                    let kept = match checkpoint == Checkpoint::default() {
-                        true => Ok(()),
-                        false => checkpoint.save(storage, &checkpoint_path),
-                    };
-                    let _kept = kept.and_then(|()| if stood { Ok(()) } else { abort.clear(storage) });
+                if !stood && error.kind() == ErrorKind::InvalidArgument {
+                    let _kept = abort.clear(storage);
                 }
             })?;
         self.saved.resume(&checkpoint);

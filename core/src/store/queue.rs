@@ -299,18 +299,32 @@ impl Queue {
         Ok(found.pop())
     }
 
-    /// A number that stands for this queue, its first file and its end; none if it has no files.
-    pub fn end_on_disk(&self) -> Option<i64> {
+    /// Whether it has files.
+    pub fn is_on_disk(&self) -> bool {
         let state = self.state.lock();
-        if state.files.first == state.files.end {
-            return None;
+        state.files.first < state.files.end
+    }
+
+    /// A number that stands for this queue, its first file, and an end: the number of an entry, and the commit-log offset
+    /// behind the record before it. 0 if there is nothing before the end.
+    pub fn digest(&self, first: i64, end: i64, log_end: i64) -> i64 {
+        if end <= first {
+            return 0;
         }
         let mix =
             |digest: u64, value: u64| (digest.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let numbers = [i64::from(self.id), self.form as i64, state.files.first, state.end, state.log_end];
+        let numbers = [i64::from(self.id), self.form as i64, first, end, log_end];
         let topic = self.topic.bytes().map(u64::from);
         let digest = topic.chain(numbers.map(|number| number as u64)).fold(1, mix);
-        Some((digest ^ digest >> 32) as i64)
+        (digest ^ digest >> 32) as i64
+    }
+
+    /// The digest of the end as it is now.
+    pub fn end_digest(&self) -> i64 {
+        let state = self.state.lock();
+        let (first, end, log_end) = (state.files.first, state.end, state.log_end);
+        drop(state);
+        self.digest(first, end, log_end)
     }
 
     /// Removes every entry from the one that holds `offset` on. The next record gets that entry's offset.

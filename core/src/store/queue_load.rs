@@ -22,9 +22,12 @@ const BLOCK: usize = 4096;
 /// What was found on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// Commit-log offset behind the furthest record that any queue knows, and where that one begins.
+    /// Commit-log offset behind the furthest record that any queue knows.
     pub covered: i64,
-    pub covered_at: i64,
+    /// Where the record begins that ends where the checkpoint says, if a queue knows it.
+    pub last_saved: Option<i64>,
+    /// Digest of where each queue ends with the records before that.
+    pub saved_ends: i64,
     /// Entries are missing behind this commit-log offset: a queue was damaged.
     pub damaged_from: Option<i64>,
     /// Queues found.
@@ -33,12 +36,13 @@ pub(crate) struct Loaded {
 }
 
 /// Loads every queue, on all cores: with many queues the time goes into opening files.
-/// `log` is the range of the log's files, outside of which nothing can stand.
-pub(crate) fn load(queues: &Queues, log: Range<i64>) -> Result<Loaded> {
+/// `log` is the range of the log's files, outside of which nothing can stand; `saved_to` where a record ends, as the
+/// checkpoint says.
+pub(crate) fn load(queues: &Queues, log: Range<i64>, saved_to: Option<i64>) -> Result<Loaded> {
     let places = places(queues)?;
     check_sizes(queues, &places)?;
     let mut loaded = Loaded { queues: places.len(), ..Loaded::default() };
-    for one in on_all_cores(&places, |place| load_one(queues, place, &log))? {
+    for one in on_all_cores(&places, |place| load_one(queues, place, &log, saved_to))? {
         loaded.add(one);
     }
     Ok(loaded)
@@ -71,8 +75,9 @@ fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + 
 
 impl Loaded {
     fn add(&mut self, other: Loaded) {
-        (self.covered, self.covered_at) =
-            (self.covered, self.covered_at).max((other.covered, other.covered_at));
+        self.covered = self.covered.max(other.covered);
+        self.last_saved = self.last_saved.or(other.last_saved);
+        self.saved_ends = self.saved_ends.wrapping_add(other.saved_ends);
         self.damaged_from = self.damaged_from.into_iter().chain(other.damaged_from).min();
         self.notes.extend(other.notes);
     }
@@ -122,7 +127,7 @@ fn places(queues: &Queues) -> Result<Vec<Place>> {
     })
 }
 
-fn load_one(queues: &Queues, place: &Place, log: &Range<i64>) -> Result<Loaded> {
+fn load_one(queues: &Queues, place: &Place, log: &Range<i64>, saved_to: Option<i64>) -> Result<Loaded> {
     let topic = queues.topic_or_new(&place.topic, place.form);
     if topic.form != place.form {
         let notes = vec![format!("topic {} has queues of both forms; the plain ones count", place.topic)];
@@ -130,7 +135,7 @@ fn load_one(queues: &Queues, place: &Place, log: &Range<i64>) -> Result<Loaded> 
     }
     let queue = queues.queue_or_new(&topic, place.id);
     let error = |error| Error::io("read consume queue", place.dir.display().to_string(), error);
-    read_queue(queues, &queue, place, log).map_err(error)
+    read_queue(queues, &queue, place, log, saved_to).map_err(error)
 }
 
 /// Files that all have one other size tell of another setting, and are left as they are; an odd one is damage. All of
@@ -168,7 +173,13 @@ fn other_size(form: Form, is: u64, size: u64, dir: &Path) -> Error {
     Error::new(ErrorKind::InvalidArgument, "open store", text)
 }
 
-fn read_queue(queues: &Queues, queue: &Queue, place: &Place, log: &Range<i64>) -> io::Result<Loaded> {
+fn read_queue(
+    queues: &Queues,
+    queue: &Queue,
+    place: &Place,
+    log: &Range<i64>,
+    saved_to: Option<i64>,
+) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut damaged = take_files(queues, queue, place, &mut loaded.notes)?;
     let begins_late = queue.state().files.first > 0 && queue.form == Form::Plain;
@@ -178,7 +189,7 @@ fn read_queue(queues: &Queues, queue: &Queue, place: &Place, log: &Range<i64>) -
         queue.reset(&queues.files)?;
         damaged = true;
     }
-    let last = valid_end(queues, queue, log.end)?;
+    let last = valid_end(queues, queue, log.end, saved_to)?;
     let none = (queue.state().files.first, 0, 0);
     let (number, max, log_end) = last.as_ref().map_or(none, |end| (end.number, end.offset, end.log_end));
     let max = if queue.form == Form::Plain { number } else { max };
@@ -193,8 +204,33 @@ fn read_queue(queues: &Queues, queue: &Queue, place: &Place, log: &Range<i64>) -
     let min = if queue.form == Form::Plain { first } else { 0 };
     let first_at = last.as_ref().and_then(|end| end.first).filter(|slot| slot.offset == min);
     queue.resume(number, log_end, min, max, first_at.map(|slot| slot.entry.physical_offset));
-    (loaded.covered, loaded.covered_at) = (log_end, last.map_or(0, |end| end.last_at));
+    loaded.covered = log_end;
+    loaded.last_saved = last.as_ref().and_then(|end| end.last_saved);
+    loaded.saved_ends = saved_end(queues, queue, saved_to, last)?;
     Ok(loaded)
+}
+
+/// Digest of where the queue ends with the records before the commit-log offset `saved_to`.
+fn saved_end(
+    queues: &Queues,
+    queue: &Queue,
+    saved_to: Option<i64>,
+    found: Option<ValidEnd>,
+) -> io::Result<i64> {
+    let Some((end, saved_to)) = found.zip(saved_to) else { return Ok(0) };
+    let state = queue.state();
+    let first = state.files.first;
+    if end.saved.is_some() || end.looked_from == first {
+        drop(state);
+        let (number, log_end) = end.saved.unwrap_or_default();
+        return Ok(queue.digest(first, number, log_end));
+    }
+    // More came since then than was looked at.
+    let behind = state.first_at_or_behind(queue.form, &queues.files, saved_to)?;
+    let number = behind.map_or(state.end, |(number, _)| number);
+    let last = if number > first { state.one(queue.form, &queues.files, number - 1)? } else { None };
+    drop(state);
+    Ok(queue.digest(first, number, last.map_or(0, |slot| slot.entry.end())))
 }
 
 /// Takes over the files that follow each other from the first one on; whether there were others.
@@ -235,19 +271,29 @@ struct ValidEnd {
     number: i64,
     offset: i64,
     log_end: i64,
-    /// Where the last record begins.
-    last_at: i64,
+    /// Where the record begins that ends where the checkpoint says.
+    last_saved: Option<i64>,
+    /// Number and commit-log offset behind the last entry that the checkpoint knows.
+    saved: Option<(i64, i64)>,
+    /// Number of the first entry that was looked at.
+    looked_from: i64,
     /// The first entry of all, if it was looked at and has a record.
     first: Option<Slot>,
 }
 
 /// The end of the entries that can be true; none if the first one cannot.
-fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<ValidEnd>> {
+fn valid_end(
+    queues: &Queues,
+    queue: &Queue,
+    most: i64,
+    saved_to: Option<i64>,
+) -> io::Result<Option<ValidEnd>> {
     let state = queue.state();
     let files = &state.files;
     let start = files.first.max(files.end - FILES_CHECKED * files.per_file);
     let (mut end, mut first) = (None, None);
-    let (mut number, mut log_end, mut last_at, mut count) = (start, 0, 0, 64);
+    let (mut number, mut log_end, mut count) = (start, 0, 64);
+    let (mut last_saved, mut saved) = (None, None);
     let mut bytes = Vec::new();
     while number < files.end {
         bytes.clear();
@@ -258,13 +304,18 @@ fn valid_end(queues: &Queues, queue: &Queue, most: i64) -> io::Result<Option<Val
                 return Ok(end);
             }
             if slot.entry.is_record() {
-                (log_end, last_at) = (slot.entry.end(), slot.entry.physical_offset);
+                log_end = slot.entry.end();
+                if saved_to.is_some_and(|saved_to| log_end <= saved_to) {
+                    saved = Some((number + 1, log_end));
+                    last_saved = Some(slot.entry.physical_offset).filter(|_| saved_to == Some(log_end));
+                }
                 if number == files.first {
                     first = Some(slot);
                 }
             }
             number += 1;
-            end = Some(ValidEnd { number, offset: slot.offset + slot.count, log_end, last_at, first });
+            let offset = slot.offset + slot.count;
+            end = Some(ValidEnd { number, offset, log_end, last_saved, saved, looked_from: start, first });
         }
         if bytes.is_empty() {
             break;

@@ -49,7 +49,7 @@ impl Topic {
 
     /// Number of queues that have files.
     pub fn on_disk(&self) -> usize {
-        self.all().iter().filter(|queue| queue.end_on_disk().is_some()).count()
+        self.all().iter().filter(|queue| queue.is_on_disk()).count()
     }
 }
 
@@ -163,10 +163,14 @@ impl Queues {
         self.topics().iter().flat_map(|topic| topic.all()).collect()
     }
 
-    /// Number of queues that have files, and a digest of where each of them ends.
-    pub fn on_disk(&self) -> (usize, i64) {
-        let ends = self.all().into_iter().filter_map(|queue| queue.end_on_disk());
-        ends.fold((0, 0_i64), |(count, digest), end| (count + 1, digest.wrapping_add(end)))
+    /// Number of queues that have files.
+    pub fn on_disk(&self) -> usize {
+        self.topics().iter().map(|topic| topic.on_disk()).sum()
+    }
+
+    /// A digest of where each queue ends.
+    pub fn ends(&self) -> i64 {
+        self.all().iter().fold(0, |digest: i64, queue| digest.wrapping_add(queue.end_digest()))
     }
 
     /// How many entries a queue holds in memory.

@@ -1,8 +1,9 @@
 //! Opening a store: the log is read and checked as far back as the last state known to be whole, and queues and index
 //! are made to agree with it.
 //!
-//! The scan begins at a file that everything before is known about: by the checkpoint after a crash, by the queues
-//! after an orderly shutdown. Should a queue or the index turn out to lack something older, it begins further back.
+//! The scan begins where everything before is known about: where the checkpoint ends, if every queue still ends there as
+//! the checkpoint says. Then whatever a queue lacks was lost behind that, and what is before and in no queue was deleted.
+//! Otherwise it begins at a file, and further back should a queue or the index turn out to lack something older.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -10,15 +11,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Own};
-use super::cursor::{Accepted, Cursor};
+use super::cursor::{Accepted, Cursor, Ready, TAKEN};
 use super::index_file::Key;
 use super::index_load::Known;
 use super::log::OpenFile;
 use super::log_files::{self, file_at};
 use super::queue::{Form, Queue, Slot};
-use super::queue_load;
+use super::queue_load::{self, Loaded};
 use super::scan::{self, Finding, Found, LogFile};
 use super::segment::Segment;
+use super::storage::Open;
 use super::types::{Damage, Lost, QueueEntry, RecoveryReport, MOST_LOST};
 use super::Core;
 use crate::{Error, ErrorKind, Result};
@@ -42,7 +44,9 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
         return start_empty(core, report);
     };
     let (min, log_end) = (first.base, last.base + last.size as i64);
-    let loaded = queue_load::load(&core.queues, min..log_end)?;
+    let own = before.checkpoint.own.filter(|_| !before.whole);
+    let saved_to = own.map(|own| own.dispatched_to);
+    let loaded = queue_load::load(&core.queues, min..log_end, saved_to)?;
     report.notes.extend(loaded.notes.iter().cloned());
     let index_from = load_index(core, before, min..log_end, &mut report.notes)?;
     let lost_queues = before.checkpoint.own.is_some_and(|own| (loaded.queues as i64) < own.queues);
@@ -50,25 +54,47 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     if lost_queues {
         report.notes.push("queue directories are missing: queues are made again from the log".into());
     }
-    let mut from = if before.whole || lost_queues || loaded.queues == 0 {
-        min
-    } else {
-        trusted(core, before, &files, loaded.covered, &mut report.notes)
+    if before.checkpoint.is_begun() {
+        report
+            .notes
+            .push("the checkpoint vouches for nothing: queues are compared with the whole log".into());
+    }
+    let mut vouched =
+        own.filter(|own| own.queue_ends == Some(loaded.saved_ends)).map(|own| own.dispatched_to);
+    let mut from = match vouched {
+        Some(end) => end,
+        None if before.whole || lost_queues || loaded.queues == 0 => min,
+        None => trusted(core, before, &files, &loaded, &mut report.notes),
     };
-    let vouched = before.checkpoint.own.map(|own| own.dispatched_to).filter(|end| *end == from);
-    from = from.min(loaded.damaged_from.unwrap_or(i64::MAX)).min(index_from);
+    let exact = saved_to.filter(|end| *end == from);
+    if vouched.is_none() {
+        from = from.min(loaded.damaged_from.unwrap_or(i64::MAX));
+    }
+    from = from.min(index_from);
+    note_begun(core, before, vouched.filter(|end| index_from >= *end), vouched)?;
     let mut index_from = index_from;
     let state = loop {
         let file = file_at(&files, from.max(min));
         // Elsewhere than behind a record that the checkpoint knows, records are found from the start of their file on.
         let first = &files[file];
         let within = first.base..first.base + first.size as i64;
-        let start = vouched.filter(|end| *end == from && within.contains(end)).unwrap_or(first.base);
+        let start = exact.filter(|end| *end == from && within.contains(end)).unwrap_or(first.base);
         let mut pass = Pass::new(core, before, &files, file, start, index_from, all_queues_there);
-        pass.start_is_sure = start == loaded.covered
-            && log_files::has_record(&*core.options.storage, first, loaded.covered_at, loaded.covered);
+        pass.vouched_to = vouched.unwrap_or(0);
+        pass.start_is_sure = exact == Some(start)
+            && loaded
+                .last_saved
+                .is_some_and(|at| log_files::has_record(&*core.options.storage, first, at, start));
         let pass = pass.run(file)?;
         match pass.older_wanted {
+            _ if pass.is_of_another_log => {
+                let note = "the log does not go on where the checkpoint ends: queues are compared with the whole log";
+                report.notes.push(note.into());
+                vouched = None;
+                note_begun(core, before, None, None)?;
+                from = start;
+                index_from = index_from.max(pass.end);
+            }
             Some(older) => {
                 report
                     .notes
@@ -82,6 +108,22 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     state.tell(&mut report);
     report.checked_from = state.start;
     finish(core, &files, &state, report)
+}
+
+/// Says on the disk what is not known any more should the power be cut while it is made again. Entries before
+/// `queues_to` and keys before `index_to` stay as they are.
+fn note_begun(core: &Core, before: &Before, index_to: Option<i64>, queues_to: Option<i64>) -> Result<()> {
+    let (storage, path) = (&*core.options.storage, core.options.root.join("checkpoint"));
+    let begun = match (queues_to, index_to) {
+        (Some(_), Some(_)) => return Ok(()),
+        (Some(_), None) => before.checkpoint.without_index(),
+        (None, _) => before.checkpoint.begun(),
+    };
+    // One that says nothing now may do so again when the clock is right.
+    match storage.open(&path, Open::Existing) {
+        Ok(_) => begun.save(storage, &path).map_err(|error| io_error(core, error)),
+        Err(_) => Ok(()),
+    }
 }
 
 fn io_error(core: &Core, error: io::Error) -> Error {
@@ -119,18 +161,15 @@ fn load_index(core: &Core, before: &Before, log: Range<i64>, notes: &mut Vec<Str
     core.index.load(&known, notes)
 }
 
-/// The commit-log offset before which log and queues are known to agree.
-fn trusted(core: &Core, before: &Before, files: &[LogFile], covered: i64, notes: &mut Vec<String>) -> i64 {
+/// The commit-log offset before which log and queues agree as far as is known, where the ends of the queues do not tell.
+fn trusted(core: &Core, before: &Before, files: &[LogFile], loaded: &Loaded, notes: &mut Vec<String>) -> i64 {
     match (before.clean, before.checkpoint.own) {
-        (false, Some(own)) => own.dispatched_to,
-        (true, Some(Own { queue_ends: Some(ends), dispatched_to, .. })) => {
-            if core.queues.on_disk().1 == ends {
-                return dispatched_to;
-            }
+        (_, Some(Own { queue_ends: Some(_), .. })) => {
             notes.push("queues are not as they were left: they are compared with the whole log".into());
             0
         }
-        (true, _) => covered.saturating_sub(1),
+        (false, Some(own)) => own.dispatched_to,
+        (true, _) => loaded.covered.saturating_sub(1),
         (false, None) => {
             let safe = before.checkpoint.safe_ms();
             let storage = &*core.options.storage;
@@ -148,6 +187,10 @@ struct Pass<'a> {
     before: &'a Before,
     files: &'a [LogFile],
     start: i64,
+    /// Before this commit-log offset exactly those records have entries that should; 0 if that is not known.
+    vouched_to: i64,
+    /// No record ends where the checkpoint says.
+    is_of_another_log: bool,
     /// A record ends where this pass begins.
     start_is_sure: bool,
     index_from: i64,
@@ -165,13 +208,10 @@ struct Pass<'a> {
     open_damage: Vec<Damage>,
     skipped: Vec<Damage>,
     records: u64,
-    rebuilt: u64,
-    removed: u64,
-    holes: u64,
     indexed: u64,
+    entries: Entries,
     /// Numbers whose entries were removed at the end of their queues.
     unfounded: Vec<Lost>,
-    notes: Vec<String>,
     /// The scan must begin at this offset instead.
     older_wanted: Option<i64>,
 }
@@ -192,6 +232,8 @@ impl<'a> Pass<'a> {
             before,
             files,
             start,
+            vouched_to: 0,
+            is_of_another_log: false,
             start_is_sure: false,
             index_from,
             all_queues_there,
@@ -205,12 +247,9 @@ impl<'a> Pass<'a> {
             open_damage: Vec::new(),
             skipped: Vec::new(),
             records: 0,
-            rebuilt: 0,
-            removed: 0,
-            holes: 0,
             indexed: 0,
+            entries: Entries::default(),
             unfounded: Vec::new(),
-            notes: Vec::new(),
             older_wanted: None,
         }
     }
@@ -221,12 +260,15 @@ impl<'a> Pass<'a> {
         let (files, start) = (&self.files[file..], self.start);
         scan::scan(&*core.options.storage, files, start, &core.options.delay_levels_ms, |finding| {
             taken = self.take(finding);
-            taken.is_ok() && self.older_wanted.is_none()
+            taken.is_ok() && self.older_wanted.is_none() && !self.is_of_another_log
         })?;
         taken.map_err(|error| io_error(core, error))?;
         core.index.add_recovered(&self.keys, self.end);
         if self.older_wanted.is_none() {
-            self.remove_unfounded().map_err(|error| io_error(core, error))?;
+            self.is_of_another_log |= self.end < self.vouched_to;
+        }
+        if self.older_wanted.is_none() && !self.is_of_another_log {
+            self.take_held().and_then(|()| self.remove_unfounded()).map_err(|error| io_error(core, error))?;
         }
         Ok(self)
     }
@@ -242,7 +284,7 @@ impl<'a> Pass<'a> {
 
     fn damage(&mut self, offset: i64, to: i64, reason: String) {
         let file = self.files[self.file].base;
-        if offset == self.start && offset > file && !(self.start_is_sure && reason == ZEROS) {
+        if offset == self.start && offset > file && !self.start_is_sure {
             // Perhaps no record ends here at all: the checkpoint may be of another log.
             self.older_wanted = Some(file);
         }
@@ -278,6 +320,10 @@ impl<'a> Pass<'a> {
             }
             self.skipped.append(&mut self.open_damage);
         }
+        if found.offset < self.vouched_to && end > self.vouched_to {
+            self.is_of_another_log = true;
+            return Ok(());
+        }
         (self.end, self.last_time) = (end, found.store_timestamp);
         self.records += 1;
         if found.offset >= self.index_from && !found.keys.is_empty() {
@@ -289,10 +335,15 @@ impl<'a> Pass<'a> {
                 self.keys.clear();
             }
         }
-        if found.queued {
+        if found.queued && found.offset >= self.vouched_to {
             self.queue_entry(found)?;
         }
         Ok(())
+    }
+
+    /// Before this commit-log offset nothing is compared.
+    fn compared_from(&self) -> i64 {
+        self.start.max(self.vouched_to)
     }
 
     fn queue_entry(&mut self, found: &Found) -> io::Result<()> {
@@ -306,22 +357,18 @@ impl<'a> Pass<'a> {
             QueueEntry { physical_offset: found.offset, size: found.size, tags_code: found.tags_code };
         let count = if cursor.queue.form == Form::Batch { found.count } else { 1 };
         let slot = Slot { offset: found.queue_offset, count, entry, store_timestamp: found.store_timestamp };
-        self.removed += cursor.begin_anew(self.core, &slot)? as u64;
-        if let Some(older) = cursor.lacks_before(&slot, self.start, self.files[0].base) {
-            self.older_wanted = Some(older);
-            return Ok(());
-        }
-        match cursor.accept(self.core, &slot)? {
-            Accepted::Agrees => {}
-            Accepted::Made { removed, hole } => {
-                self.rebuilt += 1;
-                self.removed += removed as u64;
-                self.holes += hole as u64;
-            }
-            Accepted::Refused(why) => {
-                let place = format!("{}, queue {}, offset {}", found.topic.name, found.queue_id, slot.offset);
-                self.notes.push(format!("record at {} ({place}) is in no queue: {why}", found.offset));
-            }
+        let ready = cursor.follow(self.core, slot, self.vouched_to > 0)?;
+        // A queue that ends as the checkpoint says lacks nothing from before.
+        let first = if self.vouched_to > 0 { self.start } else { self.files[0].base };
+        self.older_wanted = self.entries.take(self.core, cursor, &ready, self.start, first)?;
+        Ok(())
+    }
+
+    /// Records that were put off and have none behind them in their queues.
+    fn take_held(&mut self) -> io::Result<()> {
+        for cursor in self.cursors.values_mut() {
+            let ready = cursor.last(self.core, self.vouched_to > 0)?;
+            self.entries.take(self.core, cursor, &ready, self.start, self.start)?;
         }
         Ok(())
     }
@@ -336,7 +383,7 @@ impl<'a> Pass<'a> {
         }
         let topic = queues.topic_or_new(name, Form::Plain);
         let queue = queues.queue_or_new(&topic, found.queue_id);
-        Ok(Some(Cursor::new(self.core, queue, self.start)?))
+        Ok(Some(Cursor::new(self.core, queue, self.compared_from())?))
     }
 
     /// Whether a queue that is not there was deleted, rather than lost. A record that had its entry before the end was
@@ -359,24 +406,25 @@ impl<'a> Pass<'a> {
     fn remove_unfounded(&mut self) -> io::Result<()> {
         let vouched: HashMap<*const Queue, i64> =
             self.cursors.values().map(|cursor| (Arc::as_ptr(&cursor.queue), cursor.next)).collect();
+        let start = self.compared_from();
         for queue in self.core.queues.all() {
-            if queue.state().log_end <= self.start {
+            if queue.state().log_end <= start {
                 continue;
             }
             let next = match vouched.get(&Arc::as_ptr(&queue)) {
                 Some(next) => *next,
-                None => Cursor::new(self.core, queue.clone(), self.start)?.next,
+                None => Cursor::new(self.core, queue.clone(), start)?.next,
             };
             if next >= queue.max() {
                 continue;
             }
-            self.removed += (queue.max() - next) as u64;
+            self.entries.removed += (queue.max() - next) as u64;
             let offsets = next..queue.max();
             self.unfounded.push(Lost { topic: queue.topic.to_string(), queue_id: queue.id, offsets });
             queue.cut(&self.core.queues.files, next)?;
             self.core.queues.note_unsaved(&queue);
             let known_to = queue.state().log_end;
-            if known_to < self.start && self.start > self.files[0].base {
+            if known_to < self.start && self.start > self.files[0].base && self.vouched_to == 0 {
                 self.older_wanted = Some(self.older_wanted.map_or(known_to, |older| older.min(known_to)));
             }
         }
@@ -406,12 +454,60 @@ impl<'a> Pass<'a> {
         report.end = self.end;
         report.skipped = self.skipped.clone();
         report.cut = self.open_damage.iter().filter(|damage| damage.reason != ZEROS).cloned().collect();
-        report.entries_rebuilt = self.rebuilt;
-        report.entries_removed = self.removed;
-        report.holes = self.holes;
+        report.entries_rebuilt = self.entries.rebuilt;
+        report.entries_removed = self.entries.removed;
+        report.holes = self.entries.holes;
         report.lost = self.lost();
         report.index_rebuilt = self.indexed;
-        report.notes.extend(self.notes.iter().cloned());
+        report.notes.extend(self.entries.notes.iter().cloned());
+    }
+}
+
+/// What was done to the queues.
+#[derive(Default)]
+struct Entries {
+    rebuilt: u64,
+    removed: u64,
+    holes: u64,
+    notes: Vec<String>,
+}
+
+impl Entries {
+    /// Compares records whose turn it is with their queue. Where the scan must begin if it began behind records that
+    /// the queue lacks; none stand before `first`.
+    fn take(
+        &mut self,
+        core: &Core,
+        cursor: &mut Cursor,
+        ready: &Ready,
+        start: i64,
+        first: i64,
+    ) -> io::Result<Option<i64>> {
+        self.removed += ready.removed as u64;
+        if let Some(refused) = &ready.refused {
+            self.refuse(cursor, refused, TAKEN);
+        }
+        for slot in ready.now.iter().flatten() {
+            if let Some(older) = cursor.lacks_before(slot, start, first) {
+                return Ok(Some(older));
+            }
+            match cursor.accept(core, slot)? {
+                Accepted::Agrees => {}
+                Accepted::Made { removed, hole } => {
+                    self.rebuilt += 1;
+                    self.removed += removed as u64;
+                    self.holes += hole as u64;
+                }
+                Accepted::Refused(why) => self.refuse(cursor, slot, why),
+            }
+        }
+        Ok(None)
+    }
+
+    fn refuse(&mut self, cursor: &Cursor, slot: &Slot, why: &str) {
+        let place = format!("{}, queue {}, offset {}", cursor.queue.topic, cursor.queue.id, slot.offset);
+        let at = slot.entry.physical_offset;
+        self.notes.push(format!("record at {at} ({place}) is in no queue: {why}"));
     }
 }
 

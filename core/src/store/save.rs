@@ -7,6 +7,13 @@ use super::checkpoint::{Checkpoint, Own};
 use super::storage::{is_full, sync_failed};
 use super::Core;
 
+/// What the queues held at one moment.
+struct PassedOn {
+    end: i64,
+    store_timestamp: i64,
+    queue_ends: i64,
+}
+
 /// Up to which store time what is on disk.
 #[derive(Default)]
 pub(crate) struct Saved {
@@ -72,14 +79,15 @@ impl Core {
         let _one_at_a_time = self.saved.saving.lock();
         // What is passed on now is in the queues that are saved below.
         self.catch_up();
-        let (dispatched_to, queues_ms) = self.between_dispatches(|| {
-            let (end, time) = (&self.dispatcher.end, &self.dispatcher.store_timestamp);
-            (end.load(Ordering::Acquire), time.load(Ordering::Acquire))
+        let passed_on = self.between_dispatches(|| PassedOn {
+            end: self.dispatcher.end.load(Ordering::Acquire),
+            store_timestamp: self.dispatcher.store_timestamp.load(Ordering::Acquire),
+            queue_ends: self.queues.ends(),
         });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
         let saved = self.flush_log().and_then(|()| self.write_queues()).and_then(|()| {
-            let saved = self.save_behind(queues_ms, dispatched_to);
+            let saved = self.save_behind(&passed_on);
             saved.map_err(|error| self.not_written("queues and checkpoint", &error))
         });
         saved.inspect_err(|_| {
@@ -88,18 +96,18 @@ impl Core {
         })
     }
 
-    fn save_behind(&self, queues_ms: i64, dispatched_to: i64) -> io::Result<()> {
+    fn save_behind(&self, passed_on: &PassedOn) -> io::Result<()> {
         self.queues.save_all()?;
+        let queues_ms = passed_on.store_timestamp;
         self.saved.queues_ms.store(queues_ms, Ordering::Release);
         let index = self.index.save().map_err(sync_failed)?;
         let (master_flushed, confirm) = *self.saved.foreign.lock();
-        let (queues, queue_ends) = self.queues.on_disk();
         let own = Own {
-            queues: (queues as i64 - self.saved.leaving.load(Ordering::Acquire)).max(0),
+            queues: (self.queues.on_disk() as i64 - self.saved.leaving.load(Ordering::Acquire)).max(0),
             index_files: self.index.file_count() as i64,
             index_complete_to: index.complete_to,
-            dispatched_to,
-            queue_ends: Some(queue_ends),
+            dispatched_to: passed_on.end,
+            queue_ends: Some(passed_on.queue_ends),
         };
         // After a crash, Apache's brokers remove the index files that end later than the index's time here, which they
         // only set when a file is full, and index again what came later than the log's or the queues' time. So that no

@@ -158,18 +158,27 @@ impl Memory {
         cut
     }
 
-    /// The file system as a kill of the process leaves it: all that was written is there.
+    /// The file system as a kill of the process leaves it: all that was written is there, and a power cut later on may
+    /// still take what was not synced.
     pub fn killed(&self) -> Memory {
         let _all_at_once = self.disk.power.write();
         let names = self.disk.names.lock();
-        let copy = |node: &Node| match node {
+        // A file may have one name in memory and another on the disk.
+        let mut copies: BTreeMap<*const Content, Arc<Content>> = BTreeMap::new();
+        let mut copy = |node: &Node| match node {
             Node::Dir => Node::Dir,
-            Node::File(content) => Node::File(Arc::new(content.copy())),
+            Node::File(content) => {
+                let copied = copies.entry(Arc::as_ptr(content)).or_insert_with(|| Arc::new(content.copy()));
+                Node::File(copied.clone())
+            }
         };
-        let live: BTreeMap<_, _> = names.live.iter().map(|(path, node)| (path.clone(), copy(node))).collect();
+        let mut copy_all = |names: &BTreeMap<PathBuf, Node>| {
+            names.iter().map(|(path, node)| (path.clone(), copy(node))).collect()
+        };
+        let (live, durable) = (copy_all(&names.live), copy_all(&names.durable));
         let killed = Memory::new();
         *killed.disk.space.lock() = *self.disk.space.lock();
-        *killed.disk.names.lock() = Names { durable: live.clone(), live, locked: BTreeSet::new() };
+        *killed.disk.names.lock() = Names { durable, live, locked: BTreeSet::new() };
         killed
     }
 
@@ -433,7 +442,12 @@ impl Content {
     }
 
     fn copy(&self) -> Content {
-        Content::new(bytes_of(&self.pages.lock()))
+        Content {
+            pages: Mutex::new(pages_of(&bytes_of(&self.pages.lock()))),
+            durable: Mutex::new(self.durable.lock().clone()),
+            given_up: Mutex::new(self.given_up.lock().clone()),
+            modified_ms: AtomicI64::new(self.modified_ms.load(Ordering::Relaxed)),
+        }
     }
 
     fn after_power_cut(&self, random: &mut Random, keep: u64) -> Content {
@@ -522,7 +536,13 @@ mod tests {
         assert!(contents.contains(&vec![1; 2000]) && contents.contains(&vec![2; 2000]) && contents.len() > 2);
         let young = cuts.iter().filter(|cut| read(cut, "/d/young").is_some()).count();
         assert!((1..50).contains(&young));
-        assert_eq!(read(&memory.killed(), "/d/young"), Some(vec![3; 10]));
+        let killed = memory.killed();
+        assert_eq!(read(&killed, "/d/young"), Some(vec![3; 10]));
+        for seed in 0..50 {
+            let (at_once, later) = (memory.power_cut(seed), killed.power_cut(seed));
+            assert_eq!(read(&at_once, "/d/kept"), read(&later, "/d/kept"));
+            assert_eq!(read(&at_once, "/d/young"), read(&later, "/d/young"));
+        }
     }
 
     #[test]

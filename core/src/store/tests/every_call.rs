@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 
@@ -51,6 +52,8 @@ struct Said {
 
 struct Disk {
     memory: Memory,
+    /// The first call that failed.
+    failed: Arc<Mutex<Option<(Operation, PathBuf)>>>,
     /// Calls that go well until one fails.
     left: Arc<AtomicI64>,
     /// Whether calls are counted and fail.
@@ -61,22 +64,36 @@ impl Disk {
     fn new(fault: Fault) -> Disk {
         let (memory, left) = (Memory::new(), Arc::new(AtomicI64::new(fault.call)));
         let armed = Arc::new(AtomicBool::new(true));
-        let (count, on) = (left.clone(), armed.clone());
-        memory.intercept(move |operation, _| {
+        let (count, on, failed) = (left.clone(), armed.clone(), Arc::new(Mutex::new(None)));
+        let first = failed.clone();
+        memory.intercept(move |operation, path| {
             if !on.load(Ordering::Relaxed) {
                 return Ok(());
             }
             let left = count.fetch_sub(1, Ordering::Relaxed);
             if left == 0 || (left < 0 && fault.lasting) {
+                first.lock().get_or_insert_with(|| (operation, path.to_owned()));
                 return Err(fault.code.error(operation));
             }
             Ok(())
         });
-        Disk { memory, left, armed }
+        Disk { memory, failed, left, armed }
     }
 
     fn has_failed(&self) -> bool {
         self.left.load(Ordering::Relaxed) < 0
+    }
+
+    /// After a sync that failed nobody knows what the disk holds, nor after a write to what is not written again: the
+    /// store takes nothing more then, until it is opened again, and says why. Of the index it can do without.
+    fn ends_writing(&self, fault: Fault) -> bool {
+        let Some((operation, path)) = self.failed.lock().clone() else { return false };
+        let is_in = |name: &str| path.starts_with(Path::new("/store").join(name));
+        match operation {
+            Operation::Sync => is_in("commitlog") || is_in("consumequeue") || is_in("checkpoint"),
+            Operation::Write => fault.code != Code::NoSpace && (is_in("commitlog") || is_in("checkpoint")),
+            _ => false,
+        }
     }
 }
 
@@ -90,16 +107,26 @@ fn open_core(memory: &Memory, mode: FlushMode) -> Result<Arc<Core>> {
 }
 
 /// Two lives of a store: one that ends in order, one that is killed, with everything in between that a broker does.
-fn work(disk: &Disk, mode: FlushMode, said: &mut Said) -> Result<()> {
+fn work(disk: &Disk, fault: Fault, said: &mut Said) -> Result<()> {
+    let mode = fault.mode;
     let core = open_core(&disk.memory, mode)?;
     appends(&core, 6, said);
     let _told = core.save();
+    let before = disk.has_failed();
     while prepare(&core.log) {}
+    // What cannot be made ahead is made again by who needs it.
+    let ahead = disk.has_failed() && !before;
     appends(&core, 12, said);
     core.run_retention();
     let _told = core.delete_topic("Other");
     appends(&core, 12, said);
     reads_go_on(disk, &core, mode, said);
+    if disk.ends_writing(fault) && !ahead {
+        let WriteState::ReadOnly { reason } = core.state() else {
+            panic!("{:?} failed, and the store goes on", disk.failed.lock().clone());
+        };
+        assert!(reason.contains("/store"), "{reason}");
+    }
     core.log.tail.lock().closed = true;
     let flushed = core.flush();
     if core.finish().is_ok() && flushed.is_ok() {
@@ -184,7 +211,7 @@ fn check(core: &Core, must: &BTreeMap<(i32, i64), Vec<u8>>, may: &BTreeMap<(i32,
 /// Whether the call was among those that the work makes.
 fn fails(fault: Fault) -> bool {
     let (disk, mut said) = (Disk::new(fault), Said::default());
-    let worked = work(&disk, fault.mode, &mut said);
+    let worked = work(&disk, fault, &mut said);
     if let Err(error) = &worked {
         assert!(error.to_string().contains("/store"), "{error}");
     }

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, in process.
 
+mod again;
 mod backup;
 mod basics;
 mod crash;

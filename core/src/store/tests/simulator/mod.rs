@@ -2,8 +2,8 @@
 //! a model that knows what must be there afterwards.
 //!
 //! `make test` runs a fixed number of seeds. FERROMQ_SOAK=1 (`make soak`) runs them until 1,000,000 operations and 10,000
-//! crashes are done, FERROMQ_SEED=n repeats one and tells each step. The store has no threads here: what they do are steps like the others, so
-//! that a seed is the same run each time, but for the milliseconds of the clock.
+//! crashes are done, FERROMQ_SEED=n repeats one and tells each step. The store has no threads here: what they do are steps like the others, and
+//! the clock stands, so that a seed is the same run each time, but for the order in which files are read at a start.
 
 mod check;
 mod model;
@@ -73,7 +73,7 @@ impl World {
         let mut random = Random(seed);
         let mode = [FlushMode::Sync, FlushMode::Async][random.below(2) as usize];
         let knows_topics = random.below(2) == 0;
-        let (memory, clock, model) = (Memory::new(), Clock::new(), Model::default());
+        let (memory, clock, model) = (Memory::new(), Clock::standing(), Model::default());
         let core = open(&memory, &clock, mode, None);
         let trap = Arc::new(Trap { left: AtomicI64::new(0), crash: Crash::Kill, taken: Mutex::new(None) });
         let done = Done::default();
@@ -140,6 +140,9 @@ impl World {
             self.memory = left;
             self.done.crashes += 1;
             self.done.while_recovering += 1;
+            if crash != Crash::Kill {
+                self.model.power_cut_too();
+            }
         }
         self.release();
         self.check(false);
@@ -149,12 +152,17 @@ impl World {
         let topics = self.knows_topics.then(|| self.model.topics());
         // A crash in the middle of retention left a disk without room; some was made meanwhile.
         self.memory.set_space(Space { total: 100, free: 90 });
+        if self.aloud {
+            let path = std::path::Path::new("/store/checkpoint");
+            println!("opening: {:?}", Checkpoint::load(&self.memory.killed(), path, self.clock.now_ms()));
+        }
         open(&self.memory, &self.clock, self.mode, topics)
     }
 
     fn step(&mut self) {
         self.done.operations += 1;
         let kind = self.random.below(44);
+        self.clock.advance(Duration::from_millis(self.random.below(3)));
         self.say(|core| format!("step {kind}, log {}..{}", core.log.min(), core.log.end()));
         match kind {
             0..=11 => self.append(1),
@@ -338,6 +346,9 @@ fn whatever_happens_the_store_keeps_its_promises() {
         total.while_recovering += done.while_recovering;
         total.power_cuts += done.power_cuts;
         seed += 1;
+        if seed % 500 == 0 {
+            println!("seeds 0 to {}: {total:?}", seed - 1);
+        }
     }
     println!("seeds 0 to {}: {total:?}", seed - 1);
 }

@@ -47,8 +47,7 @@ pub(super) struct Model {
     pub undecided: HashSet<u64>,
     /// A power cut left damage between the records of the log.
     pub damaged: bool,
-    /// Topics that were deleted and perhaps made again. Where damage took the first records of the new one, and nothing
-    /// else tells the two apart, a later recovery may take the old ones for the right ones: not promised.
+    /// Topics that were deleted and perhaps made again.
     twice: HashSet<&'static str>,
     /// Messages that must be there after a crash; filled when it happens.
     pub promised: Vec<(usize, i64, Message)>,
@@ -120,8 +119,7 @@ impl Model {
         self.expired_below = self.expired_below.max(expired_below);
         self.undecided.extend(self.step.deleted.drain(..));
         let (step, undecided, expired_below) = (&self.step, &self.undecided, self.expired_below);
-        let clear = self.queues.iter().filter(|(at, _)| !self.is_unclear(QUEUES[**at].0));
-        let all = clear.flat_map(|(at, queue)| {
+        let all = self.queues.iter().flat_map(|(at, queue)| {
             queue.messages.iter().map(move |(offset, message)| (*at, *offset, *message))
         });
         let kept = all.filter(|(.., message)| {
@@ -133,7 +131,14 @@ impl Model {
         self.promised = kept.collect();
     }
 
-    /// Whether a topic may be taken for the one of the same name that was before it.
+    /// The power was cut before the start after a kill was done: what was not on the disk may be gone.
+    pub fn power_cut_too(&mut self) {
+        let durable = self.step.durable;
+        self.promised.retain(|(.., message)| message.physical < durable);
+    }
+
+    /// Whether old records of a topic may be taken for those of the one that was made anew, when nothing but the log
+    /// tells: damage took the first ones of that.
     pub fn is_unclear(&self, topic: &str) -> bool {
         self.damaged && self.twice.contains(topic)
     }
@@ -159,12 +164,6 @@ impl Model {
             self.deleted.remove(&serial);
             self.undecided.insert(serial);
         }
-    }
-
-    /// Whether anything was sent to a topic since it was deleted or checked.
-    pub fn is_in_use(&self, topic: &str) -> bool {
-        let mut queues = self.queues.keys().chain(self.tried.iter().map(|(queue, ..)| queue));
-        queues.any(|queue| QUEUES[*queue].0 == topic)
     }
 
     pub fn topics(&self) -> Vec<String> {
