@@ -6,7 +6,7 @@ mod consumer_offsets;
 mod filters;
 mod groups;
 #[cfg(test)]
-mod offsets_simulator;
+mod offsets_tests;
 mod topics;
 
 pub(crate) use consumer_offsets::{ConsumerOffsets, QueueOf};
