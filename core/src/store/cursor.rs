@@ -18,6 +18,8 @@ pub(crate) struct Cursor {
     pub missing: Vec<Range<i64>>,
     ahead: Vec<Slot>,
     ahead_at: usize,
+    /// The first entry that the queue had where the scan begins, until its record comes.
+    first: Option<Slot>,
     /// A record with a number that an earlier one has. The next one of the queue tells which of the two is right.
     held: Option<Slot>,
 }
@@ -46,17 +48,29 @@ pub(crate) enum Accepted {
 
 impl Cursor {
     pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
-        let first = queue.state().first_at_or_behind(queue.form, &core.queues.files, start)?;
-        let next = first.map_or(queue.max(), |(_, offset)| offset);
-        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0, held: None })
+        let state = queue.state();
+        let first = match state.first_at_or_behind(queue.form, &core.queues.files, start)? {
+            Some((number, _)) => state.one(queue.form, &core.queues.files, number)?,
+            None => None,
+        };
+        drop(state);
+        let next = first.map_or(queue.max(), |slot| slot.offset);
+        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0, first, held: None })
     }
 
     /// The next record of the queue, and what it tells about the one before. Numbers that begin anew show that the topic
     /// was deleted and made again: the queue is emptied then. No CRC covers a number, so it takes two records to show
-    /// that, unless what stood there is gone anyway. `surely_there`: the entries before the start of the scan are known
-    /// to be those of this topic.
+    /// that, unless what stood there is gone anyway, or the queue began with this record: damage may have left but one of a
+    /// topic that was made again. `surely_there`: the entries before the start of the scan are known to be those of this
+    /// topic.
     pub fn follow(&mut self, core: &Core, slot: Slot, surely_there: bool) -> io::Result<Ready> {
         let mut ready = Ready::default();
+        if self.has_first_entry(&slot) && slot.offset < self.next && !surely_there {
+            self.held = None;
+            ready.removed = self.empty(core)?;
+            ready.now[0] = Some(slot);
+            return Ok(ready);
+        }
         if let Some(held) = self.held.take() {
             // Were its number damaged, it would have been the one that is missing now.
             let is_damaged = slot.offset == self.next + held.count;
@@ -86,6 +100,12 @@ impl Cursor {
             return Ok(Ready { refused: Some(held), ..Ready::default() });
         }
         Ok(Ready { removed: self.empty(core)?, now: [Some(held), None], refused: None })
+    }
+
+    /// Whether this is the record of the queue's first entry.
+    fn has_first_entry(&mut self, slot: &Slot) -> bool {
+        let first = self.first.take_if(|first| first.entry.physical_offset <= slot.entry.physical_offset);
+        first.is_some_and(|first| agree(&first, slot))
     }
 
     fn has_record(&self, core: &Core, offset: i64) -> io::Result<bool> {

@@ -59,6 +59,34 @@ fn a_new_topics_records_stand_for_it_also_where_nothing_but_the_log_is_left() {
     }
 }
 
+/// Also where damage left a single record of the topic that was made again: its entry says that its number is right.
+#[test]
+fn entries_that_are_there_count_more_than_records_of_a_deleted_topic() {
+    for (older, lost) in [(3, 0), (3, 1), (3, 2), (30, 0), (30, 1), (30, 2)] {
+        let memory = Memory::new();
+        let store = open(&memory);
+        append_to(&store, "T", 0..older);
+        append_to(&store, "Other", 0..1);
+        store.delete_topic("T").unwrap();
+        let places: Vec<_> = (30..33)
+            .map(|name| store.append(&new("T", 0, format!("{name}").as_bytes(), b"")).unwrap())
+            .collect();
+        store.flush().unwrap();
+        let left = memory.killed();
+        for place in &places[..lost] {
+            write(&left, LOG, place.physical_offset as u64, &[0; 60]);
+        }
+        let expected: Vec<_> = (lost..3).map(|at| (at as i64, at + 30)).collect();
+        let store = open(&left);
+        assert_eq!(served(&store, "T"), expected);
+        // As the deletion of another topic leaves it that is cut off half-way: all of the log is compared.
+        let left = left.killed();
+        left.remove_file(Path::new("/store/consumequeue/Other/0/00000000000000000000")).unwrap();
+        let store = open(&left);
+        assert_eq!(served(&store, "T"), expected, "{older} {lost} {:?}", store.recovery_report());
+    }
+}
+
 #[test]
 fn a_deletion_that_was_cut_off_half_way_does_not_give_numbers_twice() {
     let memory = Memory::new();

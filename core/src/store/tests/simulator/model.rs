@@ -43,7 +43,8 @@ pub(super) struct Model {
     pub tried: HashSet<(usize, i64, u64)>,
     /// Messages of deleted topics, which must not come back.
     pub deleted: HashSet<u64>,
-    /// Messages of topics whose deletion a crash interrupted, and deleted ones that came back: not promised.
+    /// Messages of topics whose deletion a crash interrupted, deleted ones that came back, and those that a start could not
+    /// tell from the ones of a topic that was made anew: not promised.
     pub undecided: HashSet<u64>,
     /// A power cut left damage between the records of the log.
     pub damaged: bool,
