@@ -1,7 +1,7 @@
 //! What may wait for the disk or take long, and therefore has no place on an event loop: a thread does it, in the order in
-//! which it came. A broker has four: one for what operators ask, one for look-ups that clients make too, one for backups, which may take
-//! minutes, and one that saves the tables of topics and groups, once for all changes that came meanwhile, so that a first send
-//! does not wait for the others.
+//! which it came. A broker has four: one for what operators ask, one for look-ups that clients make too, one for backups, which
+//! may take minutes, and one that saves the tables of topics and groups, once for all changes that came meanwhile, so that a
+//! first send does not wait for the others.
 //!
 //! Apache's names: the admin processor's executor; ConfigManager.persist, which it calls on the handler's thread.
 

@@ -44,6 +44,8 @@ pub(crate) fn admit_errand(errands: &Errands) -> Result<(), Refusal> {
     if waiting < MOST_ERRANDS {
         return Ok(());
     }
-    let remark = format!("{BUSY}: {waiting} requests that may wait for the disk are before this one, at most {MOST_ERRANDS} may be");
+    let remark = format!(
+        "{BUSY}: {waiting} requests that may wait for the disk are before this one, at most {MOST_ERRANDS} may be"
+    );
     Err(refuse(ResponseCode::SYSTEM_BUSY, remark))
 }

@@ -19,18 +19,24 @@ fn write(memory: &Memory, path: &str, at: u64, bytes: &[u8]) {
     memory.open(Path::new(path), Open::Existing).unwrap().write_at(at, bytes).unwrap();
 }
 
-const LOG: &str = "/store/commitlog/00000000000000000000";
-
-#[test]
-fn damage_behind_the_checkpoint_does_not_bring_a_deleted_topic_back() {
-    let memory = Memory::new();
-    let store = open(&memory);
+/// A store of which topic T was deleted and made again, with 30 to 34 in it, and the offset at which these begin.
+fn made_again(memory: &Memory) -> (Arc<Store>, i64) {
+    let store = open(memory);
     append_to(&store, "T", 0..30);
     store.delete_topic("T").unwrap();
     let end = store.max_physical_offset();
     append_to(&store, "T", 30..35);
     // Its directory is there again.
     store.write_behind();
+    (store, end)
+}
+
+const LOG: &str = "/store/commitlog/00000000000000000000";
+
+#[test]
+fn damage_behind_the_checkpoint_does_not_bring_a_deleted_topic_back() {
+    let memory = Memory::new();
+    let (_store, end) = made_again(&memory);
     let left = memory.killed();
     // As a power cut leaves the first record of the new topic.
     write(&left, LOG, end as u64, &[0; 60]);
@@ -42,12 +48,7 @@ fn damage_behind_the_checkpoint_does_not_bring_a_deleted_topic_back() {
 #[test]
 fn a_new_topics_records_stand_for_it_also_where_nothing_but_the_log_is_left() {
     let memory = Memory::new();
-    let store = open(&memory);
-    append_to(&store, "T", 0..30);
-    store.delete_topic("T").unwrap();
-    let end = store.max_physical_offset();
-    append_to(&store, "T", 30..35);
-    store.write_behind();
+    let (_store, end) = made_again(&memory);
     for damaged in [false, true] {
         let left = memory.killed();
         left.remove_file(Path::new("/store/checkpoint")).unwrap();
