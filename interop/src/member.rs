@@ -133,7 +133,7 @@ impl Member {
     /// Asks and waits.
     pub fn ask(&self, verb: &str, fields: &[(&str, &str)]) -> Outcome<Fields> {
         let id = self.begin(verb, fields);
-        self.answer(id, Duration::from_secs(40)).map_err(|why| {
+        self.answer(id, Duration::from_secs(120)).map_err(|why| {
             let mut what = format!("{verb} {fields:?}");
             what.truncate(200);
             format!("{what}: {why}")

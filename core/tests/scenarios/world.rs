@@ -46,7 +46,7 @@ pub struct World {
     pub dir: PathBuf,
 }
 
-/// Options for clients of tests, which look often.
+/// Options for clients of tests, which look often and wait long: the machine is shared.
 pub fn quick() -> ClientOptions {
     let mut options = ClientOptions::default();
     for (key, value) in [
@@ -54,6 +54,7 @@ pub fn quick() -> ClientOptions {
         ("heartbeatBrokerInterval", "500"),
         ("rebalanceInterval", "500"),
         ("persistConsumerOffsetInterval", "300"),
+        ("mqClientApiTimeout", "20000"),
     ] {
         options.set(key, value).unwrap();
     }

@@ -70,6 +70,7 @@ fn client(args: &Args) -> Result<Instance, String> {
         set(key, "1000")?;
     }
     set("persistConsumerOffsetInterval", "500")?;
+    set("mqClientApiTimeout", "20000")?;
     set("instanceName", &format!("{}-{}", args.get("name")?, std::process::id()))?;
     for (key, field) in [("clientIP", "clientip"), ("namespace", "namespace")] {
         if let Some(value) = args.find(field) {

@@ -30,6 +30,8 @@ import org.apache.rocketmq.common.message.MessageQueue;
 public final class Env implements AutoCloseable {
     /** How long anything may take to become true, in milliseconds. */
     static final long PATIENCE = 60_000;
+    /** How long a client waits for an answer, in milliseconds; Apache's 3 s for routes are short on a shared machine. */
+    static final int PATIENT_MS = 20_000;
     /** How long a case listens for messages that must not come, in milliseconds. */
     static final long SILENCE = 700;
 
@@ -95,6 +97,7 @@ public final class Env implements AutoCloseable {
         client.setPollNameServerInterval(1000);
         client.setPersistConsumerOffsetInterval(1000);
         client.setClientCallbackExecutorThreads(2);
+        client.setMqClientApiTimeout(PATIENT_MS);
         return client;
     }
 
@@ -114,7 +117,7 @@ public final class Env implements AutoCloseable {
     /** Not started; patient, because the machine is shared, and without compression. */
     DefaultMQProducer newProducer(String group) {
         DefaultMQProducer p = configure(new DefaultMQProducer(group));
-        p.setSendMsgTimeout(20_000);
+        p.setSendMsgTimeout(PATIENT_MS);
         p.setCompressMsgBodyOverHowmuch(64 << 20);
         return p;
     }
@@ -141,7 +144,7 @@ public final class Env implements AutoCloseable {
 
     DefaultMQPullConsumer pull(String group) throws Exception {
         DefaultMQPullConsumer c = configure(new DefaultMQPullConsumer(group));
-        c.setConsumerPullTimeoutMillis(20_000);
+        c.setConsumerPullTimeoutMillis(PATIENT_MS);
         c.start();
         closing(c::shutdown);
         return c;
@@ -228,7 +231,7 @@ public final class Env implements AutoCloseable {
         return DRAINS.computeIfAbsent(param("ns"), ns -> {
             try {
                 DefaultMQPullConsumer c = configure(new DefaultMQPullConsumer("G-drain-" + param("scope")));
-                c.setConsumerPullTimeoutMillis(20_000);
+                c.setConsumerPullTimeoutMillis(PATIENT_MS);
                 c.start();
                 return c;
             } catch (Exception e) {

@@ -42,6 +42,7 @@ final class MemberProducers {
         client.setPollNameServerInterval(1000);
         client.setHeartbeatBrokerInterval(1000);
         client.setPersistConsumerOffsetInterval(500);
+        client.setMqClientApiTimeout(Env.PATIENT_MS);
         if (a.has("clientip")) {
             client.setClientIP(a.get("clientip"));
         }
