@@ -99,6 +99,23 @@
 //! # }
 //! ```
 //!
+//! What fills a queue of this very process ([`open`]) as fast as can be takes an [`Appender`], and a [`Reader`] reads it in
+//! place: a fraction of the work of a send, with the same promises.
+//!
+//! ```
+//! # fn main() -> ferromq::Result<()> {
+//! # let mq = ferromq::open_with(ferromq::OpenOptions::memory())?;
+//! # mq.create_topic("Ticks", 1)?;
+//! let mut ticks = mq.appender("Ticks", 0)?; // queue 0
+//! ticks.append(b"100.25")?;
+//! let mut reader = mq.reader("Ticks", 0, 0)?; // from its beginning
+//! while let Some(tick) = reader.read()? {
+//!     println!("{}: {:?}", tick.offset(), tick.body());
+//! }
+//! # mq.close()
+//! # }
+//! ```
+//!
 //! # Consume
 //!
 //! Consumers with the same group share the messages; each group gets all of them. A [`PushConsumer`] calls a listener,
@@ -282,7 +299,10 @@ pub use config::{
 };
 pub use error::{Error, ErrorKind, FailedSend, Result};
 #[doc(inline)]
-pub use instance::{connect, connect_with, open, open_with, Instance, Listen, OpenOptions, Place};
+pub use instance::{
+    connect, connect_with, open, open_with, Appender, Instance, Listen, MessageView, OpenOptions, Place,
+    Reader,
+};
 pub use message::property::{self};
 pub use message::{Message, OffsetId, Properties, StoredMessage};
 pub use wire::body::MessageQueue;

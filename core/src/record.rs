@@ -20,6 +20,8 @@ pub const MAX_TOPIC_V1: usize = 127;
 pub(crate) const QUEUE_OFFSET_AT: usize = 20;
 /// Where the physical offset stands in a record.
 pub(crate) const PHYSICAL_OFFSET_AT: usize = 28;
+/// Where the time stands at which the message was made.
+const BORN_TIMESTAMP_AT: usize = 40;
 /// Where the born host stands in a record; what follows it depends on its length.
 const BORN_HOST_AT: usize = 48;
 /// What a disk writes whole or not at all.
@@ -95,6 +97,13 @@ impl NewRecord<'_> {
         out.extend_from_slice(self.properties);
     }
 
+    /// Appends the record, without what its place decides.
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
+        self.encode_head(out);
+        out.extend_from_slice(self.body);
+        self.encode_tail(out);
+    }
+
     /// Where the store time stands in the encoded record.
     pub(crate) fn store_timestamp_at(&self) -> usize {
         BORN_HOST_AT + host_len(&self.born_host)
@@ -116,6 +125,11 @@ pub(crate) fn place(head: &mut [u8], store_timestamp_at: usize, queue: i64, phys
     head[QUEUE_OFFSET_AT..QUEUE_OFFSET_AT + 8].copy_from_slice(&queue.to_be_bytes());
     head[PHYSICAL_OFFSET_AT..PHYSICAL_OFFSET_AT + 8].copy_from_slice(&physical.to_be_bytes());
     head[store_timestamp_at..store_timestamp_at + 8].copy_from_slice(&store_time.to_be_bytes());
+}
+
+/// Writes into an encoded head when the message was made.
+pub(crate) fn place_born(head: &mut [u8], born_time: i64) {
+    head[BORN_TIMESTAMP_AT..BORN_TIMESTAMP_AT + 8].copy_from_slice(&born_time.to_be_bytes());
 }
 
 /// CRC-32 (IEEE) of a body with the top bit cleared, as records carry it.

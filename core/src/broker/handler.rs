@@ -8,6 +8,7 @@ use crate::net::{Call, Connection, Service, Ticket};
 use serde::Serialize;
 
 use crate::wire::{self, treatment, Language, Request, RequestCode, Response, ResponseCode};
+use crate::{Error, ErrorKind};
 
 use super::errands::Errands;
 use super::{
@@ -128,6 +129,20 @@ impl Caller<'_> {
 pub(crate) struct Refusal {
     code: ResponseCode,
     remark: String,
+}
+
+impl Refusal {
+    /// The same as an error of a call within the process.
+    pub fn into_error(self, operation: &'static str) -> Error {
+        let kind = match self.code {
+            ResponseCode::TOPIC_NOT_EXIST => ErrorKind::NotFound,
+            ResponseCode::NO_PERMISSION => ErrorKind::NoPermission,
+            ResponseCode::SERVICE_NOT_AVAILABLE => ErrorKind::NotWritable,
+            ResponseCode::INVALID_PARAMETER | ResponseCode::MESSAGE_ILLEGAL => ErrorKind::InvalidArgument,
+            code => return Error::remote(operation, code.0, self.remark),
+        };
+        Error::new(kind, operation, self.remark)
+    }
 }
 
 impl From<Refusal> for Response {

@@ -2,6 +2,7 @@
 //! request to function; each family of requests has its file; background work has its threads here.
 
 mod admin;
+mod append;
 mod backup;
 mod clean;
 mod clients;
@@ -22,6 +23,7 @@ mod progress;
 mod pull;
 mod put;
 mod query;
+mod read;
 mod registration;
 mod relay;
 mod reply;
@@ -37,10 +39,12 @@ mod transaction;
 mod waiters;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
+pub use append::{content, QueueAppender};
+pub use read::QueueReader;
 pub use store_options::examined;
 pub use transaction::{GivenUp, Resolve, Undecided};
 
@@ -92,6 +96,8 @@ pub struct Broker {
     /// Told with each send.
     region: Arc<str>,
     counter: AtomicU32,
+    /// How often topics or settings changed.
+    changes: AtomicU64,
     started_ms: i64,
     stopping: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -155,6 +161,7 @@ impl Broker {
             stats: stats::Stats::new(now),
             store_host: OnceLock::new(),
             counter: AtomicU32::new(0),
+            changes: AtomicU64::new(0),
             started_ms: now,
             stopping: AtomicBool::new(false),
             threads: Mutex::default(),
@@ -269,8 +276,19 @@ impl Broker {
     fn replace_config(&self, config: BrokerConfig) {
         self.store.set_retention(store_options::retention(&config));
         *self.config.write() = Arc::new(config);
+        self.note_change();
         // What waits by the clock may have to wait less.
         self.clock.wake();
+    }
+
+    /// Topics or settings have changed: who relies on them looks again.
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that is another one after each change of topics or settings.
+    fn epoch(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     fn save_filters(&self) {

@@ -75,6 +75,7 @@ pub(crate) fn refusal(broker: &Broker, error: &AppendError) -> Refusal {
             return refuse(ResponseCode::SYSTEM_BUSY, format!("[PC_SYNCHRONIZED]broker busy: {error}"));
         }
         AppendError::ReadOnly(_) | AppendError::Closed => ResponseCode::SERVICE_NOT_AVAILABLE,
+        AppendError::Gone => ResponseCode::TOPIC_NOT_EXIST,
         AppendError::TooLarge { .. } | AppendError::Illegal(_) => ResponseCode::MESSAGE_ILLEGAL,
     };
     refuse(code, error.to_string())

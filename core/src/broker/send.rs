@@ -86,16 +86,7 @@ pub(super) fn check(
     caller: &Caller<'_>,
     request: &SendMessage<'_>,
 ) -> Result<Target, Refusal> {
-    let config = broker.config();
-    if broker.clock.now_ms() < config.start_accept_send_request_time_stamp {
-        let at = config.start_accept_send_request_time_stamp;
-        let remark = format!("broker unable to service, until {at} (startAcceptSendRequestTimeStamp)");
-        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
-    }
-    if !permission::writable(config.broker_permission) {
-        let remark = format!("the broker[{}] sending message is forbidden", config.broker_ip1);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_broker(broker)?;
     flow::admit_send(broker)?;
     names::check_topic(&request.topic).map_err(|why| refuse(ResponseCode::INVALID_PARAMETER, why))?;
     if names::is_forbidden_to_send(&request.topic) {
@@ -108,13 +99,35 @@ pub(super) fn check(
         Some(topic) => topic,
         None => broker.topics.create_for_send(broker, request)?,
     };
-    if !permission::writable(topic.perm) {
-        let perm = topic.perm;
-        let remark = format!("topic[{}] is not writable: its perm is {perm}, writing needs 2", request.topic);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_writable(&topic)?;
     let queue_id = queue_id(broker, caller, request, &topic)?;
     redirect_dead(broker, caller, request, target(&topic, queue_id, is_new))
+}
+
+/// Whether the broker takes messages at all.
+pub(super) fn check_broker(broker: &Broker) -> Result<(), Refusal> {
+    let config = broker.config();
+    if broker.clock.now_ms() < config.start_accept_send_request_time_stamp {
+        let at = config.start_accept_send_request_time_stamp;
+        let remark = format!("broker unable to service, until {at} (startAcceptSendRequestTimeStamp)");
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    if !permission::writable(config.broker_permission) {
+        let remark = format!("the broker[{}] sending message is forbidden", config.broker_ip1);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    Ok(())
+}
+
+/// Whether a topic takes messages.
+pub(super) fn check_writable(topic: &Topic) -> Result<(), Refusal> {
+    if !permission::writable(topic.perm) {
+        let perm = topic.perm;
+        let remark =
+            format!("topic[{}] is not writable: its perm is {perm}, writing needs 2", topic.topic_name);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    Ok(())
 }
 
 fn target(topic: &Topic, queue_id: i32, is_new: bool) -> Target {

@@ -1,5 +1,6 @@
 //! What the producers and consumers of one cluster share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
@@ -146,6 +147,11 @@ impl Cluster {
     /// What topics and groups are wrapped in on the wire.
     pub(super) fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// A topic of this program's as servers call it: in the client's namespace, if it has one.
+    pub(crate) fn name_at_servers<'a>(&self, topic: &'a str) -> Cow<'a, str> {
+        self.namespace().wrap(topic)
     }
 
     /// The name servers, `host:port;host:port`.

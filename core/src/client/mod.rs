@@ -41,3 +41,4 @@ pub use producer::{
     Choose, CommunicationMode, Producer, RequestFuture, Selector, SendFuture, SendOptions, SendStatus,
     SendTo, Sent, TransactionListener, TransactionProducer, TransactionSent, TransactionState,
 };
+pub(crate) use stored::unpack;

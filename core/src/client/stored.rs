@@ -54,7 +54,7 @@ pub(super) fn stored_message(bytes: &Bytes, broker_name: &str) -> Result<StoredM
 }
 
 /// The body as it was before it was compressed; never more than [`MAX_UNPACKED`] bytes.
-pub(super) fn unpack(body: &[u8], flags: i32) -> Result<Bytes, (ErrorKind, String)> {
+pub(crate) fn unpack(body: &[u8], flags: i32) -> Result<Bytes, (ErrorKind, String)> {
     match flags & sys_flag::COMPRESSION_MASK {
         0 | sys_flag::COMPRESSION_ZLIB => read_all("zlib", ZlibDecoder::new(body)),
         sys_flag::COMPRESSION_LZ4 => read_all("LZ4", lz4_flex::frame::FrameDecoder::new(body)),

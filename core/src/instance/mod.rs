@@ -1,17 +1,21 @@
 //! What programs hold: a client of a cluster, or of a server of their own in this process; and the processes of the
 //! command line.
 
+mod appender;
 mod open;
 mod options;
 mod process;
+mod reader;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use crate::store::{Backup, FullFiles};
+pub use appender::Appender;
 pub use open::{Listen, OpenOptions, Place};
 pub use process::{BrokerProcess, NamesrvProcess, Server, ServerOptions};
+pub use reader::{MessageView, Reader};
 
 use crate::broker::Broker;
 use crate::client::{

@@ -41,7 +41,7 @@ impl Core {
     pub fn append(&self, record: &NewRecord<'_>) -> Result<Appended, AppendError> {
         let mut prepared = self.prepare(record)?;
         with_buffer(|buffer| {
-            encode(record, buffer);
+            record.encode_into(buffer);
             let mut tail = self.log.claim()?;
             let physical_offset = self.log.reserve(&mut tail, buffer.len())?;
             let store_timestamp = self.clock.now_ms();
@@ -60,7 +60,7 @@ impl Core {
             return Err(AppendError::Illegal("the batch has no messages".into()));
         }
         with_buffer(|buffer| {
-            records.iter().for_each(|record| encode(record, buffer));
+            records.iter().for_each(|record| record.encode_into(buffer));
             let mut tail = self.log.claim()?;
             let mut at = self.log.reserve(&mut tail, buffer.len())?;
             let store_timestamp = self.clock.now_ms();
@@ -80,12 +80,17 @@ impl Core {
         })
     }
 
-    fn prepare<'a>(&self, record: &'a NewRecord<'a>) -> Result<Prepared<'a>, AppendError> {
+    /// Whether the store takes a record of these lengths.
+    pub(super) fn check_record(&self, record: &NewRecord<'_>) -> Result<(), AppendError> {
         let limit = self.options.max_message_size;
         if record.body.len() > limit {
             return Err(AppendError::TooLarge { what: "body", size: record.body.len(), limit });
         }
-        record::check_lengths(record).map_err(AppendError::Illegal)?;
+        record::check_lengths(record).map_err(AppendError::Illegal)
+    }
+
+    fn prepare<'a>(&self, record: &'a NewRecord<'a>) -> Result<Prepared<'a>, AppendError> {
+        self.check_record(record)?;
         if !(0..MAX_QUEUES).contains(&record.queue_id) {
             let id = record.queue_id;
             return Err(AppendError::Illegal(format!(
@@ -169,7 +174,7 @@ impl Core {
     }
 
     /// Lets the lock go, and wakes the timer if it sleeps because there was nothing to do.
-    fn after_append(&self, mut tail: MutexGuard<'_, Tail>) {
+    pub(super) fn after_append(&self, mut tail: MutexGuard<'_, Tail>) {
         let wake = std::mem::take(&mut tail.timer_rests);
         drop(tail);
         if wake {
@@ -177,12 +182,6 @@ impl Core {
             self.clock.wake();
         }
     }
-}
-
-fn encode(record: &NewRecord<'_>, buffer: &mut Vec<u8>) {
-    record.encode_head(buffer);
-    buffer.extend_from_slice(record.body);
-    record.encode_tail(buffer);
 }
 
 fn with_buffer<R>(use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {

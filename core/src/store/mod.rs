@@ -24,6 +24,7 @@ mod index;
 mod index_file;
 mod index_load;
 mod keys;
+mod known;
 mod lock;
 mod log;
 mod log_files;
@@ -46,6 +47,7 @@ pub mod storage;
 mod threads;
 mod time;
 mod types;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, Range};
@@ -75,13 +77,15 @@ use crate::{Error, ErrorKind, Result};
 
 pub use self::backup::{Backup, FullFiles};
 pub use self::examine::{check, fit_to_files, walk, Findings, Item, Problem};
+pub use self::known::{Content, KnownQueue, Origin, Ready};
 pub use self::options::{FlushMode, StoreOptions};
 pub use self::queues::MAX_QUEUES;
 pub use self::repair::{repair, Repaired};
 pub use self::retention::Retention;
 pub use self::scratch::Scratch;
-pub(crate) use self::storage::local_time;
+pub(crate) use self::storage::{forks, local_time};
 pub use self::types::*;
+pub use self::walk::Walk;
 
 /// The longest topic, in bytes: it names a directory.
 pub const MAX_TOPIC: usize = 255;
@@ -376,7 +380,10 @@ impl Core {
             // Readers wait while no record is passed on, so the files are removed after that.
             let Some(removed) = self.between_dispatches(|| self.queues.forget(topic)) else { return Ok(()) };
             let gone = self.queues.remove_files(removed);
-            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))
+            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+            // What was appended by someone who had found the queue before: with it on disk, and so passed on below, nobody
+            // takes it for a record of a topic of this name. What comes later is refused (`append_ready`).
+            self.flush_log().map_err(failed)
         });
         self.saved.leaving.fetch_sub(leaving, Ordering::AcqRel);
         removed?;

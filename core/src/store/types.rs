@@ -46,6 +46,8 @@ pub enum AppendError {
     },
     /// The store was closed.
     Closed,
+    /// The topic of a queue that was found before was deleted since. TOPIC_NOT_EXIST on the wire.
+    Gone,
 }
 
 impl fmt::Display for AppendError {
@@ -64,6 +66,7 @@ impl fmt::Display for AppendError {
                 )
             }
             AppendError::Closed => f.write_str("the store is closed"),
+            AppendError::Gone => f.write_str("the topic was deleted"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Behaviour over real sockets and files, one module a topic.
 
+mod appender;
 mod broker_admin;
 mod broker_adopts;
 mod broker_congested;
@@ -49,6 +50,7 @@ mod net_server;
 mod net_support;
 mod net_tls;
 mod net_tls_bad_input;
+mod reader;
 mod registration;
 mod request_codes;
 mod rooms;

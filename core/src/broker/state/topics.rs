@@ -124,6 +124,11 @@ impl Topics {
         self.table.read().get(name).cloned()
     }
 
+    /// Runs `look` with the topic, if it is there; until that ends, it is not removed.
+    pub fn with<R>(&self, name: &str, look: impl FnOnce(&Arc<Topic>) -> R) -> Option<R> {
+        self.table.read().get(name).map(look)
+    }
+
     /// All topics with their version, as they are registered and saved.
     pub fn snapshot(&self) -> TopicConfigSerializeWrapper {
         let table = self.table.read();
@@ -304,6 +309,7 @@ impl Topics {
     }
 
     fn note_change(&self, broker: &Broker) {
+        broker.note_change();
         self.changed.store(true, Ordering::Release);
         broker.saving.save(broker);
     }

@@ -18,7 +18,7 @@ pub use files::Files;
 pub(crate) use memory::Random;
 pub use memory::{Memory, Operation};
 pub use overlay::Overlay;
-pub(crate) use sys::local_time;
+pub(crate) use sys::{forks, local_time};
 
 /// A place for directories and files.
 pub trait Storage: Send + Sync + fmt::Debug {

@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Once;
 
 use super::Space;
 
@@ -50,6 +52,23 @@ fn fallocate(file: &File, mode: i32, at: u64, len: u64) -> io::Result<()> {
             return Err(error);
         }
     }
+}
+
+/// How many forks this process is away from the one that first asked.
+pub(crate) fn forks() -> usize {
+    static FORKS: AtomicUsize = AtomicUsize::new(0);
+    static COUNTED: Once = Once::new();
+    extern "C" fn forked() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    COUNTED.call_once(|| {
+        // SAFETY: the function may be called at any time in a child; it only adds to an atomic.
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        if failed != 0 {
+            tracing::error!("forks are not noticed: pthread_atfork returned {failed}");
+        }
+    });
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Tells the kernel to read what is asked for and nothing ahead. Only a hint.

@@ -12,6 +12,12 @@ fn flip(storage: &Memory, at: i64) {
     file.write_at(at as u64, &[byte[0] ^ 4]).unwrap();
 }
 
+/// Offsets that a walk through the queue comes by.
+fn walked(store: &Core) -> Vec<i64> {
+    let mut walk = Walk::new(store.know("T", 0).unwrap(), 0);
+    std::iter::from_fn(|| walk.step(store).unwrap().map(|(offset, _)| offset)).collect()
+}
+
 #[test]
 fn a_record_whose_body_changed_is_not_served_and_its_neighbours_are() {
     let memory = Memory::new();
@@ -28,6 +34,7 @@ fn a_record_whose_body_changed_is_not_served_and_its_neighbours_are() {
     }
     let served: Vec<i64> = bodies(&store, "T", 0, 0).into_iter().map(|(offset, _)| offset).collect();
     assert_eq!(served, [1, 2, 3, 6, 7]);
+    assert_eq!(walked(&store), served);
     for (number, appended) in appended.iter().enumerate() {
         let whole = served.contains(&(number as i64));
         assert_eq!(store.record(appended.physical_offset).is_some(), whole, "{number}");
@@ -67,6 +74,7 @@ fn records_on_pages_that_a_mapping_lost_are_read_from_the_file() {
     segment.map.lose_page(20_000);
     let served: Vec<i64> = bodies(&store, "T", 0, 0).into_iter().map(|(offset, _)| offset).collect();
     assert_eq!(served, (0..90).collect::<Vec<_>>());
+    assert_eq!(walked(&store), served);
     for (number, appended) in appended.iter().enumerate() {
         let record = store.record(appended.physical_offset).unwrap();
         assert!(record.windows(400).any(|window| window == [number as u8; 400]), "{number}");

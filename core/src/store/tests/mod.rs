@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod every_call;
 mod faults;
+mod known;
 mod model;
 mod reopen;
 mod retention;

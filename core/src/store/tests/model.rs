@@ -10,8 +10,9 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { queue: usize, length: usize, tag: u8, count: usize },
+    Append { queue: usize, length: usize, tag: u8, count: usize, known: bool },
     Get { queue: usize, offset: i64, max_count: usize, max_bytes: usize, tag: Option<u8> },
+    Walk { queue: usize, offset: i64, count: usize },
     Time { queue: usize, back_ms: i64 },
     Key { queue: usize, tag: u8 },
     Wait(u64),
@@ -26,11 +27,14 @@ const QUEUES: [(&str, i32); 4] = [("A", 0), ("A", 1), ("B", 0), ("%RETRY%C", 7)]
 fn step() -> impl Strategy<Value = Step> {
     let queue = 0..QUEUES.len();
     prop_oneof![
-        20 => (queue.clone(), 0..3000_usize, 0..4_u8, 1..5_usize)
-            .prop_map(|(queue, length, tag, count)| Step::Append { queue, length, tag, count }),
+        20 => (queue.clone(), 0..3000_usize, 0..4_u8, 1..5_usize, any::<bool>()).prop_map(
+            |(queue, length, tag, count, known)| Step::Append { queue, length, tag, count, known }
+        ),
         20 => (queue.clone(), -2..60_i64, 0..40_usize, 0..300_000_usize, prop::option::of(0..4_u8)).prop_map(
             |(queue, offset, max_count, max_bytes, tag)| Step::Get { queue, offset, max_count, max_bytes, tag }
         ),
+        10 => (queue.clone(), -2..60_i64, 0..40_usize)
+            .prop_map(|(queue, offset, count)| Step::Walk { queue, offset, count }),
         4 => (queue.clone(), 0..20_000_i64).prop_map(|(queue, back_ms)| Step::Time { queue, back_ms }),
         4 => (queue, 0..4_u8).prop_map(|(queue, tag)| Step::Key { queue, tag }),
         4 => (0..5_000_u64).prop_map(Step::Wait),
@@ -98,6 +102,10 @@ struct World {
     model: BTreeMap<usize, Vec<Message>>,
     /// Topics that were made anew: the log still has records of the old ones.
     reborn: bool,
+    /// Queues that were found before.
+    known: BTreeMap<usize, KnownQueue>,
+    /// Readers that stay where they are.
+    walks: BTreeMap<usize, Walk>,
     busy: bool,
 }
 
@@ -105,26 +113,42 @@ impl World {
     fn new(memory: Memory) -> World {
         let clock = Clock::new();
         let store = Store::open(options(&memory), clock.clone()).unwrap();
-        World { memory, clock, store, model: BTreeMap::new(), reborn: false, busy: false }
+        World {
+            memory,
+            clock,
+            store,
+            model: BTreeMap::new(),
+            reborn: false,
+            known: BTreeMap::new(),
+            walks: BTreeMap::new(),
+            busy: false,
+        }
     }
 
     fn take(&mut self, step: &Step) {
         match *step {
-            Step::Append { queue, length, tag, count } => self.append(queue, length, tag, count),
+            Step::Append { queue, length, tag, count, known } => {
+                self.append(queue, length, tag, count, known);
+            }
             Step::Get { queue, offset, max_count, max_bytes, tag } => {
                 self.get(queue, offset, max_count, max_bytes, tag);
             }
+            Step::Walk { queue, offset, count } => self.walk(queue, offset, count),
             Step::Time { queue, back_ms } => self.time(queue, back_ms),
             Step::Key { queue, tag } => self.key(queue, tag),
             Step::Wait(ms) => self.clock.advance(Duration::from_millis(ms)),
             Step::Save => self.store.save().unwrap(),
             Step::DeleteTopic(queue) => self.delete(QUEUES[queue].0),
             Step::Reopen => {
+                self.known.clear();
+                self.walks.clear();
                 self.store.close().unwrap();
                 self.store = Store::open(options(&self.memory), self.clock.clone()).unwrap();
                 assert!(self.store.recovery_report().clean);
             }
             Step::Kill => {
+                self.known.clear();
+                self.walks.clear();
                 let killed = self.memory.killed();
                 if self.busy {
                     play_a_busy_machine(&killed);
@@ -135,11 +159,37 @@ impl World {
         }
     }
 
-    fn append(&mut self, queue: usize, length: usize, tag: u8, count: usize) {
+    /// Appends what is for a queue that was found before, which is found anew only if its topic was deleted.
+    fn append_known(&mut self, queue: usize, new: &[NewRecord<'_>]) -> Appended {
         let (topic, queue_id) = QUEUES[queue];
-        let messages = self.model.entry(queue).or_default();
+        let find = || self.store.know(topic, queue_id).unwrap();
+        let before = self.known.remove(&queue);
+        let gone = before.as_ref().is_some_and(KnownQueue::is_gone);
+        let mut known = before.unwrap_or_else(find);
+        let origin = Origin { born_host: new[0].born_host, store_host: new[0].store_host };
+        let append = |known: &KnownQueue| {
+            let mut ready = Ready::default();
+            for record in new {
+                let NewRecord { body, properties, flag, sys_flag, .. } = *record;
+                ready
+                    .add(&self.store, known, &origin, &Content { body, properties, flag, sys_flag })
+                    .unwrap();
+            }
+            self.store.append_ready(known, &mut ready)
+        };
+        if gone {
+            assert_eq!(append(&known), Err(AppendError::Gone));
+            known = find();
+        }
+        let (appended, _) = append(&known).unwrap();
+        self.known.insert(queue, known);
+        appended
+    }
+
+    fn append(&mut self, queue: usize, length: usize, tag: u8, count: usize, known: bool) {
+        let (topic, queue_id) = QUEUES[queue];
+        let first = self.model.get(&queue).map_or(0, Vec::len);
         let properties = format!("KEYS\u{1}{topic}{queue_id}t{tag}\u{2}TAGS\u{1}t{tag}\u{2}");
-        let first = messages.len();
         let made: Vec<Vec<u8>> = (0..count)
             .map(|n| {
                 let mut body = format!("{}:", first + n).into_bytes();
@@ -149,11 +199,13 @@ impl World {
             .collect();
         let new: Vec<_> = made.iter().map(|body| new(topic, queue_id, body, properties.as_bytes())).collect();
         let appended = match &new[..] {
+            all if known => self.append_known(queue, all),
             [one] => self.store.append(one).unwrap(),
             all => self.store.append_batch(all).unwrap().0,
         };
         assert_eq!(appended.queue_offset, first as i64);
         let time = appended.store_timestamp;
+        let messages = self.model.entry(queue).or_default();
         let sizes: Vec<usize> = new.iter().map(NewRecord::encoded_len).collect();
         messages.extend(made.into_iter().zip(sizes).map(|(body, size)| Message { body, tag, time, size }));
         assert_eq!(self.store.queue_bounds(topic, queue_id), Some(0..messages.len() as i64));
@@ -172,6 +224,27 @@ impl World {
         assert_eq!(answer, expected_get(messages, offset, max_count, max_bytes, tag));
         assert_eq!(got.count, answer.2.len());
         assert_eq!(got.bytes, got.records.iter().map(Bytes::len).sum::<usize>());
+    }
+
+    /// A walk that is kept goes on where it was; after a jump it is where it was sent.
+    fn walk(&mut self, queue: usize, offset: i64, count: usize) {
+        let (topic, queue_id) = QUEUES[queue];
+        let walk = self.walks.remove(&queue).filter(|walk| !walk.is_gone());
+        let mut walk = walk.unwrap_or_else(|| Walk::new(self.store.know(topic, queue_id).unwrap(), offset));
+        if offset % 2 == 0 {
+            walk.seek(offset);
+        }
+        let messages = self.model.get(&queue).map_or(&[][..], Vec::as_slice);
+        for at in (walk.offset() as usize..).take(count) {
+            let found = walk.step(&self.store).unwrap();
+            let Some(message) = messages.get(at) else {
+                assert!(found.is_none());
+                break;
+            };
+            let (offset, record) = found.unwrap();
+            assert_eq!((offset, record.body()), (at as i64, &message.body[..]));
+        }
+        self.walks.insert(queue, walk);
     }
 
     fn time(&self, queue: usize, back_ms: i64) {

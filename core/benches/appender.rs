@@ -1,0 +1,121 @@
+//! What an append and a read within the process take: `cargo bench -p ferromq --bench appender -- [SECONDS]`, on the disk that
+//! holds TMPDIR. Beside them an ordinary send. Processor time is this thread's; unlike the time on the wall it leaves out
+//! what else runs. With COUNT=n each case is done n times instead, for tools that count instructions.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use ferromq::{Instance, Message, Result};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts what each thread allocates.
+struct Counting;
+
+// SAFETY: all is done by the system's allocator; counting touches a number of the thread's own and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _gone = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller says.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller says.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let seconds: f64 = args.next().map_or(1.0, |text| text.parse().expect("a number of seconds"));
+    let only = args.next();
+    let time = Duration::from_secs_f64(seconds);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mq = ferromq::open(dir.path().join("data"))?;
+    for (name, size) in [("128", 128), ("1k", 1024)] {
+        mq.create_topic(name, 1)?;
+        let body = vec![b'x'; size];
+        let wanted = |case: &str| only.as_deref().is_none_or(|only| case.starts_with(only));
+        if wanted("append") {
+            let mut appender = mq.appender(name, 0)?;
+            run(&format!("append-{name}"), size, 1, time, || appender.append(&body).map(drop))?;
+            let bodies = vec![&body[..]; 100];
+            run(&format!("batch-{name}"), size, 100, time, || appender.append_batch(&bodies).map(drop))?;
+        }
+        if wanted("send") {
+            let producer = mq.producer("bench")?;
+            let message = Message::new(name, body.clone());
+            run(&format!("send-{name}"), size, 1, time, || producer.send(&message).map(drop))?;
+        }
+        if wanted("append") {
+            read(&mq, name, size, time)?;
+        }
+    }
+    mq.close()
+}
+
+fn read(mq: &Instance, topic: &str, size: usize, time: Duration) -> Result<()> {
+    let mut reader = mq.reader(topic, 0, 0)?;
+    run(&format!("read-{topic}"), size, 1, time, || {
+        if reader.read()?.is_none() {
+            reader.seek(0);
+        }
+        Ok(())
+    })
+}
+
+fn run(
+    case: &str,
+    size: usize,
+    each: usize,
+    time: Duration,
+    mut once: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let count = std::env::var("COUNT").ok().and_then(|count| count.parse::<usize>().ok());
+    for _ in 0..1000 / each {
+        once()?;
+    }
+    let mut samples = Vec::with_capacity(1 << 16);
+    let allocated = ALLOCATIONS.get();
+    let (begun, processor, mut calls) = (Instant::now(), processor_time(), 0);
+    while count.map_or_else(|| begun.elapsed() < time, |count| calls < count) {
+        // Most calls are timed together: asking for the time takes as long as a part of an append.
+        for _ in 0..63 {
+            once()?;
+        }
+        let start = Instant::now();
+        once()?;
+        if samples.len() < samples.capacity() {
+            samples.push(start.elapsed().as_nanos());
+        }
+        calls += 64;
+    }
+    let (took, processor) = (begun.elapsed(), processor_time() - processor);
+    let messages = (calls * each) as f64;
+    samples.sort_unstable();
+    let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize];
+    println!(
+        "{case}\t{:.0}/s\t{:.0} MB\tprocessor {:.0} ns\tp50 {} ns\tp99 {} ns\t{:.2} allocations",
+        messages / took.as_secs_f64(),
+        messages * size as f64 / 1e6,
+        processor.as_nanos() as f64 / messages,
+        at(0.5),
+        at(0.99),
+        (ALLOCATIONS.get() - allocated) as f64 / messages,
+    );
+    Ok(())
+}
+
+/// Processor time of this thread.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}

@@ -1,0 +1,250 @@
+//! Appends by this process itself: no request, no response, and what is checked for each send is checked once, as long as
+//! neither topics nor settings change.
+
+use std::sync::mpsc::{sync_channel, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::message::{property, Message};
+use crate::store::{forks, AppendError, Appended, Content, Durability, FlushMode, KnownQueue, Origin, Ready};
+use crate::wire::ResponseCode;
+use crate::{Error, ErrorKind, Result};
+
+use super::handler::{refuse, Refusal};
+use super::stats::Counter;
+use super::{flow, names, put, send, Broker};
+
+/// With so many records that wait to be passed on to their queues, the one who appends does it.
+const MOST_PENDING: usize = 256;
+/// What a flush takes at most beyond its own time limit before nobody is expected to tell how it ended.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One queue that this process appends to.
+pub struct QueueAppender {
+    broker: Arc<Broker>,
+    topic: Arc<str>,
+    queue_id: i32,
+    checked: Option<Checked>,
+    ready: Ready,
+    forks: usize,
+}
+
+/// What holds as long as the broker's tables and settings are those of the epoch.
+struct Checked {
+    epoch: u64,
+    queue: KnownQueue,
+    puts: Arc<Counter>,
+    most_bytes: usize,
+    origin: Origin,
+}
+
+impl QueueAppender {
+    /// For appends to this queue of a topic that is there.
+    ///
+    /// # Errors
+    /// As [`QueueAppender::append`].
+    pub fn new(broker: Arc<Broker>, topic: &str, queue_id: i32) -> Result<QueueAppender> {
+        let ready = Ready::default();
+        let (topic, forks) = (topic.into(), forks());
+        let mut this = QueueAppender { broker, topic, queue_id, checked: None, ready, forks };
+        this.check()?;
+        Ok(this)
+    }
+
+    /// The queue.
+    pub fn queue_id(&self) -> i32 {
+        self.queue_id
+    }
+
+    /// Forgets what was made ready and makes these contents ready.
+    ///
+    /// # Errors
+    /// When one cannot be stored; nothing is ready then.
+    pub fn make_ready<'a>(&mut self, contents: impl IntoIterator<Item = Content<'a>>) -> Result<()> {
+        self.check()?;
+        let checked = self.checked.as_ref().expect("just checked");
+        self.ready.clear();
+        for content in contents {
+            if content.body.is_empty() {
+                self.ready.clear();
+                return Err(invalid("a message has no body"));
+            }
+            let added = self.ready.add(&self.broker.store, &checked.queue, &checked.origin, &content);
+            if added.is_ok() && self.ready.body_bytes() <= checked.most_bytes {
+                continue;
+            }
+            let (bytes, most) = (self.ready.body_bytes(), checked.most_bytes);
+            self.ready.clear();
+            added.map_err(|error| self.refused(&error))?;
+            return Err(invalid(format!(
+                "the messages have {bytes} bytes or more, allowed are {most} at a time (maxMessageSize)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Appends what is ready, all or none, and waits for the disk under SYNC_FLUSH. Returns the number of the first in
+    /// the queue.
+    ///
+    /// # Errors
+    /// By kind: `NotFound` (no such topic any more), `NoPermission`, `InvalidArgument`, `NotWritable`, `Closed`, `Forked`;
+    /// `Remote` with SYSTEM_BUSY when too many wait for the disk or the log is not to be had in time. Nothing is stored
+    /// then. `Timeout`: stored, but not known to be on the disk in time.
+    pub fn append(&mut self) -> Result<i64> {
+        if self.ready.is_empty() {
+            return Err(invalid("there is nothing to append"));
+        }
+        let store = &self.broker.store;
+        if store.flush_mode() == FlushMode::Sync {
+            flow::admit_send(&self.broker).map_err(|refusal| refusal.into_error(OPERATION))?;
+        }
+        let checked = self.checked.as_ref().expect("something is ready");
+        let (appended, pending) = match store.append_ready(&checked.queue, &mut self.ready) {
+            Ok(done) => done,
+            Err(error) => {
+                let gone = error == AppendError::Gone;
+                let error = self.refused(&error);
+                if gone {
+                    self.checked = None;
+                }
+                return Err(error);
+            }
+        };
+        let bytes = (appended.end - appended.physical_offset) as usize;
+        checked.puts.add(self.ready.len(), bytes);
+        self.broker.stats.put(self.ready.len(), bytes);
+        match store.flush_mode() {
+            FlushMode::Async => {
+                // Otherwise whoever reads next does it.
+                if pending >= MOST_PENDING || self.broker.waiters.len() > 0 {
+                    store.dispatch();
+                }
+            }
+            FlushMode::Sync => self.wait_for_disk(&appended)?,
+        }
+        Ok(appended.queue_offset)
+    }
+
+    fn wait_for_disk(&self, appended: &Appended) -> Result<()> {
+        let store = &self.broker.store;
+        let (tell, told) = sync_channel(1);
+        store.when_durable(appended.end, Box::new(move |durability| drop(tell.send(durability))));
+        let limit = Duration::from_millis(store.options().sync_flush_timeout_ms) + GRACE;
+        let unknown = |why: &str| {
+            let context = format!(
+                "the message is stored in {}, queue {}, at {}, but {why}",
+                self.topic, self.queue_id, appended.queue_offset
+            );
+            Err(Error::new(ErrorKind::Timeout, OPERATION, context))
+        };
+        match told.recv_timeout(limit) {
+            Ok(Durability::Flushed) => Ok(()),
+            Ok(Durability::Failed(why)) => Err(Error::new(ErrorKind::NotWritable, OPERATION, why)),
+            Ok(Durability::TimedOut) | Err(RecvTimeoutError::Timeout) => {
+                unknown("it was not flushed to the disk within syncFlushTimeout")
+            }
+            Err(RecvTimeoutError::Disconnected) => unknown("the store was closed before it was flushed"),
+        }
+    }
+
+    /// Looks at everything again that a change of topics or settings may have changed.
+    fn check(&mut self) -> Result<()> {
+        if forks() != self.forks {
+            let context =
+                "this process was forked from the one that made the appender; open its own instance";
+            return Err(Error::new(ErrorKind::Forked, OPERATION, context));
+        }
+        // Before anything is looked at: what changes from here on is looked at next time.
+        let epoch = self.broker.epoch();
+        if self.checked.as_ref().is_some_and(|checked| checked.epoch == epoch) {
+            return Ok(());
+        }
+        self.checked = None;
+        let checked = look(&self.broker, &self.topic, self.queue_id, epoch);
+        self.checked = Some(checked.map_err(|refusal| refusal.into_error(OPERATION))?);
+        Ok(())
+    }
+
+    fn refused(&self, error: &AppendError) -> Error {
+        match error {
+            AppendError::Closed => Error::new(ErrorKind::Closed, OPERATION, "the instance was closed"),
+            error => put::refusal(&self.broker, error).into_error(OPERATION),
+        }
+    }
+}
+
+const OPERATION: &str = "append";
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidArgument, OPERATION, what)
+}
+
+/// The checks of a send that need nothing but topic and queue.
+fn look(broker: &Broker, name: &str, queue_id: i32, epoch: u64) -> Result<Checked, Refusal> {
+    send::check_broker(broker)?;
+    let illegal = |remark: String| Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
+    names::check_topic(name).map_err(|why| refuse(ResponseCode::INVALID_PARAMETER, why))?;
+    if names::is_forbidden_to_send(name) || names::is_retry(name) || names::is_dead_letter(name) {
+        return illegal(format!("topic {name} is filled by brokers only; append to another"));
+    }
+    let found = broker.topics.with(name, |topic| {
+        // With the topic in the table its queues are not being deleted, so these are the right ones.
+        let queue = (0..topic.write_queue_nums.max(topic.read_queue_nums))
+            .contains(&queue_id)
+            .then(|| broker.store.know(name, queue_id));
+        (topic.clone(), queue)
+    });
+    let Some((topic, queue)) = found else {
+        let remark = format!("there is no topic {name}; make it with create_topic first");
+        return Err(refuse(ResponseCode::TOPIC_NOT_EXIST, remark));
+    };
+    send::check_writable(&topic)?;
+    let Some(queue) = queue else {
+        let (read, write) = (topic.read_queue_nums, topic.write_queue_nums);
+        return illegal(format!(
+            "queue {queue_id} is not there: topic {name} has {read} read and {write} write queues"
+        ));
+    };
+    let queue = queue.map_err(|error| put::refusal(broker, &error))?;
+    if !topic.is_saved() {
+        // After a crash nobody would know the topic; this may wait for the disk.
+        broker.save_tables().map_err(|why| refuse(ResponseCode::SYSTEM_ERROR, why))?;
+    }
+    let origin = Origin { born_host: broker.store_host(), store_host: broker.store_host() };
+    let most_bytes = broker.config().max_message_size;
+    Ok(Checked { epoch, queue, puts: topic.puts.clone(), most_bytes, origin })
+}
+
+/// What of a message is stored, in its order; its properties go to `encoded`.
+///
+/// # Errors
+/// When it is one that only a producer can send: with a delay, or half of a transaction.
+pub fn content<'a>(message: &'a Message, topic: &str, encoded: &'a mut Vec<u8>) -> Result<Content<'a>> {
+    if message.topic != topic {
+        let other = &message.topic;
+        return Err(invalid(format!("the message is for topic {other:?}, the appender for {topic:?}")));
+    }
+    for name in ONLY_SENT {
+        if let Some(value) = message.properties.get(name) {
+            return Err(invalid(format!(
+                "a message with {name}={value} takes another way through the broker; send it with a producer"
+            )));
+        }
+    }
+    *encoded = message.properties.encode();
+    put::check_properties(encoded).map_err(|refusal| refusal.into_error(OPERATION))?;
+    Ok(Content { body: &message.body, properties: encoded, flag: message.flag, sys_flag: 0 })
+}
+
+/// Properties by which the broker does something else with a message than store it where it is sent to.
+const ONLY_SENT: [&str; 9] = [
+    property::DELAY,
+    property::TRAN_MSG,
+    property::TIMER_DELIVER_MS,
+    property::TIMER_DELAY_MS,
+    property::TIMER_DELAY_SEC,
+    property::MSG_TYPE,
+    property::INNER_NUM,
+    property::INNER_BASE,
+    property::INNER_MULTI_DISPATCH,
+];
