@@ -105,6 +105,26 @@ typedef struct fmq_sent fmq_sent;
 typedef struct fmq_producer fmq_producer;
 
 /**
+ * Fills one queue of an instance that fmq_open opened: by far the fastest way to store a message, as what a send does for
+ * each message is done once. What is promised is what a send promises: a message is stored as the flush mode says when the
+ * call returns (with SYNC_FLUSH it waits for the disk), and everyone who reads afterwards finds it. It is stored as it is
+ * given: no unique id is made, bodies are not compressed, nothing is tried a second time. Delayed and transactional
+ * messages take a producer.
+ *
+ * One thread uses it at a time; several threads make one each.
+ */
+typedef struct fmq_appender fmq_appender;
+
+/**
+ * Reads one queue of an instance that fmq_open opened, message by message, each copied once: from the store into the
+ * caller's buffer. It belongs to no group and commits nothing, and does not wait. Messages that are gone, because their time
+ * was over, or turn out to be damaged, are passed over.
+ *
+ * One thread uses it at a time. The file of the log that it is in stays on the disk as long as it stays there.
+ */
+typedef struct fmq_reader fmq_reader;
+
+/**
  * Sends messages in transactions. Its group is no other producer's: brokers ask any member how a transaction ended.
  * Threads may share it.
  */
@@ -786,6 +806,79 @@ fmq_error *fmq_producer_close(fmq_producer *producer,
 
 /** Closes a producer, waiting as fmq_producer_close with -1 does, and ends the handle. NULL and a handle that was freed are fine. */
 void fmq_producer_free(fmq_producer *producer);
+
+/* A queue in the process, by itself ----------------------------------------------------------------------------- */
+
+/**
+ * Makes an appender for a queue, counted from 0, of a topic that is there. Of an instance that fmq_connect made none can be
+ * had. To be freed with fmq_appender_free.
+ */
+fmq_error *fmq_appender_new(fmq_instance *instance,
+                            const char *topic,
+                            int32_t queue_id,
+                            fmq_appender **appender);
+
+/**
+ * Stores a message that is nothing but its body, of length bytes. Its number in the queue goes to offset, which may be
+ * NULL. When it fails nothing is stored, but with FMQ_TIMEOUT: then it is, and not known to be on the disk in time.
+ */
+fmq_error *fmq_appender_append(fmq_appender *appender,
+                               const void *body,
+                               size_t length,
+                               int64_t *offset);
+
+/**
+ * Stores count messages that are nothing but their bodies, one behind the other, all or none; together the bodies may have
+ * maxMessageSize bytes. The number of the first goes to offset, which may be NULL. Fails as fmq_appender_append.
+ */
+fmq_error *fmq_appender_append_batch(fmq_appender *appender,
+                                     const void *const *bodies,
+                                     const size_t *lengths,
+                                     size_t count,
+                                     int64_t *offset);
+
+/** Stores a message with its tag, keys, properties and flag; its topic is the appender's. As fmq_appender_append. */
+fmq_error *fmq_appender_append_message(fmq_appender *appender,
+                                       const fmq_message *message,
+                                       int64_t *offset);
+
+/** Frees an appender. NULL is fine. What it stored stays. */
+void fmq_appender_free(fmq_appender *appender);
+
+/**
+ * Makes a reader of a queue, counted from 0, of a topic that is there, from an offset on. Of an instance that fmq_connect
+ * made none can be had. To be freed with fmq_reader_free.
+ */
+fmq_error *fmq_reader_new(fmq_instance *instance,
+                          const char *topic,
+                          int32_t queue_id,
+                          int64_t offset,
+                          fmq_reader **reader);
+
+/**
+ * Copies the body of the next message to buffer, which has room for capacity bytes (NULL if that is 0). length gets
+ * its bytes and offset, which may be NULL, its place in the queue; that is -1 if there is no message for now. If the
+ * buffer is too small the call fails with FMQ_INVALID_ARGUMENT, length says what it takes, and the same message comes
+ * next.
+ */
+fmq_error *fmq_reader_read(fmq_reader *reader,
+                           void *buffer,
+                           size_t capacity,
+                           size_t *length,
+                           int64_t *offset);
+
+/**
+ * Goes on from an offset. If it is not there any more, the first message that is comes next; if it is not there yet,
+ * nothing comes until it is.
+ */
+fmq_error *fmq_reader_seek(fmq_reader *reader,
+                           int64_t offset);
+
+/** The offset from which on the next message is looked for; -1 of NULL. */
+int64_t fmq_reader_offset(const fmq_reader *reader);
+
+/** Frees a reader. NULL is fine. */
+void fmq_reader_free(fmq_reader *reader);
 
 /* Transactions -------------------------------------------------------------------------------------------------- */
 

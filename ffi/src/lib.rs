@@ -11,6 +11,7 @@
 
 mod admin;
 mod allocate;
+mod appender;
 mod consumer;
 mod error;
 mod guard;
@@ -24,6 +25,7 @@ mod producer;
 mod pulled;
 mod push;
 mod queue;
+mod reader;
 mod ready;
 mod sent;
 mod server;
@@ -33,6 +35,7 @@ mod version;
 
 pub use admin::*;
 pub use allocate::*;
+pub use appender::*;
 pub use consumer::*;
 pub use error::*;
 pub use handle::fmq_free_user_data;
@@ -44,6 +47,7 @@ pub use producer::*;
 pub use pulled::*;
 pub use push::*;
 pub use queue::*;
+pub use reader::*;
 pub use sent::*;
 pub use server::*;
 pub use stored::*;

@@ -17,6 +17,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         &["fmq_send_status", "fmq_send_options", "fmq_sent", "fmq_choose"],
     ),
     ("Producers", &["fmq_producer", "fmq_send_callback", "fmq_request_callback"]),
+    ("A queue in the process, by itself", &["fmq_appender", "fmq_reader"]),
     ("Transactions", &["fmq_transaction"]),
     (
         "Consumers that call a listener",

@@ -53,6 +53,14 @@ fn lifecycle() {
 }
 
 #[test]
+fn in_process() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for link in [Link::Shared, Link::Static] {
+        assert_eq!(run(&compile_test(compilers()[0], "in_process", link, dir.path()), &[]), "ok\n");
+    }
+}
+
+#[test]
 fn features() {
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(run(&compile_test(compilers()[0], "features", Link::Shared, dir.path()), &[]), "ok\n");
