@@ -96,6 +96,7 @@ fn binary_header(out: &mut Vec<u8>, code: u16, opaque: u32, fields: &[(&str, &st
 }
 
 /// A send request encoded once; each message is a copy with opaque and unique key patched.
+#[derive(Clone)]
 pub struct SendTemplate {
     bytes: Vec<u8>,
     form: Header,
@@ -108,8 +109,21 @@ impl SendTemplate {
     /// A message of `body` bytes for one queue, with the properties that a Java client gives it: a unique key,
     /// which brokers index, and WAIT. `sender` (below 2^32) keeps the unique keys of connections apart.
     pub fn new(form: Header, topic: &str, queue: u32, body: &[u8], sender: u64, born_ms: u64) -> Self {
+        SendTemplate::with(form, topic, queue, body, sender, born_ms, "")
+    }
+
+    /// As [`SendTemplate::new`], with further encoded properties.
+    pub fn with(
+        form: Header,
+        topic: &str,
+        queue: u32,
+        body: &[u8],
+        sender: u64,
+        born_ms: u64,
+        more: &str,
+    ) -> Self {
         let key = format!("7F000001{:08X}{:0KEY_DIGITS$X}", sender as u32, 0);
-        let properties = format!("UNIQ_KEY\u{1}{key}\u{2}WAIT\u{1}true\u{2}");
+        let properties = format!("UNIQ_KEY\u{1}{key}\u{2}WAIT\u{1}true\u{2}{more}");
         let (queue, born) = (queue.to_string(), born_ms.to_string());
         let fields = [
             ("a", "bench-producer"),

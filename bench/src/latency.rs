@@ -15,24 +15,60 @@ const BODY: usize = 128;
 /// The first part of a run, in which connections and caches warm up, is not counted: this fraction of it.
 const UNCOUNTED: u64 = 5;
 
-/// Sends for `time` to queue 0 of an empty topic. Returns the times from just before the producer's write until
-/// after the consumer's read of the same message. The producer never waits for its acknowledgements, so that a slow
-/// one does not hide the delay of the messages behind it.
-pub fn run(port: u16, form: Header, topic: &str, time: Duration) -> Result<Histogram, String> {
+/// A delay that messages ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Delay {
+    /// How long.
+    pub time: Duration,
+    /// The level, a property, that stands for it.
+    level: &'static str,
+}
+
+impl Delay {
+    /// Level 1.
+    pub const ONE_SECOND: Delay = Delay { time: Duration::from_secs(1), level: "1" };
+}
+
+/// What a run saw.
+#[derive(Default)]
+pub struct Seen {
+    /// Without delay from just before the producer's write until after the consumer's read of the same message; with
+    /// one how much later than it was due.
+    pub times: Histogram,
+    /// Messages that came before they were due, by more than the millisecond that brokers' clocks are exact to.
+    pub early: u64,
+}
+
+/// Sends for `time` to queue 0 of an empty topic, and consumes. The producer never waits for its acknowledgements, so
+/// that a slow one does not hide the delay of the messages behind it.
+pub fn run(
+    port: u16,
+    form: Header,
+    topic: &str,
+    time: Duration,
+    delay: Option<Delay>,
+) -> Result<Seen, String> {
     let messages = (time.as_millis() / PACE.as_millis()).max(10) as u64;
     let epoch = Instant::now();
     thread::scope(|scope| {
-        let consumer = scope.spawn(|| consume(port, form, topic, messages, epoch));
+        let consumer = scope.spawn(|| consume(port, form, topic, messages, epoch, delay));
         // Lets the first pull arrive, so that it is held.
         thread::sleep(Duration::from_millis(50));
-        produce(port, form, topic, messages, epoch)?;
+        produce(port, form, topic, messages, epoch, delay)?;
         consumer.join().map_err(|_| "the consumer panicked".to_owned())?
     })
 }
 
-fn consume(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) -> Result<Histogram, String> {
+fn consume(
+    port: u16,
+    form: Header,
+    topic: &str,
+    messages: u64,
+    epoch: Instant,
+    delay: Option<Delay>,
+) -> Result<Seen, String> {
     let mut client = Client::connect(port, form)?;
-    let mut latency = Histogram::default();
+    let mut seen = Seen::default();
     let mut offset = 0;
     while offset < messages {
         let response = client.pull(topic, 0, offset, true)?;
@@ -46,7 +82,11 @@ fn consume(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) 
         offset += record::walk(response.body, |at, body| {
             let sent = body.first_chunk().map(|chunk| Duration::from_nanos(u64::from_be_bytes(*chunk)));
             match sent {
-                Some(sent) if at >= messages / UNCOUNTED => latency.record(now.saturating_sub(sent)),
+                Some(sent) if at >= messages / UNCOUNTED => {
+                    let due = sent + delay.map_or(Duration::ZERO, |delay| delay.time);
+                    seen.early += u64::from(now + Duration::from_millis(1) < due);
+                    seen.times.record(now.saturating_sub(due));
+                }
                 Some(_) => (),
                 None => lost = Some(at),
             }
@@ -55,11 +95,19 @@ fn consume(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) 
             return Err(format!("{topic}: message {at} came without its body"));
         }
     }
-    Ok(latency)
+    Ok(seen)
 }
 
-fn produce(port: u16, form: Header, topic: &str, messages: u64, epoch: Instant) -> Result<(), String> {
-    let template = SendTemplate::new(form, topic, 0, &[0x55; BODY], 0, client::now_ms());
+fn produce(
+    port: u16,
+    form: Header,
+    topic: &str,
+    messages: u64,
+    epoch: Instant,
+    delay: Option<Delay>,
+) -> Result<(), String> {
+    let more = delay.map_or_else(String::new, |delay| format!("DELAY\u{1}{}\u{2}", delay.level));
+    let template = SendTemplate::with(form, topic, 0, &[0x55; BODY], 0, client::now_ms(), &more);
     let mut stream = client::connect(port).map_err(|e| format!("connect to 127.0.0.1:{port}: {e}"))?;
     stream.set_nonblocking(true).map_err(|e| e.to_string())?;
     let (mut inbox, mut out, mut answered) = (Inbox::default(), Vec::new(), 0);

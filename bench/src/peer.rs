@@ -2,6 +2,7 @@
 
 use crate::client::{self, Client};
 use crate::frame::{Header, SendTemplate};
+use crate::report;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,11 @@ pub enum Peer {
         /// The binary.
         binary: PathBuf,
     },
+    /// The do-nothing server, which is this program.
+    Nothing {
+        /// The binary.
+        program: PathBuf,
+    },
     /// Apache's name server and broker, a JVM each.
     Apache {
         /// The directory of their jars.
@@ -45,6 +51,8 @@ pub struct Running {
     guard: Option<Child>,
     /// The port that takes sends and pulls.
     pub port: u16,
+    /// The name server's.
+    pub namesrv: u16,
     dir: PathBuf,
     spawned: Instant,
 }
@@ -53,8 +61,9 @@ impl Peer {
     /// The column and JSON key.
     pub fn name(&self) -> &'static str {
         match self {
-            Peer::Ferromq { .. } => "ferromq",
-            Peer::Apache { .. } => "apache",
+            Peer::Ferromq { .. } => report::OURS,
+            Peer::Apache { .. } => report::APACHE,
+            Peer::Nothing { .. } => "nothing",
         }
     }
 
@@ -69,12 +78,18 @@ impl Peer {
         let commands = match self {
             Peer::Ferromq { binary } => vec![ferromq(binary, dir, namesrv, port, sync_flush)?],
             Peer::Apache { jars } => apache(jars, dir, namesrv, port, sync_flush)?,
+            Peer::Nothing { program } => {
+                let mut command = Command::new(program);
+                command.args(["--nothing", &port.to_string()]);
+                vec![command]
+            }
         };
-        let mut running =
-            Running { children: Vec::new(), guard: None, port, dir: dir.to_owned(), spawned: Instant::now() };
+        let (dir, spawned) = (dir.to_owned(), Instant::now());
+        let mut running = Running { children: Vec::new(), guard: None, port, namesrv, dir, spawned };
         for (index, mut command) in commands.into_iter().enumerate() {
-            let log = File::create(dir.join(format!("output-{index}.txt"))).map_err(failed)?;
-            command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
+            let path = running.dir.join(format!("output-{index}.txt"));
+            let log = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            command.stdin(Stdio::null()).stdout(log.try_clone().map_err(|e| e.to_string())?).stderr(log);
             let child = command.spawn().map_err(|e| format!("start {:?}: {e}", command.get_program()))?;
             running.children.push(child);
         }
@@ -200,12 +215,28 @@ impl Running {
 
     /// Resident memory of all its processes, in bytes.
     pub fn resident(&self) -> Result<u64, String> {
-        self.children.iter().map(|child| resident(child.id())).sum()
+        self.children.iter().map(|child| memory(child.id(), "VmRSS:")).sum()
+    }
+
+    /// Memory of all its processes that is their own and no page of a file, in bytes.
+    pub fn anonymous(&self) -> Result<u64, String> {
+        self.children.iter().map(|child| memory(child.id(), "RssAnon:")).sum()
+    }
+
+    /// Open files, sockets included, of the process that serves.
+    pub fn open_files(&self) -> Option<usize> {
+        let child = self.children.last()?;
+        Some(fs::read_dir(format!("/proc/{}/fd", child.id())).ok()?.count())
     }
 
     /// Processor time that its processes have used so far, in seconds.
     pub fn cpu(&self) -> f64 {
         self.children.iter().map(|child| cpu(&child.id().to_string())).sum()
+    }
+
+    /// The same of the threads that are there now, to the nanosecond: for what hardly uses any.
+    pub fn exact_cpu(&self) -> f64 {
+        self.children.iter().map(|child| exact_cpu(child.id())).sum()
     }
 }
 
@@ -218,12 +249,22 @@ impl Drop for Running {
     }
 }
 
-fn resident(pid: u32) -> Result<u64, String> {
+/// A line of /proc/PID/status, in bytes.
+fn memory(pid: u32, name: &str) -> Result<u64, String> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| format!("{path}: no VmRSS"))
+    kib.map(|kib| kib * 1024).ok_or_else(|| format!("{path}: no {name}"))
+}
+
+fn exact_cpu(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    nanos.sum::<u64>() as f64 / 1e9
 }
 
 /// Processor time of a process (`self` for this one) in seconds, from ticks of 10 ms; 0 if it is gone.
@@ -241,13 +282,16 @@ mod tests {
 
     #[test]
     fn measures_a_process() {
-        assert!(resident(std::process::id()).is_ok_and(|bytes| bytes > 100_000));
+        let own = std::process::id();
+        let [all, anonymous] = ["VmRSS:", "RssAnon:"].map(|name| memory(own, name).expect("a size"));
+        assert!(all > 100_000 && anonymous < all);
+        assert!(memory(own, "VmNone:").is_err());
         let start = Instant::now();
         let mut sum = 0u64;
         while start.elapsed() < Duration::from_millis(60) {
             sum = sum.wrapping_add(start.elapsed().as_nanos() as u64);
         }
-        assert!(cpu("self") > 0.0, "{sum}");
+        assert!(cpu("self") > 0.0 && exact_cpu(own) > 0.0, "{sum}");
         assert_eq!(cpu("no-such-process"), 0.0);
     }
 

@@ -1,10 +1,23 @@
-//! The table, the aims, and the same as JSON.
+//! Figures of several rounds put together: medians, ratios, the table for people, and the same as JSON.
 
-use serde_json::{json, Map, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::aims;
+use crate::stats::median;
+
+/// The project's own column.
+pub const OURS: &str = "ferromq";
+/// The column of the broker that it is compared with.
+pub const APACHE: &str = "apache";
+/// Columns of what bounds us or stands beside us, with what they are called in a table.
+pub const OTHERS: [(&str, &str); 3] =
+    [("nothing", "do-nothing server"), ("disk", "bare disk"), ("chronicle", "Chronicle Queue")];
+
 /// Which way a figure is better.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Better {
     /// Rates.
     Higher,
@@ -12,9 +25,10 @@ pub enum Better {
     Lower,
 }
 
-/// One figure of one broker.
+/// One figure of one side in one round.
+#[derive(Debug)]
 pub struct Figure {
-    /// Name of the case; the rows of both brokers meet by it.
+    /// Name of the row; the sides and rounds meet by it.
     pub case: String,
     /// Unit of `value`.
     pub unit: &'static str,
@@ -26,18 +40,115 @@ pub struct Figure {
     pub more: Vec<(&'static str, f64)>,
 }
 
-impl Figure {
-    fn more(&self, name: &str) -> Option<f64> {
-        self.more.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+/// A figure of one side: the median of its rounds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Cell {
+    /// The median.
+    pub value: f64,
+    /// The figure of each round, as taken.
+    pub rounds: Vec<f64>,
+    /// Medians of what else was seen.
+    pub more: BTreeMap<String, f64>,
+    #[serde(skip)]
+    seen: BTreeMap<String, Vec<f64>>,
+}
+
+/// What is compared: a row of the table.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured.
+    pub case: String,
+    /// Of the figures.
+    pub unit: String,
+    /// Which way is better.
+    pub better: Better,
+    /// By side.
+    pub sides: BTreeMap<String, Cell>,
+}
+
+/// Everything that a run found.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Board {
+    /// The machine, versions, the date, the options.
+    pub about: BTreeMap<String, String>,
+    /// In the order in which they were first taken.
+    pub rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
+}
+
+impl Board {
+    /// Adds a figure to the row of its name. What is no number (a percentile of nothing) is left out.
+    pub fn add(&mut self, side: &str, figure: &Figure) {
+        if !figure.value.is_finite() {
+            return;
+        }
+        let at = self.rows.iter().position(|row| row.case == figure.case).unwrap_or_else(|| {
+            self.rows.push(Row {
+                case: figure.case.clone(),
+                unit: figure.unit.to_owned(),
+                better: figure.better,
+                sides: BTreeMap::new(),
+            });
+            self.rows.len() - 1
+        });
+        let cell = self.rows[at].sides.entry(side.to_owned()).or_default();
+        cell.rounds.push(figure.value);
+        cell.value = median(&cell.rounds);
+        for (name, value) in figure.more.iter().filter(|(_, value)| value.is_finite()) {
+            let seen = cell.seen.entry((*name).to_owned()).or_default();
+            seen.push(*value);
+            cell.more.insert((*name).to_owned(), median(seen));
+        }
+    }
+
+    /// The row of a case.
+    pub fn row(&self, case: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.case == case)
+    }
+
+    /// Reads what [`Board::save`] wrote.
+    pub fn load(path: &Path) -> Result<Board, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| format!("{}: {e}; a run of ferromq-bench writes it", path.display()))?;
+        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    /// Writes the JSON document, creating its directory.
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
+        std::fs::write(path, text + "\n").map_err(failed)
     }
 }
 
-/// The figures of one broker.
-pub struct Side {
-    /// Its name, the column.
-    pub name: &'static str,
-    /// In the order in which they were taken.
-    pub figures: Vec<Figure>,
+impl Row {
+    /// A side's median.
+    pub fn value(&self, side: &str) -> Option<f64> {
+        self.sides.get(side).map(|cell| cell.value)
+    }
+
+    /// How many times better ours is than that of `side`.
+    pub fn times(&self, side: &str) -> Option<f64> {
+        Some(ratio(self.better, self.value(OURS)?, self.value(side)?))
+    }
+
+    /// What bounds this row or stands beside it: its side, its name in a table, its figure.
+    pub fn other(&self) -> Option<(&'static str, &'static str, f64)> {
+        OTHERS.into_iter().find_map(|(side, name)| Some((side, name, self.value(side)?)))
+    }
+
+    /// MB that each side's log grew by, ours first, where that was measured.
+    pub fn written(&self) -> String {
+        let megabytes = |side: &str| {
+            let bytes = self.sides.get(side)?.more.get("bytes_written")?;
+            (*bytes > 0.0).then(|| number(bytes / 1e6))
+        };
+        [OURS, APACHE].into_iter().filter_map(megabytes).collect::<Vec<_>>().join(" / ")
+    }
 }
 
 /// How many times better `ours` is than `theirs`.
@@ -48,8 +159,12 @@ pub fn ratio(better: Better, ours: f64, theirs: f64) -> f64 {
     }
 }
 
-fn number(value: f64) -> String {
-    if value.abs() < 100.0 {
+/// A figure, never below 0, for people: digits in groups of three, small ones with decimals.
+pub fn number(value: f64) -> String {
+    if value < 10.0 {
+        return format!("{value:.2}");
+    }
+    if value < 100.0 {
         return format!("{value:.1}");
     }
     let digits = format!("{value:.0}");
@@ -63,124 +178,65 @@ fn number(value: f64) -> String {
     out
 }
 
-/// Pairs of the figures that meet: a case, ours and theirs, in order.
-fn rows(sides: &[Side]) -> Vec<(&Figure, Option<&Figure>, Option<&Figure>)> {
-    let side = |name: &str| sides.iter().find(|side| side.name == name);
-    let find = |name: &str, case: &str| side(name)?.figures.iter().find(|figure| figure.case == case);
-    let longest = sides.iter().max_by_key(|side| side.figures.len());
-    let cases = longest.map(|side| side.figures.iter()).into_iter().flatten();
-    cases.map(|row| (row, find("ferromq", &row.case), find("apache", &row.case))).collect()
-}
-
 /// The table for people.
-pub fn table(sides: &[Side]) -> String {
+pub fn table(board: &Board) -> String {
     let mut out = format!(
-        "{:<32} {:>6} {:>12} {:>12} {:>8}  {}\n",
-        "case", "unit", "ferromq", "apache", "ratio", "written, MB"
+        "{:<48} {:>6} {:>12} {:>12} {:>8} {:>12} {:>7}  {}\n",
+        "case", "unit", "ferromq", "apache", "ratio", "other", "share", "written, MB"
     );
-    for (row, ours, theirs) in rows(sides) {
-        let show = |figure: Option<&Figure>| figure.map_or("-".to_owned(), |f| number(f.value));
-        let times = match (ours, theirs) {
-            (Some(ours), Some(theirs)) => format!("{:.1}x", ratio(row.better, ours.value, theirs.value)),
-            _ => "-".to_owned(),
-        };
-        let written = |figure: Option<&Figure>| {
-            figure.and_then(|f| f.more("bytes_written")).map(|bytes| number(bytes / 1e6))
-        };
-        let written: Vec<String> = [ours, theirs].into_iter().filter_map(written).collect();
+    for row in &board.rows {
+        let show = |value: Option<f64>| value.map_or("-".to_owned(), number);
+        let times = row.times(APACHE).map_or("-".to_owned(), |times| format!("{times:.2}x"));
+        let share = row.other().and_then(|(side, ..)| row.times(side));
         let line = format!(
-            "{:<32} {:>6} {:>12} {:>12} {:>8}  {}",
+            "{:<48} {:>6} {:>12} {:>12} {:>8} {:>12} {:>7}  {}",
             row.case,
             row.unit,
-            show(ours),
-            show(theirs),
+            show(row.value(OURS)),
+            show(row.value(APACHE)),
             times,
-            written.join(" / ")
+            show(row.other().map(|(.., value)| value)),
+            share.map_or("-".to_owned(), |share| format!("{share:.2}x")),
+            row.written()
         );
         out += &(line.trim_end().to_owned() + "\n");
-        for (name, figure) in [("ferromq", ours), ("apache", theirs)] {
-            if let Some(errors) = figure.and_then(|f| f.more("errors")).filter(|errors| *errors > 0.0) {
-                out += &format!("  ! {name}: {} responses were errors\n", number(errors));
+        for (side, cell) in &row.sides {
+            if let Some(errors) = cell.more.get("errors").filter(|errors| **errors > 0.0) {
+                out += &format!("  ! {side}: {} responses were errors\n", number(*errors));
             }
         }
     }
-    out + "ratio: how many times better ferromq is; written: growth of the commit log, ferromq / apache\n"
-}
-
-/// The project's aims that these figures can judge, one a line.
-pub fn aims(sides: &[Side]) -> String {
-    let rows = rows(sides);
-    let least = |wanted: &dyn Fn(&str) -> bool| {
-        let both = rows.iter().filter(|(row, ..)| wanted(&row.case));
-        let ratios =
-            both.filter_map(|(row, ours, theirs)| Some(ratio(row.better, (*ours)?.value, (*theirs)?.value)));
-        ratios.reduce(f64::min)
-    };
-    let ours = |case: &str| rows.iter().find(|(row, ..)| row.case == case).and_then(|(_, ours, _)| *ours);
-    let pipelined = least(&|case| case.starts_with("send") && case.contains('x'));
-    // One in a thousand is what the machine does meanwhile.
-    let latency = least(&|case| case.starts_with("end to end") && !case.ends_with("p99.9"));
-    let idle = ours("idle memory").map(|figure| figure.value);
-    let start = ours("start to first send").map(|figure| figure.value);
-    let judged = [
-        ("pipelined sends at least 3x Apache's", pipelined, "x", pipelined.is_some_and(|r| r >= 3.0)),
-        ("end-to-end latency at most half", latency, "x", latency.is_some_and(|r| r >= 2.0)),
-        ("idle memory under 20 MB", idle, " MB", idle.is_some_and(|mb| mb < 20.0)),
-        ("first send within 100 ms", start, " ms", start.is_some_and(|ms| ms <= 100.0)),
-    ];
-    let line = |(text, value, unit, met): (&str, Option<f64>, &str, bool)| {
-        value.map(|value| format!("aim: {text}: {value:.1}{unit}, {}\n", if met { "met" } else { "MISSED" }))
-    };
-    judged.into_iter().filter_map(line).collect()
-}
-
-/// The same as a JSON document.
-pub fn json(sides: &[Side], settings: Value) -> Value {
-    let finite = |value: f64| serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number);
-    let figure = |figure: Option<&Figure>| {
-        figure.map_or(Value::Null, |figure| {
-            let mut fields: Map<String, Value> =
-                figure.more.iter().map(|(name, value)| ((*name).to_owned(), finite(*value))).collect();
-            fields.insert("value".to_owned(), finite(figure.value));
-            Value::Object(fields)
-        })
-    };
-    let cases = rows(sides).into_iter().map(|(row, ours, theirs)| {
-        let times = ours.zip(theirs).map(|(ours, theirs)| ratio(row.better, ours.value, theirs.value));
-        json!({
-            "case": row.case,
-            "unit": row.unit,
-            "better": if row.better == Better::Higher { "higher" } else { "lower" },
-            "ferromq": figure(ours),
-            "apache": figure(theirs),
-            "ratio": times.map_or(Value::Null, finite),
-        })
-    });
-    json!({ "settings": settings, "cases": cases.collect::<Vec<_>>() })
-}
-
-/// Writes the JSON document, creating the directory.
-pub fn save(path: &Path, document: &Value) -> Result<(), String> {
-    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
+    out += "ratio: how many times better ferromq is than apache; share: than the other, which is the do-nothing\n\
+            server, for sync flush the bare disk, in process Chronicle Queue; written: growth of the commit log\n";
+    for verdict in aims::judge(board) {
+        out += &format!("aim: {}: {}: {}\n", verdict.case, verdict.aim, verdict.outcome());
     }
-    std::fs::write(path, format!("{document:#}\n")).map_err(failed)
+    for failure in &board.failures {
+        out += &format!("not measured: {failure}\n");
+    }
+    out
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn side(name: &'static str, figures: &[(&str, Better, f64)]) -> Side {
-        let figure = |(case, better, value): &(&str, Better, f64)| Figure {
-            case: (*case).to_owned(),
-            unit: "u",
-            better: *better,
-            value: *value,
-            more: vec![("bytes_written", 2e9), ("errors", 0.0)],
-        };
-        Side { name, figures: figures.iter().map(figure).collect() }
+    /// A figure with 2 GB written.
+    pub fn figure(case: &str, better: Better, value: f64) -> Figure {
+        let more = vec![("bytes_written", 2e9), ("errors", 0.0), ("request_p50_us", f64::NAN)];
+        Figure { case: case.to_owned(), unit: "u", better, value, more }
+    }
+
+    fn board() -> Board {
+        let mut board = Board::default();
+        for value in [500_000.0, 450_000.4, 100_000.0] {
+            board.add(OURS, &figure("send 1 KiB, 4x64", Better::Higher, value));
+        }
+        board.add(OURS, &figure("idle memory", Better::Lower, 4.0));
+        board.add(APACHE, &figure("send 1 KiB, 4x64", Better::Higher, 72_000.0));
+        board.add("nothing", &figure("send 1 KiB, 4x64", Better::Higher, 900_000.8));
+        board.failures.push("apache: many-50k: it ended".to_owned());
+        board
     }
 
     #[test]
@@ -190,23 +246,44 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_meet_in_a_row() {
-        let ours = side(
-            "ferromq",
-            &[("send 1 KiB, 4x64", Better::Higher, 450_000.4), ("idle memory", Better::Lower, 4.0)],
-        );
-        let theirs = side("apache", &[("send 1 KiB, 4x64", Better::Higher, 72_000.0)]);
-        let sides = [ours, theirs];
-        let text = table(&sides);
-        assert!(text.contains("450,000       72,000     6.3x  2,000 / 2,000"), "{text}");
+    fn sides_and_rounds_meet_in_a_row() {
+        let board = board();
+        let row = board.row("send 1 KiB, 4x64").expect("a row");
+        assert_eq!(row.value(OURS), Some(450_000.4));
+        assert_eq!(row.sides[OURS].rounds, [500_000.0, 450_000.4, 100_000.0]);
+        assert_eq!(row.times("nothing"), Some(0.5));
+        assert_eq!(row.other(), Some(("nothing", "do-nothing server", 900_000.8)));
+        assert_eq!((row.written().as_str(), row.times("disk")), ("2,000 / 2,000", None));
+        let text = table(&board);
+        assert!(text.contains("450,000       72,000    6.25x      900,001   0.50x  2,000 / 2,000"), "{text}");
         assert!(text.lines().any(|line| line.starts_with("idle memory") && line.contains(" - ")), "{text}");
-        assert!(!text.contains('!'));
-        let judged = aims(&sides);
-        assert!(judged.contains("6.3x, met") && judged.contains("4.0 MB, met"), "{judged}");
-        assert_eq!(judged.lines().count(), 2);
-        let document = json(&sides, json!({}));
-        assert_eq!(document["cases"][0]["apache"]["value"], 72_000.0);
-        assert_eq!(document["cases"][1]["ratio"], Value::Null);
+        assert!(text.contains("not measured: apache: many-50k: it ended"), "{text}");
+        assert!(!text.contains("were errors"));
+    }
+
+    #[test]
+    fn errors_are_shown_and_what_is_no_number_is_left_out() {
+        let mut board = Board::default();
+        let more = vec![("errors", 1234.0)];
+        board.add(APACHE, &Figure { more, ..figure("send", Better::Higher, 7.0) });
+        board.add(OURS, &figure("send", Better::Higher, f64::NAN));
+        assert_eq!(board.row("send").and_then(|row| row.value(OURS)), None);
+        let text = table(&board);
+        assert!(text.contains("! apache: 1,234 responses were errors"), "{text}");
+    }
+
+    #[test]
+    fn a_board_is_read_as_it_was_written() {
+        let dir = std::env::temp_dir().join(format!("ferromq-bench-board-{}", std::process::id()));
+        let path = dir.join("deep/latest.json");
+        let mut board = board();
+        board.about.insert("date".into(), "today".into());
+        board.save(&path).expect("saved");
+        let again = Board::load(&path).expect("loaded");
+        let _removed = std::fs::remove_dir_all(&dir);
+        assert_eq!(table(&again), table(&board));
+        assert_eq!(again.about, board.about);
+        assert!(Board::load(&path).is_err_and(|text| text.contains("a run of ferromq-bench writes it")));
     }
 
     #[test]
@@ -214,5 +291,6 @@ mod tests {
         assert_eq!(number(1_234_567.0), "1,234,567");
         assert_eq!(number(999.6), "1,000");
         assert_eq!(number(12.34), "12.3");
+        assert_eq!(number(0.094), "0.09");
     }
 }

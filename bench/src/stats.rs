@@ -30,6 +30,13 @@ impl Histogram {
         self.max = self.max.max(ns);
     }
 
+    /// Counts also what another one has.
+    pub fn add(&mut self, other: &Histogram) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.total += other.total;
+        self.max = self.max.max(other.max);
+    }
+
     /// How many durations were counted.
     pub fn len(&self) -> u64 {
         self.total
@@ -123,6 +130,10 @@ mod tests {
             assert!(have >= want && have <= want * 1.02 + 0.001, "p{p}: {have} where sorting gives {want}");
         }
         assert_eq!(histogram.len(), 10_000);
+        let mut twice = Histogram::default();
+        twice.add(&histogram);
+        twice.add(&histogram);
+        assert_eq!((twice.len(), twice.micros(99.0)), (20_000, histogram.micros(99.0)));
     }
 
     #[test]

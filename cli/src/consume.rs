@@ -2,16 +2,14 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ferromq::client::{Consumer, ConsumerOptions, StartFrom, Subscription};
 use ferromq::config::Timestamp;
 use ferromq::{Error, ErrorKind};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::format::Format;
-use crate::process::connect;
+use crate::process::{connect, stop_flag};
 use crate::tls::Tls;
 use crate::Failure;
 
@@ -127,18 +125,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let closed = instance.close();
     printed?;
     Ok(closed?)
-}
-
-/// A flag that SIGINT and SIGTERM set; a second one ends the process at once.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset and sets it.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stopped.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stopped.clone()))
-            .map_err(|error| Error::io("start", "signal handler", error))?;
-    }
-    Ok(stopped)
 }
 
 fn print_all(consumer: &Consumer, args: &Args, stopped: &AtomicBool) -> Result<(), Failure> {

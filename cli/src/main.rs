@@ -1,6 +1,7 @@
 //! The `ferromq` command: name server, broker, or both in one process, pipes to produce and consume, and a look at the files.
 
 mod backup;
+mod bench;
 mod broker;
 mod consume;
 mod format;
@@ -44,6 +45,9 @@ enum Command {
     Produce(produce::Args),
     /// Writes messages to standard output
     Consume(consume::Args),
+    /// Measures a cluster: what it takes, what it gives, how long messages take through it
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Has brokers make consistent copies of their directories while they go on
     Backup(backup::Args),
 }
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Log(command) => log::run(command),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
+        Command::Bench(command) => bench::run(command),
         Command::Backup(args) => backup::run(args),
     });
     match done {

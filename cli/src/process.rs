@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use ferromq::config::NamesrvConfig;
 use ferromq::{ClientOptions, Error, ErrorKind, Instance};
@@ -85,4 +87,16 @@ pub fn connect_patiently(
         ErrorKind::InvalidArgument => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error),
     })
+}
+
+/// A flag that SIGINT and SIGTERM set; a second one ends the process at once.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset and sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stopped.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stopped.clone()))
+            .map_err(|error| Error::io("start", "signal handler", error))?;
+    }
+    Ok(stopped)
 }

@@ -1,6 +1,7 @@
 //! The `ferromq` command as its users see it: lines, exit codes, signals, and what it says when something is wrong.
 
 mod bad_input;
+mod bench;
 mod lifecycle;
 mod log;
 mod pipes;

@@ -1,0 +1,121 @@
+//! Appends and reads within a process, of Rust and of C, and Chronicle Queue's, from programs of their own.
+
+use crate::report::{Better, Figure, OURS};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What the programs told.
+#[derive(Default)]
+pub struct Found {
+    /// With their sides.
+    pub figures: Vec<(String, Figure)>,
+    /// A text for each program that could not be had.
+    pub failures: Vec<String>,
+}
+
+/// Runs scripts/bench-in-process.sh once, which builds what it runs.
+pub fn run(target: &Path, seconds: f64) -> Result<Found, String> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts/bench-in-process.sh");
+    let mut command = Command::new(&script);
+    command.arg(target).arg(seconds.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|e| format!("{}: {e}", script.display()))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", script.display(), output.status));
+    }
+    Ok(read(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines `PROGRAM CASE FIGURES`, of which the first figure is messages a second and others have their names before
+/// them; `PROGRAM failed WHY`.
+fn read(text: &str) -> Found {
+    let Found { mut figures, mut failures } = Found::default();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, '\t');
+        let (Some(program), Some(case), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        if case == "failed" {
+            failures.push(format!("in-process: {program}: {rest}"));
+        }
+        for (language, side) in sides(program) {
+            figures.extend(rows(case, language, rest).into_iter().map(|figure| (side.to_owned(), figure)));
+        }
+    }
+    Found { figures, failures }
+}
+
+/// The rows that a program has figures for: Chronicle's stand beside those of both languages.
+fn sides(program: &str) -> Vec<(&'static str, &'static str)> {
+    match program {
+        "rust" => vec![("Rust", OURS)],
+        "c" => vec![("C", OURS)],
+        "chronicle" => vec![("Rust", "chronicle"), ("C", "chronicle")],
+        _ => Vec::new(),
+    }
+}
+
+fn rows(case: &str, language: &str, rest: &str) -> Vec<Figure> {
+    let Some((verb, size)) = case.split_once('-') else { return Vec::new() };
+    let verb = match verb {
+        "append" | "put" => "append",
+        "read" | "get" => "read",
+        _ => return Vec::new(),
+    };
+    let size = match size.trim_end_matches("-1") {
+        "128" => "128 B",
+        "1k" => "1 KiB",
+        _ => return Vec::new(),
+    };
+    let row = format!("{verb} {size}, {language}");
+    let mut figures = Vec::new();
+    if let Some(rate) = leading(rest) {
+        let more = after(rest, "bytes").map_or_else(Vec::new, |bytes| vec![("bytes_written", bytes)]);
+        figures.push(Figure { case: row.clone(), unit: "msg/s", better: Better::Higher, value: rate, more });
+    }
+    if let Some(p50) = after(rest, "p50") {
+        let case = format!("{row} p50");
+        figures.push(Figure { case, unit: "ns", better: Better::Lower, value: p50, more: Vec::new() });
+    }
+    figures
+}
+
+/// The number that a text begins with.
+fn leading(text: &str) -> Option<f64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+/// The number after a word.
+fn after(text: &str, name: &str) -> Option<f64> {
+    let mut words = text.split_whitespace().skip_while(|word| *word != name).skip(1);
+    leading(words.next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_rows_of_both_languages() {
+        let text = "rust\tappend-128\t5000000/s\t640 MB\tbytes 4000000000\tp50 98 ns\tp99 300 ns\n\
+                    chronicle\tput-128-1\t2000000\n\
+                    c\tread-1k\t3000000.5\n\
+                    rust\tsend-1k\t7\n\
+                    c\tfailed\tno compiler\n";
+        let Found { figures, failures } = read(text);
+        let seen: Vec<(&str, &str, f64)> = figures
+            .iter()
+            .map(|(side, figure)| (side.as_str(), figure.case.as_str(), figure.value))
+            .collect();
+        let want = [
+            ("ferromq", "append 128 B, Rust", 5e6),
+            ("ferromq", "append 128 B, Rust p50", 98.0),
+            ("chronicle", "append 128 B, Rust", 2e6),
+            ("chronicle", "append 128 B, C", 2e6),
+            ("ferromq", "read 1 KiB, C", 3_000_000.5),
+        ];
+        assert_eq!(seen, want);
+        assert_eq!(figures[0].1.more, [("bytes_written", 4e9)]);
+        assert_eq!(failures, ["in-process: c: no compiler"]);
+    }
+}
