@@ -5,11 +5,12 @@ CARGO ?= cargo
 # The crates that need nothing but Rust and a C compiler.
 OWN := -p ferromq -p ferromq-cli -p ferromq-bench -p ferromq-examples -p ferromq-ffi
 
-.PHONY: help demo test test-node test-python npm quick check soak bench install dist wheel
+.PHONY: help demo test test-node test-python npm quick check soak bench bench-store bench-languages performance profile install \
+	dist wheel
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  make %-11s %s\n' "$$target" "$$text"; done
+		printf '  make %-15s %s\n' "$$target" "$$text"; done
 
 demo: ## build; messages through a server, and embedded in C, Python and Node; clean up
 	$(CARGO) build --release -p ferromq-cli -p ferromq-ffi
@@ -59,11 +60,23 @@ soak: ## the tests with long counts: hours
 	interop/install.sh
 	FERROMQ_SOAK=1 FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 
-bench: ## both brokers under the same load on this machine, ratios out; ARGS="--quick" for a first look
-	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
+bench: ## the scoreboard: ours, Apache's and a do-nothing server under the same load; ARGS="--quick" for a first look
+	$(CARGO) build --release -p ferromq-cli -p ferromq-bench -p ferromq-ffi
 	"$(TARGET)/release/ferromq-bench" $(ARGS)
-	"$(TARGET)/release/ferromq-bench-store" --quick --dir "$(TARGET)/bench"
+
+bench-store: ## the store in process when it is big; ARGS="--quick" for a tenth
+	$(CARGO) build --release -p ferromq-bench
+	"$(TARGET)/release/ferromq-bench-store" --dir "$(TARGET)/bench" $(ARGS)
+
+bench-languages: ## messages a second through each language, and through queues that others made
 	scripts/bench-languages.sh "$(TARGET)"
+
+performance: ## docs/performance.md and its chart, from the last run of make bench
+	"$(TARGET)/release/ferromq-bench" --report docs
+
+profile: ## a flame graph of the broker under load: target/profile/flamegraph.svg; needs perf and inferno
+	$(CARGO) build --release -p ferromq-cli
+	scripts/profile.sh "$(TARGET)" $(or $(SECONDS),10) $(ARGS)
 
 install: ## the C and C++ library: PREFIX=/usr/local (and DESTDIR): headers, libferromq, pkg-config and CMake files
 	$(CARGO) build --release -p ferromq-ffi

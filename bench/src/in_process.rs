@@ -25,8 +25,8 @@ pub fn run(target: &Path, seconds: f64) -> Result<Found, String> {
     Ok(read(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Lines `PROGRAM CASE FIGURES`, of which the first figure is messages a second and others have their names before
-/// them; `PROGRAM failed WHY`.
+/// Lines `PROGRAM CASE FIGURES`, of which the first figure is messages a second, `N MB` what was written and
+/// `p50 N ns` the median; `PROGRAM failed WHY`.
 fn read(text: &str) -> Found {
     let Found { mut figures, mut failures } = Found::default();
     for line in text.lines() {
@@ -69,7 +69,7 @@ fn rows(case: &str, language: &str, rest: &str) -> Vec<Figure> {
     let row = format!("{verb} {size}, {language}");
     let mut figures = Vec::new();
     if let Some(rate) = leading(rest) {
-        let more = after(rest, "bytes").map_or_else(Vec::new, |bytes| vec![("bytes_written", bytes)]);
+        let more = before(rest, "MB").map_or_else(Vec::new, |mb| vec![("bytes_written", mb * 1e6)]);
         figures.push(Figure { case: row.clone(), unit: "msg/s", better: Better::Higher, value: rate, more });
     }
     if let Some(p50) = after(rest, "p50") {
@@ -91,13 +91,19 @@ fn after(text: &str, name: &str) -> Option<f64> {
     leading(words.next()?)
 }
 
+/// The number before a word.
+fn before(text: &str, name: &str) -> Option<f64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    leading(words.get(words.iter().position(|word| *word == name)?.checked_sub(1)?)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lines_become_rows_of_both_languages() {
-        let text = "rust\tappend-128\t5000000/s\t640 MB\tbytes 4000000000\tp50 98 ns\tp99 300 ns\n\
+        let text = "rust\tappend-128\t5000000/s\t4000 MB\tp50 98 ns\tp99 300 ns\n\
                     chronicle\tput-128-1\t2000000\n\
                     c\tread-1k\t3000000.5\n\
                     rust\tsend-1k\t7\n\
