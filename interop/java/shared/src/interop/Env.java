@@ -18,6 +18,8 @@ import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.impl.producer.DefaultMQProducerImpl;
+import org.apache.rocketmq.client.impl.producer.TopicPublishInfo;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
@@ -178,8 +180,20 @@ public final class Env implements AutoCloseable {
                 Shim.createTopic(producer(), topic, queues + 1);
                 Shim.createTopic(producer(), topic, queues);
             }
-            return producer().fetchPublishMessageQueues(topic).size() == queues;
+            return producer().fetchPublishMessageQueues(topic).size() == queues && isKnown(producer(), topic, queues);
         });
+    }
+
+    /**
+     * Whether the producer knows the topic's queues; makes it look. Before a first send it would look by itself, but wait
+     * only 3 s for the lock that the look-ups of other cases hold, and then send by the default topic's route, to queues
+     * that may not be there.
+     */
+    private static boolean isKnown(DefaultMQProducer producer, String topic, int queues) {
+        DefaultMQProducerImpl inner = producer.getDefaultMQProducerImpl();
+        inner.getMqClientFactory().updateTopicRouteInfoFromNameServer(topic);
+        TopicPublishInfo info = inner.getTopicPublishInfoTable().get(topic);
+        return info != null && info.ok() && info.getMessageQueueList().size() == queues;
     }
 
     /** Whether the broker is Apache's: all servers are, or it is that of the mixed cluster, which is named so. */
