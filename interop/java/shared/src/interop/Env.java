@@ -187,13 +187,17 @@ public final class Env implements AutoCloseable {
     /**
      * Whether the producer knows the topic's queues; makes it look. Before a first send it would look by itself, but wait
      * only 3 s for the lock that the look-ups of other cases hold, and then send by the default topic's route, to queues
-     * that may not be there.
+     * that may not be there. Its brokers then hear of it, as they would: without that nobody could answer its requests.
      */
     private static boolean isKnown(DefaultMQProducer producer, String topic, int queues) {
         DefaultMQProducerImpl inner = producer.getDefaultMQProducerImpl();
         inner.getMqClientFactory().updateTopicRouteInfoFromNameServer(topic);
         TopicPublishInfo info = inner.getTopicPublishInfoTable().get(topic);
-        return info != null && info.ok() && info.getMessageQueueList().size() == queues;
+        if (info == null || !info.ok() || info.getMessageQueueList().size() != queues) {
+            return false;
+        }
+        inner.getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
+        return true;
     }
 
     /** Whether the broker is Apache's: all servers are, or it is that of the mixed cluster, which is named so. */
