@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// A broker that is silent for this long has failed; above the hold time of a suspended pull.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long a refusal may last between two cases.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a suspended pull may be held.
 const HOLD_MS: u32 = 15_000;
 /// What is asked for in one pull.
@@ -125,9 +127,17 @@ impl Client {
     /// Sends one small message; returns its offset in the commit log, which the message id ends with.
     pub fn log_end(&mut self, topic: &str, key: u64) -> Result<u64, String> {
         let template = frame::SendTemplate::new(self.form, topic, 0, b"probe", 0, now_ms());
-        let response = self.call(|out, opaque| template.append(out, opaque, key))?;
-        success(&response)?;
-        let id = response.field("msgId").ok_or("no msgId in a send response")?;
+        let start = Instant::now();
+        let response = loop {
+            let response = self.call(|out, opaque| template.append(out, opaque, key))?;
+            // A broker that has just been loaded may be refusing for a while.
+            match success(&response) {
+                Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                Err(text) => return Err(text),
+                Ok(()) => break response.field("msgId").map(str::to_owned),
+            }
+        };
+        let id = response.ok_or("no msgId in a send response")?;
         let digits = id.get(id.len().saturating_sub(16)..).unwrap_or_default();
         u64::from_str_radix(digits, 16).map_err(|e| format!("msgId {id}: {e}"))
     }

@@ -108,6 +108,10 @@ fn send(producer: &Producer, topic: &str, size: usize, rate: u32, run: &Run, see
         });
         number += 1;
     }
+    // Waits for those under way, which a drop would not.
+    if let Err(error) = producer.close() {
+        seen.fault(error);
+    }
 }
 
 fn receive(consumer: &Consumer, run: &Run, seen: &Seen) -> Latency {

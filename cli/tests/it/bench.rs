@@ -82,10 +82,8 @@ fn a_signal_ends_it_early_with_what_was_seen() {
     let output = child.wait_with_output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(
-        stdout.starts_with("send ferromq-bench: ") && stdout.contains("latency in microseconds: "),
-        "{stdout}"
-    );
+    // How much that is depends on what else the machine does.
+    assert!(stdout.starts_with("send ferromq-bench: ") && stdout.contains(" messages/s, "), "{stdout}");
 }
 
 #[test]
