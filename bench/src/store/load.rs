@@ -1,5 +1,6 @@
 //! A store in this process under load: which messages, in which queues.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ CLUSTER\x01DefaultCluster\x02WAIT\x01true\x02TAGS\x01TagA\x02TRACE_ON\x01true\x0
 /// As short as they get with a unique key.
 const FEW_PROPERTIES: &[u8] = b"UNIQ_KEY\x01C000020246144E0E2F2A692C00000000\x02TAGS\x01TagA\x02";
 const NO_COUNT: &[u8] = b"00000000\x02";
+/// What the names of all topics begin with.
+const TOPIC: &str = "Topic-";
 /// Appends between two dispatches: about what a broker reads at once from busy connections.
 const BATCH: u64 = 64;
 
@@ -25,6 +28,9 @@ pub fn open(dir: &Path, flush_mode: FlushMode) -> Result<Arc<Store>, String> {
 /// A source of messages for the queues of some topics.
 pub struct Load {
     topics: Vec<String>,
+    /// The name of the topic that the message goes to: 5,000 of them in as many places of the memory would be a cost of the
+    /// load's own.
+    topic: String,
     per_topic: u64,
     body: Vec<u8>,
     properties: Vec<u8>,
@@ -38,9 +44,10 @@ impl Load {
     /// For so many queues: up to 8 in one topic, else 10 in each.
     pub fn new(queues: u64, body: usize) -> Load {
         let per_topic = if queues <= 8 { queues } else { 10 };
-        let topics = (0..queues / per_topic).map(|n| format!("Topic-{n:05}")).collect();
+        let topics = (0..queues / per_topic).map(|n| format!("{TOPIC}{n:05}")).collect();
         let load = Load {
             topics,
+            topic: String::new(),
             per_topic,
             body: vec![b'x'; body],
             properties: Vec::new(),
@@ -91,9 +98,11 @@ impl Load {
     fn to(&mut self, store: &Store, queue: u64) -> Result<i64, String> {
         let digits = format_args!("{:08x}", self.sent as u32).to_string();
         self.properties[self.counter..self.counter + 8].copy_from_slice(digits.as_bytes());
+        self.topic.clear();
+        write!(self.topic, "{TOPIC}{:05}", queue / self.per_topic).map_err(|e| e.to_string())?;
         let host = std::net::SocketAddr::from(([127, 0, 0, 1], 10911));
         let record = NewRecord {
-            topic: &self.topics[(queue / self.per_topic) as usize],
+            topic: &self.topic,
             queue_id: (queue % self.per_topic) as i32,
             flag: 0,
             sys_flag: 0,

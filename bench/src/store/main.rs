@@ -103,6 +103,7 @@ fn show(name: &str, figures: Value) -> Value {
 
 fn shown(key: &str, value: &Value) -> String {
     match value.as_f64() {
+        Some(number) if number.abs() < 10.0 => format!("{key}={number:.2}"),
         Some(number) if number.abs() < 100.0 => format!("{key}={number:.1}"),
         Some(number) => format!("{key}={number:.0}"),
         None => format!("{key}={value}"),

@@ -18,6 +18,18 @@ pub fn usage() -> Value {
     json!({ "anon_mib": mib("RssAnon:"), "mapped_mib": mib("RssFile:"), "files": files, "mappings": maps })
 }
 
+/// Processor time of this thread, and of all others of this process that live, in seconds.
+pub fn cpu() -> (f64, f64) {
+    let ran = |path: &Path| {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    };
+    let own = ran(Path::new("/proc/thread-self"));
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let all: f64 = threads.map(|thread| ran(&thread.path())).sum();
+    (own, (all - own).max(0.0))
+}
+
 /// Says a figure to the parent.
 pub fn tell(figures: &Value) {
     println!("{figures}");

@@ -8,7 +8,10 @@ use ferromq::store::{FlushMode, Get, GetStatus, Store};
 use serde_json::{json, Value};
 
 use crate::load::{open, Load};
-use crate::process::{tell, usage};
+use crate::process::{cpu, tell, usage};
+
+/// Messages whose time is taken together: their median is the rate without waits for the disk, the longest one such a wait.
+const SLICE: u64 = 1000;
 
 /// Runs the task of this name; its numbers are those that [`crate::parts`] passes.
 pub fn run(task: &str, dir: &Path, numbers: &[u64]) -> Result<(), String> {
@@ -51,11 +54,28 @@ fn fill(dir: &Path, queues: u64, body: u64, count: u64, then_close: bool) -> Res
         store = open(dir, FlushMode::Async)?;
     }
     let before = store.max_physical_offset();
-    let began = Instant::now();
-    load.many(&store, count)?;
-    let took = began.elapsed().as_secs_f64();
+    let (began, cpu_before) = (Instant::now(), cpu());
+    let mut slices = Vec::new();
+    let mut left = count;
+    while left > 0 {
+        let (slice, began) = (left.min(SLICE), Instant::now());
+        load.many(&store, slice)?;
+        slices.push(began.elapsed().as_secs_f64() * 1e3 * (SLICE as f64 / slice as f64));
+        left -= slice;
+    }
+    let (took, cpu_after) = (began.elapsed().as_secs_f64(), cpu());
+    slices.sort_unstable_by(f64::total_cmp);
     let written = (store.max_physical_offset() - before) as f64;
-    let rates = json!({ "per_s": count as f64 / took, "mb_per_s": written / 1e6 / took, "made_s": made_s });
+    let each_us = |seconds: f64| seconds * 1e6 / count as f64;
+    let rates = json!({
+        "per_s": count as f64 / took,
+        "mb_per_s": written / 1e6 / took,
+        "usual_per_s": slices.get(slices.len() / 2).map_or(0.0, |ms| SLICE as f64 * 1e3 / ms),
+        "longest_ms": slices.last().copied().unwrap_or(0.0),
+        "cpu_us": each_us(cpu_after.0 - cpu_before.0),
+        "background_cpu_us": each_us(cpu_after.1 - cpu_before.1),
+        "made_s": made_s,
+    });
     tell(&with(usage(), rates));
     if !then_close {
         loop {

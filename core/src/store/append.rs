@@ -8,7 +8,7 @@ use super::dispatch::Pending;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
 use super::queue::{Form, Queue, Slot};
-use super::queues::{Topic, MAX_QUEUES};
+use super::queues::MAX_QUEUES;
 use super::types::{AppendError, Appended, QueueEntry};
 use super::{check_topic, Core};
 use crate::record::{self, NewRecord};
@@ -24,7 +24,6 @@ thread_local! {
 /// What is known of a record before it has its place.
 struct Prepared<'a> {
     record: &'a NewRecord<'a>,
-    topic: Arc<Topic>,
     queue: Arc<Queue>,
     indexed: Indexed<'a>,
     /// The tags code, unless it is a due time.
@@ -98,25 +97,25 @@ impl Core {
                 MAX_QUEUES - 1
             )));
         }
-        let topic = match self.queues.topic(record.topic) {
-            Some(topic) => topic,
+        let queue = match self.queues.queue(record.topic, record.queue_id) {
+            Some(queue) => queue,
             None => {
                 check_topic(record.topic).map_err(AppendError::Illegal)?;
-                self.queues.topic_or_new(record.topic, Form::Plain)
+                let topic = self.queues.topic_or_new(record.topic, Form::Plain);
+                self.queues.queue_or_new(&topic, record.queue_id)
             }
         };
-        let queue = self.queues.queue_or_new(&topic, record.queue_id);
         let indexed = Indexed::of(record.properties);
         let keys = match self.index.is_enabled() {
-            true => indexed.key_hashes(record.sys_flag, topic.key_prefix_hash),
+            true => indexed.key_hashes(record.sys_flag, queue.key_prefix_hash),
             false => KeyHashes::default(),
         };
-        let count = if topic.form == Form::Batch { indexed.count(record.sys_flag) } else { 1 };
+        let count = if queue.form == Form::Batch { indexed.count(record.sys_flag) } else { 1 };
         let tags_code = match indexed.due_time_is_code(record.topic) {
             true => 0,
             false => indexed.tags_code(record.topic, 0, &[]),
         };
-        Ok(Prepared { record, topic, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
+        Ok(Prepared { record, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
     }
 
     /// Gives a record its offsets and copies it to the end of the log, under the log's lock.
@@ -128,7 +127,7 @@ impl Core {
         physical_offset: i64,
         store_timestamp: i64,
     ) -> Result<Appended, AppendError> {
-        if prepared.topic.is_forgotten() {
+        if prepared.queue.is_forgotten() {
             self.find_again(prepared);
         }
         let queued = is_queued(prepared.record.sys_flag);
@@ -164,12 +163,11 @@ impl Core {
     /// The topic was deleted since, and may have been made anew: a number of the old one behind the first record of the new
     /// one would look, in the log, as if numbers had begun anew again.
     fn find_again(&self, prepared: &mut Prepared<'_>) {
-        let now = self.queues.topic(&prepared.topic.name).filter(|topic| !topic.is_forgotten());
+        let now = self.queues.topic(&prepared.queue.topic).filter(|topic| !topic.is_forgotten());
         if let Some(topic) = now {
             prepared.queue = self.queues.queue_or_new(&topic, prepared.record.queue_id);
             let is_batch = topic.form == Form::Batch;
             prepared.count = if is_batch { prepared.indexed.count(prepared.record.sys_flag) } else { 1 };
-            prepared.topic = topic;
         }
     }
 

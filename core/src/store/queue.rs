@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
 use super::queue_files::{OpenFiles, UnitFiles};
+use super::queues::Topic;
 use super::types::QueueEntry;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Bytes of a plain entry (store reference, section 3.1) and of a batch entry (3.3).
 pub(crate) const ENTRY_LEN: usize = 20;
 pub(crate) const BATCH_ENTRY_LEN: usize = 46;
+
+/// Entries for which a queue takes memory with its first one; then for twice as many, and so on.
+const FIRST_ENTRIES: usize = 4;
 
 /// How many entries of a queue are held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +65,16 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub fn encode(&self, form: Form, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.entry.physical_offset.to_be_bytes());
-        out.extend_from_slice(&self.entry.size.to_be_bytes());
-        out.extend_from_slice(&self.entry.tags_code.to_be_bytes());
+        let mut bytes = [0; BATCH_ENTRY_LEN];
+        bytes[..8].copy_from_slice(&self.entry.physical_offset.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.entry.size.to_be_bytes());
+        bytes[12..20].copy_from_slice(&self.entry.tags_code.to_be_bytes());
         if form == Form::Batch {
-            out.extend_from_slice(&self.store_timestamp.to_be_bytes());
-            out.extend_from_slice(&self.offset.to_be_bytes());
-            out.extend_from_slice(&(self.count as i16).to_be_bytes());
-            out.extend_from_slice(&[0; 8]);
+            bytes[20..28].copy_from_slice(&self.store_timestamp.to_be_bytes());
+            bytes[28..36].copy_from_slice(&self.offset.to_be_bytes());
+            bytes[36..38].copy_from_slice(&(self.count as i16).to_be_bytes());
         }
+        out.extend_from_slice(&bytes[..form.unit()]);
     }
 
     pub fn decode(form: Form, number: i64, bytes: &[u8]) -> Slot {
@@ -90,38 +95,46 @@ impl Slot {
     }
 }
 
-/// One queue of a topic.
+/// One queue of a topic. What every record touches stands together, here and in [`State`]: where there are many queues,
+/// each line of memory has to be waited for.
+#[repr(C)]
 pub(crate) struct Queue {
-    pub topic: Arc<str>,
-    pub id: i32,
-    pub form: Form,
     /// The offset that the next record gets. Changed under the log's lock only.
     pub next: AtomicI64,
-    /// First offset whose record is still in the log, and the offset behind the last readable one.
-    min: AtomicI64,
+    /// The offset behind the last readable record.
     max: AtomicI64,
+    pub topic: Arc<str>,
+    pub id: i32,
+    /// Java's hash of the topic and `#`, with which the hash of every index key of the topic begins.
+    pub key_prefix_hash: i32,
+    pub form: Form,
     /// Whether the queue stands in the list of those with something to write or sync.
     pub listed: AtomicBool,
+    /// Its topic was deleted.
+    forgotten: AtomicBool,
     state: Mutex<State>,
+    /// First offset whose record is still in the log.
+    min: AtomicI64,
 }
 
+#[repr(C)]
 pub(crate) struct State {
-    pub files: UnitFiles,
     /// Encoded entries from number `tail_from` on, up to the end of the queue.
     tail: Vec<u8>,
-    tail_from: i64,
-    /// Entries before this number are in the files.
-    written: i64,
     /// Number behind the last entry; in a plain queue that is the offset.
     pub end: i64,
     /// Commit-log offset behind the last record.
     pub log_end: i64,
-    /// Commit-log offset of the record at [`Queue::min`], if it is known without a look.
-    first_at: Option<i64>,
+    /// Entries before this number are in the files.
+    written: i64,
+    tail_from: i64,
     /// Entries came since the last write-behind.
     touched: bool,
     /// The topic was deleted: nothing is written any more, by whoever still holds the queue.
     pub deleted: bool,
+    /// Commit-log offset of the record at [`Queue::min`], if it is known without a look.
+    first_at: Option<i64>,
+    pub files: UnitFiles,
 }
 
 /// What became of an entry.
@@ -138,28 +151,45 @@ pub(crate) enum Pushed {
 }
 
 impl Queue {
-    pub fn new(topic: Arc<str>, id: i32, form: Form, files: UnitFiles) -> Self {
+    pub fn new(topic: &Topic, id: i32, files: UnitFiles) -> Self {
+        let deleted = topic.is_forgotten();
         let state = State {
-            files,
             tail: Vec::new(),
-            tail_from: 0,
-            written: 0,
             end: 0,
             log_end: 0,
-            first_at: None,
+            written: 0,
+            tail_from: 0,
             touched: false,
-            deleted: false,
+            // Its files would be those of a new topic of this name.
+            deleted,
+            first_at: None,
+            files,
         };
         Queue {
-            topic,
-            id,
-            form,
             next: AtomicI64::new(0),
-            min: AtomicI64::new(0),
             max: AtomicI64::new(0),
+            topic: topic.name.clone(),
+            id,
+            key_prefix_hash: topic.key_prefix_hash,
+            form: topic.form,
             listed: AtomicBool::new(false),
+            forgotten: AtomicBool::new(deleted),
             state: Mutex::new(state),
+            min: AtomicI64::new(0),
         }
+    }
+
+    /// Whether its topic was deleted.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// Lets nothing be written any more, and gives away the files.
+    pub fn forget(&self) -> UnitFiles {
+        self.forgotten.store(true, Ordering::Release);
+        let mut state = self.state.lock();
+        state.deleted = true;
+        state.files.take()
     }
 
     /// First offset that can be read; equal to [`Queue::max`] if none can.
@@ -228,10 +258,14 @@ impl Queue {
         }
         state.write(self.form, files)?;
         if all {
-            // Queues that rest need no memory.
-            let keep = if std::mem::take(&mut state.touched) { tails.keep } else { 0 };
-            state.trim(self.form, keep);
-            state.tail.shrink_to_fit();
+            // Queues that rest need no memory; others would only take it again.
+            let is_in_use = std::mem::take(&mut state.touched);
+            state.trim(self.form, if is_in_use { tails.keep } else { 0 });
+            if !is_in_use
+                || state.tail.capacity() > 2 * self.form.unit() * (tails.write_at + tails.keep) as usize
+            {
+                state.tail.shrink_to_fit();
+            }
         } else {
             state.trim(self.form, tails.keep);
         }
@@ -398,6 +432,9 @@ fn decode(form: Form, number: i64, bytes: &[u8], out: &mut Vec<Slot>) {
 
 impl State {
     fn append(&mut self, form: Form, slot: &Slot) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(FIRST_ENTRIES * form.unit());
+        }
         slot.encode(form, &mut self.tail);
         self.end += 1;
         self.touched = true;

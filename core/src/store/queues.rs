@@ -1,6 +1,7 @@
 //! All consume queues, found by topic with one look-up.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -53,12 +54,34 @@ impl Topic {
     }
 }
 
+/// For keys that are hashes already.
+#[derive(Default)]
+struct IsHash(u64);
+
+impl Hasher for IsHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// The table of topics and their queues.
 pub(crate) struct Queues {
     dirs: [PathBuf; 2],
     file_sizes: [usize; 2],
     pub files: OpenFiles,
     topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    /// Queues of the topics above by a hash of topic and id: with many queues each step to one has to wait for memory, and
+    /// by its topic there are five. Of two with one hash the second is not here.
+    short_cut: RwLock<HashMap<u64, Arc<Queue>, BuildHasherDefault<IsHash>>>,
+    hasher: RandomState,
     next_uid: AtomicU32,
     /// Queues with entries to write or files to sync.
     unsaved: Mutex<Vec<Arc<Queue>>>,
@@ -76,6 +99,8 @@ impl Queues {
             ],
             files: OpenFiles::new(options.storage.clone(), options.open_queue_files),
             topics: RwLock::default(),
+            short_cut: RwLock::default(),
+            hasher: RandomState::new(),
             next_uid: AtomicU32::new(0),
             unsaved: Mutex::default(),
             fresh: Default::default(),
@@ -101,6 +126,12 @@ impl Queues {
     }
 
     pub fn queue(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        let hash = self.hasher.hash_one((topic, id));
+        if let Some(queue) = self.short_cut.read().get(&hash) {
+            if queue.id == id && *queue.topic == *topic {
+                return Some(queue.clone());
+            }
+        }
         self.topics.read().get(topic)?.queue(id)
     }
 
@@ -136,12 +167,13 @@ impl Queues {
         if queues.len() <= at {
             queues.resize(at + 1, None);
         }
-        let files = self.unit_files(&topic.name, id, topic.form);
         let new = || {
-            let queue = Queue::new(topic.name.clone(), id, topic.form, files);
-            // Its files would be those of a new topic of this name.
-            queue.state().deleted = topic.forgotten.load(Ordering::Relaxed);
-            Arc::new(queue)
+            let queue = Arc::new(Queue::new(topic, id, self.unit_files(&topic.name, id, topic.form)));
+            if !queue.is_forgotten() {
+                let hash = self.hasher.hash_one((&*topic.name, id));
+                self.short_cut.write().entry(hash).or_insert_with(|| queue.clone());
+            }
+            queue
         };
         queues[at].get_or_insert_with(new).clone()
     }
@@ -193,7 +225,9 @@ impl Queues {
 
     /// Notes that a queue has something to write or sync.
     pub fn note_unsaved(&self, queue: &Arc<Queue>) {
-        if !queue.listed.swap(true, Ordering::AcqRel) {
+        // Who takes the queue off the list locks its state afterwards: either the entry that the caller added is seen then,
+        // or the caller sees here that the queue is off.
+        if !queue.listed.load(Ordering::Acquire) && !queue.listed.swap(true, Ordering::AcqRel) {
             self.unsaved.lock().push(queue.clone());
         }
     }
@@ -293,17 +327,20 @@ impl Queues {
     /// the old ones are gone. To be called while no record is passed on.
     pub fn forget(&self, name: &str) -> Option<Forgotten<'_>> {
         let topic = self.topic(name)?;
-        let take = |queue: &Arc<Queue>| {
-            let mut state = queue.state();
-            state.deleted = true;
-            state.files.take()
-        };
         let queues: Vec<UnitFiles> = {
             let queues = topic.queues.write();
             if topic.forgotten.swap(true, Ordering::AcqRel) {
                 return None;
             }
-            queues.iter().flatten().map(take).collect()
+            let mut short_cut = self.short_cut.write();
+            for queue in queues.iter().flatten() {
+                let hash = self.hasher.hash_one((name, queue.id));
+                if short_cut.get(&hash).is_some_and(|there| Arc::ptr_eq(there, queue)) {
+                    short_cut.remove(&hash);
+                }
+            }
+            drop(short_cut);
+            queues.iter().flatten().map(|queue| queue.forget()).collect()
         };
         // Only now that nobody writes to them: who makes a file waits for the directory with its queue held.
         let removing = self.files.removing(self.dir(topic.form).join(name));
