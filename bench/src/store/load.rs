@@ -14,8 +14,6 @@ CLUSTER\x01DefaultCluster\x02WAIT\x01true\x02TAGS\x01TagA\x02TRACE_ON\x01true\x0
 /// As short as they get with a unique key.
 const FEW_PROPERTIES: &[u8] = b"UNIQ_KEY\x01C000020246144E0E2F2A692C00000000\x02TAGS\x01TagA\x02";
 const NO_COUNT: &[u8] = b"00000000\x02";
-/// What the names of all topics begin with.
-const TOPIC: &str = "Topic-";
 /// Appends between two dispatches: about what a broker reads at once from busy connections.
 const BATCH: u64 = 64;
 
@@ -27,6 +25,7 @@ pub fn open(dir: &Path, flush_mode: FlushMode) -> Result<Arc<Store>, String> {
 
 /// A source of messages for the queues of some topics.
 pub struct Load {
+    name: &'static str,
     topics: Vec<String>,
     /// The name of the topic that the message goes to: 5,000 of them in as many places of the memory would be a cost of the
     /// load's own.
@@ -44,9 +43,14 @@ impl Load {
     /// For so many queues: up to 8 in one topic, else 10 in each.
     pub fn new(queues: u64, body: usize) -> Load {
         let per_topic = if queues <= 8 { queues } else { 10 };
-        let topics = (0..queues / per_topic).map(|n| format!("{TOPIC}{n:05}")).collect();
+        Load::spread("Topic", queues / per_topic, per_topic, body)
+    }
+
+    /// For so many topics of this name and a number, with so many queues each.
+    pub fn spread(name: &'static str, topics: u64, per_topic: u64, body: usize) -> Load {
         let load = Load {
-            topics,
+            name,
+            topics: (0..topics).map(|number| format!("{name}-{number:05}")).collect(),
             topic: String::new(),
             per_topic,
             body: vec![b'x'; body],
@@ -99,7 +103,7 @@ impl Load {
         let digits = format_args!("{:08x}", self.sent as u32).to_string();
         self.properties[self.counter..self.counter + 8].copy_from_slice(digits.as_bytes());
         self.topic.clear();
-        write!(self.topic, "{TOPIC}{:05}", queue / self.per_topic).map_err(|e| e.to_string())?;
+        write!(self.topic, "{}-{:05}", self.name, queue / self.per_topic).map_err(|e| e.to_string())?;
         let host = std::net::SocketAddr::from(([127, 0, 0, 1], 10911));
         let record = NewRecord {
             topic: &self.topic,

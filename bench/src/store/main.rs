@@ -1,6 +1,7 @@
 //! What the store does when it is big: many queues, long logs, restarts; in process, without a broker or a network.
 //! Prints its figures and writes them to `store.json` below `--dir`.
 
+mod cold;
 mod load;
 mod parts;
 mod process;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "ferromq-bench-store")]
 struct Options {
-    /// What to measure; default: all but `long`
+    /// What to measure; default: all but `cold` and `long`
     #[arg(long = "part", value_enum)]
     parts: Vec<Part>,
     /// A tenth of everything
@@ -43,6 +44,8 @@ enum Part {
     Restart,
     /// MB/s appended with bodies of 1 KiB to 1 MiB, beside dd
     Disk,
+    /// 10 GB that are in no cache read from 1, 100 and 10,000 topics beside new messages; only root can empty the cache
+    Cold,
     /// A SQLite table as the queue
     Sqlite,
     /// 100 million messages of 128 B, a consumer catching up meanwhile
@@ -79,6 +82,7 @@ fn measure(options: &Options) -> Result<(), String> {
             Part::Queues => parts::queues(&dir, scale(4_000_000), if options.quick { 1 } else { 3 }),
             Part::Restart => parts::restart(&dir, scale(10_000)),
             Part::Disk => parts::disk(&dir, scale(2_000)),
+            Part::Cold => parts::cold(&dir, scale(10_000)),
             Part::Sqlite => sqlite::compare(&dir, scale(20_000)),
             Part::Long => parts::long(&dir, scale(options.messages)),
         };

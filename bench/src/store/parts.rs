@@ -120,6 +120,18 @@ pub fn long(dir: &Path, messages: u64) -> Result<Value, String> {
     Ok(json!(figures))
 }
 
+/// So many MB of messages that are in no cache, in 1, 100 and 10,000 topics, read while others send and read.
+pub fn cold(dir: &Path, megabytes: u64) -> Result<Value, String> {
+    let mut figures = Vec::new();
+    for topics in [1, 100, 10_000] {
+        let mut child = Running::start("cold", dir, &[topics, megabytes * 1_000_000 / 1_300])?;
+        figures.push(show(&format!("{megabytes} MB, {topics} topics"), child.next()?));
+        child.end()?;
+        clean(dir)?;
+    }
+    Ok(json!(figures))
+}
+
 fn clean(dir: &Path) -> Result<(), String> {
     std::fs::remove_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))
 }

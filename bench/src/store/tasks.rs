@@ -19,6 +19,7 @@ pub fn run(task: &str, dir: &Path, numbers: &[u64]) -> Result<(), String> {
         ("fill", [queues, body, count, then_close]) => fill(dir, *queues, *body, *count, *then_close == 1),
         ("start", []) => start(dir),
         ("long", [messages]) => long(dir, *messages),
+        ("cold", [topics, messages]) => crate::cold::run(dir, *topics, *messages),
         _ => Err(format!("no task {task} with {} numbers", numbers.len())),
     }
 }

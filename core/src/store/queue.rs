@@ -258,12 +258,10 @@ impl Queue {
         }
         state.write(self.form, files)?;
         if all {
-            // Queues that rest need no memory; others would only take it again.
+            // Queues that rest need no memory. Many that do not would take it again, bit by bit.
             let is_in_use = std::mem::take(&mut state.touched);
             state.trim(self.form, if is_in_use { tails.keep } else { 0 });
-            if !is_in_use
-                || state.tail.capacity() > 2 * self.form.unit() * (tails.write_at + tails.keep) as usize
-            {
+            if !is_in_use || tails != Tails::MANY_QUEUES {
                 state.tail.shrink_to_fit();
             }
         } else {
