@@ -33,7 +33,8 @@ while ! grep -q ready "$out/ready.txt"; do
     [ "$tries" -lt 100 ] || { echo "the server did not start" >&2; exit 1; }
     sleep 0.1
 done
-namesrv="$(grep -o '[0-9.]*:[0-9]*' "$out/ready.txt" | head -n 1)"
+# The name server's port is the first that the line tells.
+namesrv="127.0.0.1$(grep -o ':[0-9][0-9]*' "$out/ready.txt" | head -n 1)"
 
 "$ferromq" bench send -n "$namesrv" -d "$((seconds + 2))" -w 1 "$@" &
 load=$!
@@ -42,5 +43,5 @@ perf record -q -F 997 -g --call-graph dwarf,16384 -p "$server" -o "$out/perf.dat
 wait "$load"
 perf script -i "$out/perf.data" 2> /dev/null | inferno-collapse-perf > "$out/stacks.txt"
 inferno-flamegraph --title "ferromq server, $seconds s of sends" < "$out/stacks.txt" > "$out/flamegraph.svg"
-rm -f "$out/perf.data"
+rm -f "$out/perf.data" "$out/perf.data.old"
 echo "written: $out/flamegraph.svg, stacks in $out/stacks.txt"
