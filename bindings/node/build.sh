@@ -38,6 +38,10 @@ name=$(node --input-type=module -e "import { PLATFORMS } from './scripts/platfor
     console.log(PLATFORMS.find(({ target }) => target === '$plain').name)")
 for library in libferromq_node.so libferromq_node.dylib ferromq_node.dll; do
     if [ -f "$output/$folder/$library" ]; then
+        case $target in
+        "$here") ;;
+        *linux*) scripts/check-linked.sh "$target" "$output/$folder/$library" ;;
+        esac
         # Beside and then over: a process may have the old one loaded.
         cp "$output/$folder/$library" "ferromq.$name.node.new"
         mv "ferromq.$name.node.new" "ferromq.$name.node"

@@ -2,17 +2,19 @@
 //!
 //! Facts from the protocol reference, sections 3.1 to 3.4.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::{Error, ErrorKind, Result};
 
 pub mod batch;
 mod id;
+mod properties;
 pub mod property;
 pub mod sys_flag;
 mod user;
 
 pub use id::{unique_id, unique_id_in, unique_id_of, OffsetId};
+pub use properties::Properties;
 pub use user::{Message, StoredMessage};
 
 /// Stands between the name and the value of a property.
@@ -33,8 +35,32 @@ pub fn property<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
     properties(encoded).rev().find_map(|(found, value)| (found == name).then_some(value))
 }
 
-/// As [`properties`], but as bytes, which may not be UTF-8; in one pass, for filters that look at every message.
+/// As [`properties()`], but as bytes, which may not be UTF-8; in one pass, for filters that look at every message.
 pub(crate) fn raw_properties(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    places(encoded).map(|place| (&encoded[place.name()], &encoded[place.value()]))
+}
+
+/// Where a pair stands in a property string.
+#[derive(Clone, Copy)]
+struct Place {
+    begin: usize,
+    /// Of the separator.
+    middle: usize,
+    end: usize,
+}
+
+impl Place {
+    fn name(self) -> Range<usize> {
+        self.begin..self.middle
+    }
+
+    fn value(self) -> Range<usize> {
+        self.middle + 1..self.end
+    }
+}
+
+/// The places of the pairs that have a name and a value.
+fn places(encoded: &[u8]) -> impl Iterator<Item = Place> + '_ {
     let mut separators = memchr::memchr2_iter(NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, encoded);
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -50,7 +76,7 @@ pub(crate) fn raw_properties(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u
             }
             let begin = std::mem::replace(&mut start, end + 1);
             if let Some(middle) = middle.filter(|middle| begin < *middle && middle + 1 < end) {
-                return Some((&encoded[begin..middle], &encoded[middle + 1..end]));
+                return Some(Place { begin, middle, end });
             }
         }
         None
@@ -64,78 +90,6 @@ fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
         return None;
     }
     Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
-}
-
-/// The properties of a message by name, to be changed and encoded again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Properties {
-    pairs: BTreeMap<String, String>,
-}
-
-impl Properties {
-    /// No properties.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Reads an encoded property string as [`properties`] does; of several with one name the last one counts.
-    pub fn parse(encoded: &[u8]) -> Self {
-        properties(encoded).collect()
-    }
-
-    /// The value of `name`.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.get(name).map(String::as_str)
-    }
-
-    /// Sets `name` to `value`. What comes from a user goes through [`check_property`] first.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.pairs.insert(name.into(), value.into());
-    }
-
-    /// Removes `name` and returns its value.
-    pub fn remove(&mut self, name: &str) -> Option<String> {
-        self.pairs.remove(name)
-    }
-
-    /// Whether there is a property `name`.
-    pub fn contains(&self, name: &str) -> bool {
-        self.pairs.contains_key(name)
-    }
-
-    /// All pairs, ordered by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// The property string, every pair ended by its separator.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum());
-        self.encode_into(&mut out);
-        out
-    }
-
-    /// Appends the property string to `out`. Pairs that no reader would see (an empty name or value, a separator
-    /// inside) are left out, so that one value can never pass for another property.
-    pub fn encode_into(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter().filter(|(name, value)| check_property(name, value).is_ok()) {
-            out.extend_from_slice(name.as_bytes());
-            out.push(NAME_VALUE_SEPARATOR);
-            out.extend_from_slice(value.as_bytes());
-            out.push(PROPERTY_SEPARATOR);
-        }
-    }
-}
-
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Properties {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Properties { pairs: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
-    }
 }
 
 /// Whether a property string can carry this pair: neither side empty, no separator (U+0001, U+0002) inside.

@@ -1,6 +1,5 @@
 //! The commit log's tail: one lock, under which a record gets its offsets and is copied, nothing else.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -21,9 +20,11 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) const BLANK_LEN: usize = 8;
 /// What share of their patience appends wait once one has waited all of it in vain.
 const STUCK_SHARE: u32 = 50;
-/// How far ahead of the tail pages are brought into memory at most; a fresh store begins with less.
-const POPULATE_MOST: usize = 1 << 20;
+/// How far ahead of the tail pages are brought into memory at most; as far as was written so far, but at least so much.
+const POPULATE_MOST: usize = 2 << 20;
 const POPULATE_LEAST: usize = 64 << 10;
+/// Pages that are brought into memory at once.
+const POPULATE_CHUNK: usize = 512 << 10;
 
 /// The commit log.
 pub(crate) struct Log {
@@ -62,7 +63,7 @@ pub(crate) struct Tail {
     /// Start of the file that the preparing thread is making right now: nobody else may.
     pub making: Option<i64>,
     /// Appended and not yet passed on to queues and index.
-    pub pending: Pending,
+    pub pending: Vec<Pending>,
     /// Why no more is written, until the store is opened again.
     pub broken: Option<String>,
     /// Why nothing is written for now: the disk is full.
@@ -86,9 +87,10 @@ pub(crate) struct OpenFile {
     pub at: usize,
     /// Blocks are there up to here.
     pub allocated: usize,
-    /// Pages are in memory up to here.
-    populated: usize,
-    populate_step: usize,
+    /// Pages are in memory up to here, or are being brought there.
+    pub populated: usize,
+    /// Where the first byte went since the file was opened.
+    began: usize,
     /// Zeros were written up to here (SYNC_FLUSH).
     pub zeroed: usize,
     /// The range into which zeros are being written right now: nobody else may.
@@ -104,7 +106,7 @@ impl OpenFile {
             at,
             allocated: start,
             populated: start,
-            populate_step: POPULATE_LEAST,
+            began: start,
             zeroed: start,
             zeroing: None,
         }
@@ -113,6 +115,24 @@ impl OpenFile {
     /// Bytes of the file.
     pub fn size(&self) -> usize {
         self.writer.mapping().len()
+    }
+
+    /// Claims the next stretch of pages to be brought into memory; none while there are enough, or no blocks for them.
+    pub fn populate_step(&mut self, mode: FlushMode) -> Option<(usize, usize)> {
+        if mode != FlushMode::Async || !self.wants_pages(self.pages_ahead()) {
+            return None;
+        }
+        let from = self.populated;
+        self.populated = self.allocated.min(from + self.pages_ahead().min(POPULATE_CHUNK));
+        Some((from, self.populated))
+    }
+
+    fn wants_pages(&self, ahead: usize) -> bool {
+        self.populated < self.allocated && self.populated < self.at + ahead
+    }
+
+    fn pages_ahead(&self) -> usize {
+        (self.at - self.began).clamp(POPULATE_LEAST, POPULATE_MOST)
     }
 
     /// Whether zeros are being written right now into the next `need` bytes.
@@ -134,7 +154,7 @@ impl Log {
             open: None,
             next: None,
             making: None,
-            pending: Pending::default(),
+            pending: Vec::new(),
             broken: None,
             full: None,
             crowded: None,
@@ -284,39 +304,27 @@ impl Log {
 
     /// Copies bytes to the place that [`Log::reserve`] gave. They can be read afterwards, once visible.
     pub fn put(&self, tail: &mut Tail, bytes: &[u8]) -> Result<(), AppendError> {
-        self.put_parts(tail, &[bytes])
-    }
-
-    /// As [`Log::put`], of bytes that are not in one piece.
-    pub fn put_parts(&self, tail: &mut Tail, parts: &[&[u8]]) -> Result<(), AppendError> {
         let open = tail.open.as_mut().expect("room was reserved in an open file");
-        let (at, mut end) = (open.at, open.at);
+        let at = open.at;
         match self.mode {
             FlushMode::Async => {
-                for part in parts {
-                    end = open.writer.write(end, part);
-                }
+                open.writer.write(at, bytes);
                 if let Err(error) = open.segment.map.check() {
                     let reason = format!("write to {} failed: {error}", open.segment.path.display());
                     return Err(self.break_with(tail, reason));
                 }
             }
             FlushMode::Sync => {
-                // One write, which a disk that is full or fails does not end in the middle of a record.
-                let whole: Cow<'_, [u8]> = match parts {
-                    [bytes] => Cow::Borrowed(bytes),
-                    parts => Cow::Owned(parts.concat()),
-                };
-                end = at + whole.len();
-                if let Err(error) = open.segment.file.write_at(at as u64, &whole) {
+                if let Err(error) = open.segment.file.write_at(at as u64, bytes) {
                     let reason = format!("write to {} failed: {error}", open.segment.path.display());
                     return Err(self.break_with(tail, reason));
                 }
             }
         }
-        open.at = end;
-        open.writer.publish(end);
-        self.end.store(open.segment.base + end as i64, Ordering::Release);
+        open.at += bytes.len();
+        open.writer.publish(open.at);
+        let end = open.segment.base + open.at as i64;
+        self.end.store(end, Ordering::Release);
         Ok(())
     }
 
@@ -341,10 +349,10 @@ impl Log {
         }
         let open = tail.open.as_mut().expect("a file is open");
         if self.mode == FlushMode::Async && end > open.populated {
-            let ahead = (end - open.populated).max(open.populate_step);
-            open.writer.populate(open.populated, ahead);
-            open.populated += ahead;
-            open.populate_step = (open.populate_step * 2).min(POPULATE_MOST);
+            // Nothing was made ready, or not fast enough: all that is needed now, and no more, while others wait.
+            let to = end.max(open.populated + POPULATE_LEAST);
+            open.segment.map.populate(open.populated, to - open.populated);
+            open.populated = to;
         }
         if self.wants_preparation(tail) {
             self.preparation.raise();
@@ -432,7 +440,8 @@ impl Log {
         let zeros_due = self.mode == FlushMode::Sync
             && open.zeroed < open.allocated
             && open.zeroed < open.at + super::prepare::ZERO_AHEAD / 2;
-        next_due || blocks_due || zeros_due
+        let pages_due = self.mode == FlushMode::Async && open.wants_pages(open.pages_ahead() / 2);
+        next_due || blocks_due || zeros_due || pages_due
     }
 }
 

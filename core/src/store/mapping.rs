@@ -127,6 +127,17 @@ impl Mapping {
         }
     }
 
+    /// Brings pages into memory so that the copies to come do not fault one by one; what they hold stays as it is, so any
+    /// thread may. Best effort: old kernels refuse.
+    pub fn populate(&self, at: usize, len: usize) {
+        if let Memory::File(map) = &self.memory {
+            let len = len.min(map.len().saturating_sub(at));
+            if len > 0 {
+                let _ = map.advise_range(Advice::PopulateWrite, at, len);
+            }
+        }
+    }
+
     /// Loses the page of a byte, as a disk that fails does.
     #[cfg(test)]
     pub(super) fn lose_page(&self, at: usize) {
@@ -224,20 +235,7 @@ impl Writer {
     /// Lets readers see everything before `end`. Never moves back.
     pub fn publish(&mut self, end: usize) {
         assert!(end <= self.mapping.len());
-        // There is one writer, so nobody else moves it meanwhile.
-        if end > self.mapping.published.load(Ordering::Relaxed) {
-            self.mapping.published.store(end, Ordering::Release);
-        }
-    }
-
-    /// Brings pages into memory so that the copies to come do not fault one by one. Best effort: old kernels refuse.
-    pub fn populate(&self, at: usize, len: usize) {
-        if let Memory::File(map) = &self.mapping.memory {
-            let len = len.min(map.len().saturating_sub(at));
-            if len > 0 {
-                let _ = map.advise_range(Advice::PopulateWrite, at, len);
-            }
-        }
+        self.mapping.published.fetch_max(end, Ordering::Release);
     }
 }
 
@@ -285,7 +283,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(8192).unwrap();
         let (mapping, mut writer) = Mapping::of_file(file.as_file(), 8192, 0).unwrap();
-        writer.populate(0, 8192);
+        mapping.populate(0, 8192);
         let end = writer.write(4094, b"over the page's edge");
         writer.publish(end);
         let bytes = mapping.bytes(4099, 3).unwrap();

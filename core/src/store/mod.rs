@@ -109,7 +109,7 @@ pub struct Core {
     pub(crate) waiters: Waiters,
     pub(crate) saved: Saved,
     pub(crate) damaged: Damaged,
-    pub(crate) listener: RwLock<Option<Box<dyn Listener>>>,
+    pub(crate) listener: RwLock<Option<Listener>>,
     /// Bytes behind the end of the log that count as in memory.
     pub(crate) memory_reach: i64,
     pub(crate) stopping: AtomicBool,
@@ -301,9 +301,9 @@ impl Core {
         result.map_err(|reason| Error::new(ErrorKind::NotWritable, "close store", reason))
     }
 
-    /// Sets who is told of each record that became readable, in queue order, by the thread that passes it on.
-    pub fn set_listener(&self, listener: impl Listener + 'static) {
-        *self.listener.write() = Some(Box::new(listener));
+    /// Sets what is called for each record that became readable, in queue order, by the thread that passes it on.
+    pub fn set_listener(&self, listener: Listener) {
+        *self.listener.write() = Some(listener);
     }
 
     /// What opening found and did.

@@ -1,4 +1,4 @@
-//! What is made ahead of the tail, off the appending thread: blocks, zeros, the next file.
+//! What is made ahead of the tail, off the appending thread: blocks, pages, zeros, the next file.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ const ZERO_CHUNK: usize = 1 << 20;
 enum Step {
     Allocate { segment: Arc<Segment>, from: usize, to: usize },
     Zero { segment: Arc<Segment>, from: usize, to: usize },
+    Populate { segment: Arc<Segment>, from: usize, to: usize },
     NextFile { base: i64 },
 }
 
@@ -25,6 +26,10 @@ pub(crate) fn prepare(log: &Log) -> bool {
     let done = match &step {
         Step::Allocate { segment, from, to } => segment.file.allocate(*from as u64, (*to - *from) as u64),
         Step::Zero { segment, from, to } => write_zeros(segment, *from, *to),
+        Step::Populate { segment, from, to } => {
+            segment.map.populate(*from, *to - *from);
+            return true;
+        }
         Step::NextFile { base } => return next_file(log, *base),
     };
     let mut tail = log.tail.lock();
@@ -46,7 +51,7 @@ pub(crate) fn prepare(log: &Log) -> bool {
             }
             result.is_ok()
         }
-        (_, Step::NextFile { .. }) => unreachable!("returned above"),
+        (_, Step::NextFile { .. } | Step::Populate { .. }) => unreachable!("returned above"),
     };
     going_on
 }
@@ -63,6 +68,9 @@ fn choose(log: &Log) -> Option<Step> {
         let (from, to) = (open.allocated, (open.allocated + log.step).min(size));
         return Some(Step::Allocate { segment: open.segment.clone(), from, to });
     }
+    if let Some((from, to)) = open.populate_step(log.mode) {
+        return Some(Step::Populate { segment: open.segment.clone(), from, to });
+    }
     if let Some(zero) = zero_step(log, open) {
         return Some(zero);
     }
@@ -77,7 +85,12 @@ fn choose(log: &Log) -> Option<Step> {
                 let to = log.step.min(next.size());
                 return Some(Step::Allocate { segment: next.segment.clone(), from: 0, to });
             }
-            Some(next) => return zero_step(log, next),
+            Some(next) => {
+                let pages = next.populate_step(log.mode);
+                let pages =
+                    pages.map(|(from, to)| Step::Populate { segment: next.segment.clone(), from, to });
+                return pages.or_else(|| zero_step(log, next));
+            }
         }
     }
     None
@@ -129,5 +142,35 @@ fn with_file(tail: &mut Tail, segment: &Arc<Segment>, change: impl FnOnce(&mut O
     let files = tail.open.iter_mut().chain(tail.next.iter_mut());
     if let Some(open) = files.into_iter().find(|open| Arc::ptr_eq(&open.segment, segment)) {
         change(open);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::tests::new;
+    use crate::store::{Core, StoreOptions};
+
+    #[test]
+    fn pages_are_ahead_of_the_tail_by_as_much_as_was_written_within_bounds() {
+        let mut options = StoreOptions::new("/store");
+        options.storage = Arc::new(storage::Memory::new());
+        options.mapped_file_size_commit_log = 16 << 20;
+        let core = Core::new(options, Clock::new());
+        core.start().unwrap();
+        let body = vec![b'x'; 100 << 10];
+        for written in 1..26 {
+            core.append(&new("T", 0, &body, b"")).unwrap();
+            while prepare(&core.log) {}
+            let tail = core.log.tail.lock();
+            let open = tail.open.as_ref().unwrap();
+            let (ahead, chunk) = (open.populated - open.at, 512 << 10);
+            assert!(ahead >= (written * body.len()).min(2 << 20), "{written}: {ahead}");
+            assert!(ahead < (written * (body.len() + 200)).min(2 << 20) + chunk, "{written}: {ahead}");
+            assert!(open.populated <= open.allocated);
+            assert!(!core.log.wants_preparation(&tail), "{written}");
+        }
+        core.finish().unwrap();
     }
 }

@@ -107,7 +107,7 @@ impl Shared {
             properties.insert(property::RETRY_TOPIC, self.cluster.namespace().wrap(&message.topic));
         }
         if !properties.contains(property::ORIGIN_MESSAGE_ID) {
-            properties.insert(property::ORIGIN_MESSAGE_ID, message.message_id().to_owned());
+            properties.insert(property::ORIGIN_MESSAGE_ID, message.message_id());
         }
         // The broker's to set, or of the record that it was in.
         for name in [property::TRAN_MSG, property::REAL_TOPIC, property::REAL_QID, property::CRC32] {
