@@ -4,7 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::queue::{Pushed, Queue, Slot};
+use super::numbers::{Numbers, Ruling, TAKEN};
+use super::queue::{Form, Pushed, Queue, Slot};
 use super::queue_files::OpenFiles;
 use super::types::{QueueEntry, MOST_LOST};
 use super::Core;
@@ -20,26 +21,26 @@ pub(crate) struct Cursor {
     ahead_at: usize,
     /// The first entry that the queue had where the scan begins, until its record comes.
     first: Option<Slot>,
-    /// A record with a number that an earlier one has. The next one of the queue tells which of the two is right.
-    held: Option<Slot>,
+    before_first: Before,
+    numbers: Numbers,
+    /// An entry was found to be right, so the ones behind it are not those of other numbers.
+    agreed: bool,
 }
 
-/// Records whose turn it is.
+/// Records that the log has before the one of the queue's first entry: of a topic that was deleted, or their entries
+/// were lost. Nothing is changed before that is clear, as the entries may be all that tells.
 #[derive(Default)]
-pub(crate) struct Ready {
-    pub now: [Option<Slot>; 2],
-    /// The one that was put off, if it turned out to have the number of another.
-    pub refused: Option<Slot>,
-    /// So many offsets were removed because the queue begins anew.
-    pub removed: i64,
+struct Before {
+    /// Behind the last one's number.
+    end: Option<i64>,
+    /// The queue says of their numbers that they belong to other records, or to none.
+    contradicted: bool,
 }
-
-pub(crate) const TAKEN: &str = "an earlier record has that offset";
 
 /// What became of a record's entry.
 pub(crate) enum Accepted {
-    /// It is there.
-    Agrees,
+    /// It is there; so many before it have no record and were made blank.
+    Agrees { blanked: i64 },
     /// It was made; so many others were removed before, and so many offsets before it have no record.
     Made { removed: i64, hole: i64 },
     /// It has no place in the queue.
@@ -48,77 +49,100 @@ pub(crate) enum Accepted {
 
 impl Cursor {
     pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
-        let state = queue.state();
-        let first = match state.first_at_or_behind(queue.form, &core.queues.files, start)? {
-            Some((number, _)) => state.one(queue.form, &core.queues.files, number)?,
-            None => None,
-        };
-        drop(state);
+        let first = Self::first(core, &queue, start)?;
         let next = first.map_or(queue.max(), |slot| slot.offset);
-        Ok(Cursor { queue, next, missing: Vec::new(), ahead: Vec::new(), ahead_at: 0, first, held: None })
+        let numbers = Numbers::new(queue.form);
+        Ok(Cursor {
+            queue,
+            next,
+            missing: Vec::new(),
+            ahead: Vec::new(),
+            ahead_at: 0,
+            first,
+            before_first: Before::default(),
+            numbers,
+            agreed: false,
+        })
     }
 
-    /// The next record of the queue, and what it tells about the one before. Numbers that begin anew show that the topic
-    /// was deleted and made again: the queue is emptied then. No CRC covers a number, so it takes two records to show
-    /// that, unless what stood there is gone anyway, or the queue began with this record: damage may have left but one of a
-    /// topic that was made again. `surely_there`: the entries before the start of the scan are known to be those of this
-    /// topic.
-    pub fn follow(&mut self, core: &Core, slot: Slot, surely_there: bool) -> io::Result<Ready> {
-        let mut ready = Ready::default();
-        if self.has_first_entry(&slot) && slot.offset < self.next && !surely_there {
-            self.held = None;
-            ready.removed = self.empty(core)?;
-            ready.now[0] = Some(slot);
-            return Ok(ready);
+    fn first(core: &Core, queue: &Queue, at: i64) -> io::Result<Option<Slot>> {
+        let state = queue.state();
+        match state.first_at_or_behind(queue.form, &core.queues.files, at)? {
+            Some((number, _)) => state.one(queue.form, &core.queues.files, number),
+            None => Ok(None),
         }
-        if let Some(held) = self.held.take() {
-            // Were its number damaged, it would have been the one that is missing now.
-            let is_damaged = slot.offset == self.next + held.count;
-            if slot.offset > held.offset && !is_damaged {
-                ready.removed = self.empty(core)?;
-                ready.now = [Some(held), Some(slot)];
-                return Ok(ready);
+    }
+
+    /// The next record of the queue, and what it tells about those before it.
+    pub fn follow(&mut self, core: &Core, slot: Slot) -> io::Result<Ruling> {
+        while let Some(first) = self.first {
+            let (at, first_at) = (slot.entry.physical_offset, first.entry.physical_offset);
+            if at < first_at {
+                self.note_before(core, &slot)?;
+                return Ok(Ruling::default());
             }
-            ready.refused = Some(held);
-        }
-        if slot.offset < self.next {
-            if surely_there || self.has_record(core, slot.offset)? {
-                self.held = Some(slot);
-                return Ok(ready);
+            let Some(end) = self.before_first.end else {
+                self.first = None;
+                break;
+            };
+            if at == first_at && agree(&first, &slot) {
+                self.first = None;
+                if !self.before_first.contradicted && end <= first.offset {
+                    return Ok(Ruling::REMAKE);
+                }
+                break;
             }
-            // The file that the entry stood in was lost.
-            ready.removed = self.empty(core)?;
+            // It has no record. Perhaps one of those behind it has.
+            self.first = Self::first(core, &self.queue, at + i64::from(at == first_at))?;
+            if self.first.is_none() {
+                return Ok(Ruling::REMAKE);
+            }
         }
-        ready.now[0] = Some(slot);
-        Ok(ready)
+        self.judge(core, slot)
     }
 
-    /// What becomes of a record that was put off and has no other behind it: the first one of a new topic, or none.
-    pub fn last(&mut self, core: &Core, surely_there: bool) -> io::Result<Ready> {
-        let Some(held) = self.held.take() else { return Ok(Ready::default()) };
-        if held.offset > 0 || surely_there {
-            return Ok(Ready { refused: Some(held), ..Ready::default() });
+    fn note_before(&mut self, core: &Core, slot: &Slot) -> io::Result<()> {
+        let before = &mut self.before_first;
+        // Numbers that go back are of another topic of the name.
+        before.contradicted &= before.end.is_some_and(|end| slot.offset >= end);
+        before.end = Some(slot.offset + slot.count);
+        if !before.contradicted {
+            let mut there = Vec::new();
+            self.queue.read(&core.queues.files, slot.offset, 1, &mut there)?;
+            let says = |there: &Slot| there.entry.is_record() || there.entry == QueueEntry::BLANK;
+            self.before_first.contradicted = there.first().is_some_and(says);
         }
-        Ok(Ready { removed: self.empty(core)?, now: [Some(held), None], refused: None })
+        Ok(())
     }
 
-    /// Whether this is the record of the queue's first entry.
-    fn has_first_entry(&mut self, slot: &Slot) -> bool {
-        let first = self.first.take_if(|first| first.entry.physical_offset <= slot.entry.physical_offset);
-        first.is_some_and(|first| agree(&first, slot))
+    fn judge(&mut self, core: &Core, slot: Slot) -> io::Result<Ruling> {
+        let is_odd = slot.offset > self.next || self.numbers.are_open();
+        if is_odd && slot.offset >= self.next && self.has(core, &slot)? {
+            return Ok(self.numbers.follow_sure(self.next, slot));
+        }
+        Ok(self.numbers.follow(self.next, slot))
     }
 
-    fn has_record(&self, core: &Core, offset: i64) -> io::Result<bool> {
-        let mut there = Vec::new();
-        self.queue.read(&core.queues.files, offset, 1, &mut there)?;
-        Ok(there.first().is_some_and(|there| there.entry.is_record()))
+    /// What becomes of records that were put off and have none behind them. `surely_there`: the entries before the start
+    /// of the scan are known to be those of this topic.
+    pub fn last(&mut self, core: &Core, surely_there: bool) -> io::Result<Ruling> {
+        if self.first.is_some() && self.before_first.end.is_some() {
+            return Ok(Ruling::REMAKE);
+        }
+        if !self.numbers.are_open() {
+            return Ok(Ruling::default());
+        }
+        let next = if self.agreed { self.existing(&core.queues.files)? } else { None };
+        let is_next =
+            |slot: &Slot| next.is_some_and(|next| next.entry.physical_offset == slot.entry.physical_offset);
+        Ok(self.numbers.end(self.next, is_next, !surely_there))
     }
 
-    /// Returns how many offsets went.
-    fn empty(&mut self, core: &Core) -> io::Result<i64> {
+    /// Empties the queue. Returns how many offsets went.
+    pub fn empty(&mut self, core: &Core) -> io::Result<i64> {
         let removed = self.queue.max();
         self.queue.reset(&core.queues.files)?;
-        (self.next, self.ahead_at) = (0, 0);
+        (self.next, self.ahead_at, self.agreed) = (0, 0, false);
         self.missing.clear();
         self.ahead.clear();
         Ok(removed)
@@ -141,20 +165,50 @@ impl Cursor {
         while self.next < slot.offset
             && self.existing(files)?.is_some_and(|there| there.entry == QueueEntry::BLANK)
         {
-            self.next += 1;
-            self.ahead_at += 1;
+            self.step(1);
         }
-        self.misses(expected..self.next);
         if self.next < self.queue.max() {
-            if slot.offset == self.next && self.existing(files)?.is_some_and(|there| agree(&there, slot)) {
-                self.next += slot.count;
-                self.ahead_at += 1;
-                return Ok(Accepted::Agrees);
+            if self.has(core, slot)? {
+                let blanked = slot.offset - self.next;
+                if blanked > 0 {
+                    self.queue.blank(files, self.next..slot.offset)?;
+                    core.queues.note_unsaved(&self.queue);
+                }
+                self.step(blanked + slot.count);
+                self.agreed = true;
+                self.misses(expected..slot.offset);
+                return Ok(Accepted::Agrees { blanked });
             }
             removed = self.queue.max() - self.next;
             self.queue.cut(files, self.next)?;
         }
+        self.misses(expected..self.next);
         self.make(core, slot, removed)
+    }
+
+    fn step(&mut self, numbers: i64) {
+        self.next += numbers;
+        if numbers > 1 && self.queue.form == Form::Plain {
+            self.ahead.clear();
+            self.ahead_at = 0;
+        } else {
+            self.ahead_at += 1;
+        }
+    }
+
+    /// Whether the queue has the entry of a record, from `next` on.
+    fn has(&mut self, core: &Core, slot: &Slot) -> io::Result<bool> {
+        let files = &core.queues.files;
+        if slot.offset == self.next {
+            return Ok(self.existing(files)?.is_some_and(|there| agree(&there, slot)));
+        }
+        // Entries of batches cannot be made blank.
+        if self.queue.form == Form::Batch || slot.offset >= self.queue.max() {
+            return Ok(false);
+        }
+        let mut there = Vec::with_capacity(1);
+        self.queue.read(files, slot.offset, 1, &mut there)?;
+        Ok(there.first().is_some_and(|there| agree(there, slot)))
     }
 
     fn make(&mut self, core: &Core, slot: &Slot, removed: i64) -> io::Result<Accepted> {
@@ -194,6 +248,9 @@ impl Cursor {
     }
 
     fn existing(&mut self, files: &OpenFiles) -> io::Result<Option<Slot>> {
+        if self.next >= self.queue.max() {
+            return Ok(None);
+        }
         if self.ahead_at >= self.ahead.len() {
             self.ahead.clear();
             self.ahead_at = 0;

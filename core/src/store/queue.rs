@@ -385,6 +385,28 @@ impl Queue {
         Ok(())
     }
 
+    /// Makes entries blank for which there is no record, though there is for the ones behind them. Plain queues only.
+    pub fn blank(&self, files: &OpenFiles, mut numbers: std::ops::Range<i64>) -> io::Result<()> {
+        const AT_ONCE: i64 = 4096;
+        let (mut state, mut bytes) = (self.state.lock(), Vec::new());
+        state.first_at = None;
+        while !numbers.is_empty() {
+            let count = AT_ONCE.min(numbers.end - numbers.start);
+            bytes.clear();
+            (0..count).for_each(|_| Slot::blank(0).encode(self.form, &mut bytes));
+            let in_files = (state.written - numbers.start).clamp(0, count) as usize * ENTRY_LEN;
+            state.files.write(files, numbers.start, &bytes[..in_files])?;
+            for (number, blank) in (numbers.start..).zip(bytes.chunks_exact(ENTRY_LEN)) {
+                if number >= state.tail_from {
+                    let at = (number - state.tail_from) as usize * ENTRY_LEN;
+                    state.tail[at..at + ENTRY_LEN].copy_from_slice(blank);
+                }
+            }
+            numbers.start += count;
+        }
+        Ok(())
+    }
+
     /// Makes the queue as it was before its first record.
     pub fn reset(&self, files: &OpenFiles) -> io::Result<()> {
         let mut state = self.state.lock();

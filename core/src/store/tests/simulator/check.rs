@@ -47,6 +47,9 @@ impl World {
                 assert_eq!((record.topic(), record.queue_id()), (topic, queue_id));
                 let serial = serial(record.body());
                 assert!(record.body() == body(serial), "the body of {serial} is another");
+                if self.model.hurt.contains(&serial) {
+                    continue;
+                }
                 let (physical, time) = (record.physical_offset(), record.store_timestamp());
                 queue.messages.insert(record.queue_offset(), Message { serial, physical, time });
             }
@@ -59,7 +62,8 @@ impl World {
 
     /// Whether the queues of a topic may be those of the one before it.
     fn is_unclear(&self, topic: &str, report: &RecoveryReport) -> bool {
-        self.model.is_unclear(topic) && report.notes.iter().any(|note| note.contains(COMPARED))
+        let compared = report.notes.iter().any(|note| note.contains(COMPARED));
+        self.model.is_unclear(topic) && (compared || self.checkpoint_gone)
     }
 
     fn check_promises(&self, served: &BTreeMap<usize, Queue>, report: &RecoveryReport) {
@@ -74,7 +78,7 @@ impl World {
 
     /// What is there is what was sent there, and what was deleted is not there.
     fn check_origin(&self, served: &BTreeMap<usize, Queue>, report: &RecoveryReport) {
-        let lost = report.notes.iter().any(|note| note.contains(LOST));
+        let lost = self.checkpoint_gone || report.notes.iter().any(|note| note.contains(LOST));
         for (at, queue) in served {
             let before = self.model.queues.get(at);
             for (offset, message) in &queue.messages {
@@ -95,8 +99,8 @@ impl World {
                     QUEUES[*at]
                 );
             }
-            // Only damage makes holes, and only a power cut makes damage.
-            let damaged = self.done.power_cuts > 0;
+            // Only damage makes holes.
+            let damaged = self.done.power_cuts > 0 || !self.model.hurt.is_empty();
             assert!(queue.whole || damaged, "{:?} has holes {report:?}", QUEUES[*at]);
         }
     }
@@ -120,7 +124,7 @@ impl World {
                         let gone =
                             self.model.deleted.contains(&serial) || self.model.undecided.contains(&serial);
                         let there = in_queues.remove(&offset);
-                        if !there && !gone {
+                        if !there && !gone && !self.model.hurt.contains(&serial) {
                             let unclear = self.is_unclear(record.topic(), report);
                             assert!(unclear, "{serial} at {offset} is in no queue {report:?}");
                             refused.push(serial);

@@ -46,7 +46,9 @@ pub(super) struct Model {
     /// Messages of topics whose deletion a crash interrupted, deleted ones that came back, and those that a start could not
     /// tell from the ones of a topic that was made anew: not promised.
     pub undecided: HashSet<u64>,
-    /// A power cut left damage between the records of the log.
+    /// Messages whose records were damaged: they may be lost, or be served under other numbers.
+    pub hurt: HashSet<u64>,
+    /// There is damage between the records of the log, or in them.
     pub damaged: bool,
     /// Topics that were deleted and perhaps made again.
     twice: HashSet<&'static str>,
@@ -136,6 +138,12 @@ impl Model {
     pub fn power_cut_too(&mut self) {
         let durable = self.step.durable;
         self.promised.retain(|(.., message)| message.physical < durable);
+    }
+
+    pub fn hurt(&mut self, serial: u64) {
+        self.damaged = true;
+        self.hurt.insert(serial);
+        self.promised.retain(|(.., message)| message.serial != serial);
     }
 
     /// Whether old records of a topic may be taken for those of the one that was made anew, when nothing but the log
