@@ -20,6 +20,8 @@ pub const MAX_TOPIC_V1: usize = 127;
 pub(crate) const QUEUE_OFFSET_AT: usize = 20;
 /// Where the physical offset stands in a record.
 pub(crate) const PHYSICAL_OFFSET_AT: usize = 28;
+/// Where the `message::sys_flag` bits stand.
+const SYS_FLAG_AT: usize = 36;
 /// Where the time stands at which the message was made.
 const BORN_TIMESTAMP_AT: usize = 40;
 /// Where the born host stands in a record; what follows it depends on its length.
@@ -117,6 +119,82 @@ impl NewRecord<'_> {
         out.extend_from_slice(self.body);
         self.encode_tail(&mut out);
         out
+    }
+}
+
+/// The longest head: all that stands before the body, with hosts of 20 bytes.
+const MAX_HEAD: usize = 112;
+
+/// What records of one queue that come from one place have in common, encoded once.
+#[derive(Debug, Clone)]
+pub(crate) struct Mould {
+    head: [u8; MAX_HEAD],
+    head_len: usize,
+    sys_flag: i32,
+    topic: Box<[u8]>,
+    /// Where the store time stands.
+    pub store_timestamp_at: usize,
+}
+
+impl Mould {
+    /// From a record of that kind; its flags, body and properties do not count.
+    pub fn new(record: &NewRecord<'_>) -> Mould {
+        let bare = NewRecord { body: &[], properties: &[], flag: 0, sys_flag: 0, ..*record };
+        let (mut encoded, mut topic, mut head) = (Vec::new(), Vec::new(), [0; MAX_HEAD]);
+        bare.encode_head(&mut encoded);
+        bare.encode_tail(&mut topic);
+        // The length of the properties is another one each time.
+        topic.truncate(topic.len() - 2);
+        head[..encoded.len()].copy_from_slice(&encoded);
+        let sys_flag = int(&head, SYS_FLAG_AT).unwrap_or_default();
+        let store_timestamp_at = bare.store_timestamp_at();
+        Mould { head, head_len: encoded.len(), sys_flag, topic: topic.into(), store_timestamp_at }
+    }
+
+    /// The topic with its length, as it stands between body and properties.
+    pub fn topic(&self) -> &[u8] {
+        &self.topic
+    }
+
+    /// Bytes of the record.
+    pub fn encoded_len(&self, body: usize, properties: usize) -> usize {
+        self.head_len + body + self.topic.len() + 2 + properties
+    }
+
+    /// All that stands before the body, without what its place decides.
+    #[inline]
+    pub fn head(&self, flag: i32, sys_flag: i32, body: &[u8], properties: usize) -> Head {
+        let mut head = Head { bytes: self.head, len: self.head_len };
+        let size = self.encoded_len(body.len(), properties) as i32;
+        let hosts = sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6;
+        let sys_flag = self.sys_flag & hosts | sys_flag & !hosts;
+        head.bytes[0..4].copy_from_slice(&size.to_be_bytes());
+        head.bytes[8..12].copy_from_slice(&body_crc(body).to_be_bytes());
+        head.bytes[16..20].copy_from_slice(&flag.to_be_bytes());
+        head.bytes[SYS_FLAG_AT..SYS_FLAG_AT + 4].copy_from_slice(&sys_flag.to_be_bytes());
+        let length_at = self.head_len - 4;
+        head.bytes[length_at..length_at + 4].copy_from_slice(&(body.len() as i32).to_be_bytes());
+        head
+    }
+}
+
+/// What stands before a body.
+pub(crate) struct Head {
+    bytes: [u8; MAX_HEAD],
+    len: usize,
+}
+
+impl std::ops::Deref for Head {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Head {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
     }
 }
 
@@ -379,18 +457,23 @@ pub fn records(body: &[u8]) -> impl Iterator<Item = Result<RecordView<'_>>> {
 
 /// Checks what the format cannot hold: names the field, its length and the limit.
 pub(crate) fn check_lengths(record: &NewRecord<'_>) -> std::result::Result<(), String> {
-    if record.properties.len() > MAX_PROPERTIES {
-        let length = record.properties.len();
+    check_properties(record.properties)?;
+    if record.topic.is_empty() {
+        return Err("the topic is empty".into());
+    }
+    Ok(())
+}
+
+/// Whether a record takes these encoded properties.
+pub(crate) fn check_properties(properties: &[u8]) -> std::result::Result<(), String> {
+    if properties.len() > MAX_PROPERTIES {
+        let length = properties.len();
         return Err(format!("the properties have {length} bytes, a record holds at most {MAX_PROPERTIES}"));
     }
     // Text has none. After a crash zeros are taken for a part that did not come to the disk.
     let has_zeros = |bytes: &[u8]| bytes.split(|byte| *byte != 0).any(|zeros| zeros.len() >= SECTOR);
-    if record.properties.ends_with(&[0]) || record.properties.len() >= SECTOR && has_zeros(record.properties)
-    {
+    if properties.ends_with(&[0]) || properties.len() >= SECTOR && has_zeros(properties) {
         return Err(format!("the properties end with a zero byte, or have {SECTOR} of them in a row"));
-    }
-    if record.topic.is_empty() {
-        return Err("the topic is empty".into());
     }
     Ok(())
 }

@@ -107,3 +107,31 @@ proptest! {
         let _ = RecordView::parse(&bytes[..at]);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_mould_makes_what_the_record_encodes_to(
+        (born_v6, store_v6, long) in any::<(bool, bool, bool)>(),
+        (flag, sys_flag) in any::<(i32, i32)>(),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        properties in prop::collection::vec(1..=255u8, 0..40),
+    ) {
+        let topic = "t".repeat(if long { 200 } else { 20 });
+        let record = NewRecord {
+            flag,
+            sys_flag,
+            born_host: host(born_v6, 50_000),
+            store_host: host(store_v6, 10_911),
+            ..sample(&topic, &body, &properties)
+        };
+        let mould = Mould::new(&sample(&topic, b"another", b"other"));
+        prop_assert_eq!(mould.encoded_len(1, 2), sample(&topic, b"1", b"22").encoded_len());
+        let mould = Mould::new(&record);
+        let mut head = mould.head(flag, sys_flag, &body, properties.len());
+        place(&mut head, mould.store_timestamp_at, 5, 6, 7);
+        let length = (properties.len() as i16).to_be_bytes();
+        let whole = [&head[..], &body, mould.topic(), &length, &properties].concat();
+        prop_assert_eq!(mould.encoded_len(body.len(), properties.len()), whole.len());
+        prop_assert_eq!(whole, record.encode(5, 6, 7));
+    }
+}

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::{property, Message};
-use crate::store::{forks, AppendError, Appended, Content, Durability, FlushMode, KnownQueue, Origin, Ready};
+use crate::store::{forks, AppendError, Appended, Content, Durability, FlushMode, Origin, Ready};
 use crate::wire::ResponseCode;
 use crate::{Error, ErrorKind, Result};
 
 use super::handler::{refuse, Refusal};
-use super::stats::Counter;
+use super::stats::PutTally;
 use super::{flow, names, put, send, Broker};
 
 /// With so many records that wait to be passed on to their queues, the one who appends does it.
@@ -25,17 +25,15 @@ pub struct QueueAppender {
     topic: Arc<str>,
     queue_id: i32,
     checked: Option<Checked>,
-    ready: Ready,
     forks: usize,
 }
 
 /// What holds as long as the broker's tables and settings are those of the epoch.
 struct Checked {
     epoch: u64,
-    queue: KnownQueue,
-    puts: Arc<Counter>,
+    ready: Ready,
+    puts: PutTally,
     most_bytes: usize,
-    origin: Origin,
 }
 
 impl QueueAppender {
@@ -44,9 +42,8 @@ impl QueueAppender {
     /// # Errors
     /// As [`QueueAppender::append`].
     pub fn new(broker: Arc<Broker>, topic: &str, queue_id: i32) -> Result<QueueAppender> {
-        let ready = Ready::default();
         let (topic, forks) = (topic.into(), forks());
-        let mut this = QueueAppender { broker, topic, queue_id, checked: None, ready, forks };
+        let mut this = QueueAppender { broker, topic, queue_id, checked: None, forks };
         this.check()?;
         Ok(this)
     }
@@ -56,71 +53,90 @@ impl QueueAppender {
         self.queue_id
     }
 
-    /// Forgets what was made ready and makes these contents ready.
-    ///
-    /// # Errors
-    /// When one cannot be stored; nothing is ready then.
-    pub fn make_ready<'a>(&mut self, contents: impl IntoIterator<Item = Content<'a>>) -> Result<()> {
-        self.check()?;
-        let checked = self.checked.as_ref().expect("just checked");
-        self.ready.clear();
-        for content in contents {
-            if content.body.is_empty() {
-                self.ready.clear();
-                return Err(invalid("a message has no body"));
-            }
-            let added = self.ready.add(&self.broker.store, &checked.queue, &checked.origin, &content);
-            if added.is_ok() && self.ready.body_bytes() <= checked.most_bytes {
-                continue;
-            }
-            let (bytes, most) = (self.ready.body_bytes(), checked.most_bytes);
-            self.ready.clear();
-            added.map_err(|error| self.refused(&error))?;
-            return Err(invalid(format!(
-                "the messages have {bytes} bytes or more, allowed are {most} at a time (maxMessageSize)"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Appends what is ready, all or none, and waits for the disk under SYNC_FLUSH. Returns the number of the first in
-    /// the queue.
+    /// Appends a message, and waits for the disk under SYNC_FLUSH. Returns its number in the queue.
     ///
     /// # Errors
     /// By kind: `NotFound` (no such topic any more), `NoPermission`, `InvalidArgument`, `NotWritable`, `Closed`, `Forked`;
     /// `Remote` with SYSTEM_BUSY when too many wait for the disk or the log is not to be had in time. Nothing is stored
     /// then. `Timeout`: stored, but not known to be on the disk in time.
-    pub fn append(&mut self) -> Result<i64> {
-        if self.ready.is_empty() {
+    pub fn append(&mut self, content: &Content<'_>) -> Result<i64> {
+        let mode = self.admit()?;
+        let (broker, checked) = self.parts()?;
+        if content.body.is_empty() {
+            return Err(invalid("a message has no body"));
+        }
+        if content.body.len() > checked.most_bytes {
+            return Err(too_large(content.body.len(), checked.most_bytes));
+        }
+        match broker.store.append_one(&checked.ready, content) {
+            Ok((appended, pending)) => self.appended(1, &appended, pending, mode),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    /// Appends messages, next to one another, all or none, as [`QueueAppender::append`]. Returns the number of the first.
+    ///
+    /// # Errors
+    /// As those of one; also when there is none, or they are too large together.
+    pub fn append_all<'a>(&mut self, contents: impl IntoIterator<Item = Content<'a>>) -> Result<i64> {
+        let mode = self.admit()?;
+        let (broker, checked) = self.parts()?;
+        let ready = &mut checked.ready;
+        ready.clear();
+        for content in contents {
+            if content.body.is_empty() {
+                return Err(invalid("a message has no body"));
+            }
+            if let Err(error) = ready.add(&broker.store, &content) {
+                return Err(self.refused(&error));
+            }
+            if ready.body_bytes() > checked.most_bytes {
+                return Err(too_large(ready.body_bytes(), checked.most_bytes));
+            }
+        }
+        if ready.is_empty() {
             return Err(invalid("there is nothing to append"));
         }
-        let store = &self.broker.store;
-        if store.flush_mode() == FlushMode::Sync {
+        let messages = ready.len();
+        match broker.store.append_ready(ready) {
+            Ok((appended, pending)) => self.appended(messages, &appended, pending, mode),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    fn admit(&self) -> Result<FlushMode> {
+        let mode = self.broker.store.flush_mode();
+        if mode == FlushMode::Sync {
             flow::admit_send(&self.broker).map_err(|refusal| refusal.into_error(OPERATION))?;
         }
-        let checked = self.checked.as_ref().expect("something is ready");
-        let (appended, pending) = match store.append_ready(&checked.queue, &mut self.ready) {
-            Ok(done) => done,
-            Err(error) => {
-                let gone = error == AppendError::Gone;
-                let error = self.refused(&error);
-                if gone {
-                    self.checked = None;
-                }
-                return Err(error);
-            }
-        };
+        Ok(mode)
+    }
+
+    /// The broker, and what was checked, as it is now.
+    fn parts(&mut self) -> Result<(&Broker, &mut Checked)> {
+        self.check()?;
+        Ok((&self.broker, self.checked.as_mut().expect("just checked")))
+    }
+
+    fn appended(
+        &mut self,
+        messages: usize,
+        appended: &Appended,
+        pending: usize,
+        mode: FlushMode,
+    ) -> Result<i64> {
         let bytes = (appended.end - appended.physical_offset) as usize;
-        checked.puts.add(self.ready.len(), bytes);
-        self.broker.stats.put(self.ready.len(), bytes);
-        match store.flush_mode() {
+        if let Some(checked) = &mut self.checked {
+            checked.puts.add(messages, bytes);
+        }
+        match mode {
             FlushMode::Async => {
                 // Otherwise whoever reads next does it.
                 if pending >= MOST_PENDING || self.broker.waiters.len() > 0 {
-                    store.dispatch();
+                    self.broker.store.dispatch();
                 }
             }
-            FlushMode::Sync => self.wait_for_disk(&appended)?,
+            FlushMode::Sync => self.wait_for_disk(appended)?,
         }
         Ok(appended.queue_offset)
     }
@@ -165,8 +181,13 @@ impl QueueAppender {
         Ok(())
     }
 
-    fn refused(&self, error: &AppendError) -> Error {
+    fn refused(&mut self, error: &AppendError) -> Error {
         match error {
+            AppendError::Gone => {
+                // There may be a new topic of this name by the next append.
+                self.checked = None;
+                put::refusal(&self.broker, error).into_error(OPERATION)
+            }
             AppendError::Closed => Error::new(ErrorKind::Closed, OPERATION, "the instance was closed"),
             error => put::refusal(&self.broker, error).into_error(OPERATION),
         }
@@ -179,8 +200,14 @@ fn invalid(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, OPERATION, what)
 }
 
+fn too_large(bytes: usize, most: usize) -> Error {
+    invalid(format!(
+        "{bytes} bytes or more are to be appended, allowed are {most} at a time (maxMessageSize)"
+    ))
+}
+
 /// The checks of a send that need nothing but topic and queue.
-fn look(broker: &Broker, name: &str, queue_id: i32, epoch: u64) -> Result<Checked, Refusal> {
+fn look(broker: &Arc<Broker>, name: &str, queue_id: i32, epoch: u64) -> Result<Checked, Refusal> {
     send::check_broker(broker)?;
     let illegal = |remark: String| Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     names::check_topic(name).map_err(|why| refuse(ResponseCode::INVALID_PARAMETER, why))?;
@@ -212,7 +239,8 @@ fn look(broker: &Broker, name: &str, queue_id: i32, epoch: u64) -> Result<Checke
     }
     let origin = Origin { born_host: broker.store_host(), store_host: broker.store_host() };
     let most_bytes = broker.config().max_message_size;
-    Ok(Checked { epoch, queue, puts: topic.puts.clone(), most_bytes, origin })
+    let puts = PutTally::new(broker.clone(), topic.puts.clone());
+    Ok(Checked { epoch, ready: Ready::new(queue, &origin), puts, most_bytes })
 }
 
 /// What of a message is stored, in its order; its properties go to `encoded`.

@@ -53,7 +53,7 @@ use crate::config::BrokerConfig;
 use crate::message::property;
 use crate::net::Client;
 use crate::store::storage::{Files, Storage};
-use crate::store::{Arrival, Store, StoreOptions};
+use crate::store::{Arrival, Listener, Store, StoreOptions};
 use crate::sync::{Mutex, RwLock};
 use crate::{Error, ErrorKind, Result};
 
@@ -173,14 +173,7 @@ impl Broker {
     }
 
     fn listen_to_store(&self) {
-        let this = self.this.clone();
-        self.store.set_listener(Box::new(move |arrival: &Arrival<'_>| {
-            let Some(broker) = this.upgrade() else { return };
-            if arrival.topic == names::SCHEDULE_TOPIC {
-                broker.delay.wake(&broker);
-            }
-            waiters::arrived(&broker, arrival);
-        }));
+        self.store.set_listener(Wakes(self.this.clone()));
     }
 
     /// Starts the background work, now that the listener's port is known: timers, delayed deliveries, and registration
@@ -338,4 +331,21 @@ fn added_properties(config: &BrokerConfig, trace_on: bool) -> Vec<u8> {
     put::push_property(&mut out, property::TRACE_ON, if trace_on { "true" } else { "false" });
     put::push_property(&mut out, property::CLUSTER, &config.broker_cluster_name);
     out
+}
+
+/// Wakes who waits for what arrives in the store: pulls, and the deliveries of delayed messages.
+struct Wakes(Weak<Broker>);
+
+impl Listener for Wakes {
+    fn is_listening(&self, topic: &str) -> bool {
+        topic == names::SCHEDULE_TOPIC || self.0.upgrade().is_some_and(|broker| broker.waiters.len() > 0)
+    }
+
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        let Some(broker) = self.0.upgrade() else { return };
+        if arrival.topic == names::SCHEDULE_TOPIC {
+            broker.delay.wake(&broker);
+        }
+        waiters::arrived(&broker, arrival);
+    }
 }

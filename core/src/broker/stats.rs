@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
+use super::Broker;
 use crate::sync::Mutex;
 use crate::wire::body::{BrokerStatsData, BrokerStatsItem};
 
@@ -60,7 +62,65 @@ pub(crate) struct Counter {
     calls: AtomicU64,
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// What others count apart.
+    tallies: Mutex<Vec<Arc<Tally>>>,
     past: Mutex<Past>,
+}
+
+/// What one thread at a time counts, for several counters together: no more than additions to its own memory.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: AtomicU64,
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn point(&self) -> Point {
+        let [calls, messages, bytes] =
+            [&self.calls, &self.messages, &self.bytes].map(|count| count.load(Ordering::Relaxed));
+        Point { at_ms: 0, calls, messages, bytes }
+    }
+}
+
+/// Counts what a broker and one of its topics take in, for who brings much of it: the counters see it at once.
+pub(crate) struct PutTally {
+    broker: Arc<Broker>,
+    topic: Arc<Counter>,
+    own: Arc<Tally>,
+}
+
+impl PutTally {
+    /// Nothing so far.
+    pub fn new(broker: Arc<Broker>, topic: Arc<Counter>) -> PutTally {
+        let own = Arc::new(Tally::default());
+        for counter in [&*topic, &broker.stats.puts] {
+            counter.tallies.lock().push(own.clone());
+        }
+        PutTally { broker, topic, own }
+    }
+
+    /// One call brought so much.
+    pub fn add(&mut self, messages: usize, bytes: usize) {
+        let own = &self.own;
+        for (count, more) in [(&own.calls, 1), (&own.messages, messages), (&own.bytes, bytes)] {
+            // Nobody else writes them, so what was read is still there.
+            count.store(count.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for PutTally {
+    fn drop(&mut self) {
+        for counter in [&*self.topic, &self.broker.stats.puts] {
+            let mut tallies = counter.tallies.lock();
+            tallies.retain(|tally| !Arc::ptr_eq(tally, &self.own));
+            let last = self.own.point();
+            counter.calls.fetch_add(last.calls, Ordering::Relaxed);
+            counter.messages.fetch_add(last.messages, Ordering::Relaxed);
+            counter.bytes.fetch_add(last.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Most things rest most of the time: what rested for a day keeps one point.
@@ -87,16 +147,24 @@ impl Counter {
 
     /// Messages in all.
     pub fn messages(&self) -> u64 {
-        self.messages.load(Ordering::Relaxed)
+        self.now(0).messages
     }
 
     fn now(&self, at_ms: i64) -> Point {
-        Point {
+        // Held so that a tally that ends meanwhile is counted once.
+        let tallies = self.tallies.lock();
+        let own = Point {
             at_ms,
             calls: self.calls.load(Ordering::Relaxed),
             messages: self.messages.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
-        }
+        };
+        tallies.iter().map(|tally| tally.point()).fold(own, |sum, more| Point {
+            at_ms,
+            calls: sum.calls + more.calls,
+            messages: sum.messages + more.messages,
+            bytes: sum.bytes + more.bytes,
+        })
     }
 
     /// Notes the counts. Run every 10 s.
@@ -319,7 +387,7 @@ impl Stats {
     pub fn totals(&self) -> Totals {
         Totals {
             put_messages: self.puts.messages(),
-            put_bytes: self.puts.bytes.load(Ordering::Relaxed),
+            put_bytes: self.puts.now(0).bytes,
             put_failures: self.put_failures.load(Ordering::Relaxed),
             got_messages: self.gets.messages(),
         }
@@ -395,6 +463,8 @@ fn date(now_ms: i64) -> [i32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::BrokerConfig;
 
     #[test]
     fn rates_cover_ten_seconds_a_minute_and_ten_minutes() {
@@ -407,6 +477,35 @@ mod tests {
         // 100 in the last ten seconds; 150 in the last minute; 160 in the 70 s there are.
         assert_eq!(stats.rates(70_000).put, "10.000 2.500 2.286");
         assert_eq!(stats.totals().put_messages, 160);
+    }
+
+    #[test]
+    fn what_is_counted_apart_is_seen_at_once_and_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig {
+            store_path_root_dir: dir.path().join("data"),
+            mapped_file_size_commit_log: 1 << 20,
+            max_hash_slot_num: 1000,
+            max_index_num: 4000,
+            ..BrokerConfig::default()
+        };
+        let broker = Broker::open(config, Clock::new()).unwrap();
+        let topic = Arc::new(Counter::new(0));
+        topic.add(1, 10);
+        let mut first = PutTally::new(broker.clone(), topic.clone());
+        let mut second = PutTally::new(broker.clone(), topic.clone());
+        first.add(3, 30);
+        second.add(1, 5);
+        let seen = || {
+            let counters = [topic.now(0), broker.stats.puts.now(0)];
+            counters.map(|now| (now.calls, now.messages, now.bytes))
+        };
+        assert_eq!(seen(), [(3, 5, 45), (2, 4, 35)]);
+        drop(first);
+        assert_eq!(seen(), [(3, 5, 45), (2, 4, 35)]);
+        second.add(2, 20);
+        assert_eq!(seen(), [(4, 7, 65), (3, 6, 55)]);
+        assert_eq!((topic.messages(), broker.stats.totals().put_bytes), (7, 55));
     }
 
     #[test]

@@ -265,7 +265,7 @@ mod tests {
         let outwards = Client::new(&loops, ClientOptions::default(), broker.clone());
         broker.start(server.port(), outwards.clone()).unwrap();
         // From here on nobody is told of what lands.
-        broker.store.set_listener(Box::new(|_| {}));
+        broker.store.set_listener(|_: &Arrival<'_>| {});
         let connect = || {
             let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
             stream.set_read_timeout(Some(HANG)).unwrap();

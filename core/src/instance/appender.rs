@@ -89,8 +89,7 @@ impl Appender {
     /// in all these cases nothing is stored. [`ErrorKind::Timeout`]: it is stored, but not known to be on the disk within
     /// `syncFlushTimeout`.
     pub fn append(&mut self, body: &[u8]) -> Result<i64> {
-        self.queue.make_ready([Content { body, ..Content::default() }])?;
-        self.queue.append()
+        self.queue.append(&Content { body, ..Content::default() })
     }
 
     /// Stores messages that are nothing but their bodies, one behind the other, all or none, and returns their numbers.
@@ -100,8 +99,7 @@ impl Appender {
     /// As [`Appender::append`]; also when there is none.
     pub fn append_batch<B: AsRef<[u8]>>(&mut self, bodies: &[B]) -> Result<Range<i64>> {
         let contents = bodies.iter().map(|body| Content { body: body.as_ref(), ..Content::default() });
-        self.queue.make_ready(contents)?;
-        let first = self.queue.append()?;
+        let first = self.queue.append_all(contents)?;
         Ok(first..first + bodies.len() as i64)
     }
 
@@ -112,10 +110,9 @@ impl Appender {
     pub fn append_message(&mut self, message: &Message) -> Result<i64> {
         let mut encoded = std::mem::take(&mut self.encoded);
         let content = broker::content(message, &self.topic, &mut encoded);
-        let ready = content.and_then(|content| self.queue.make_ready([content]));
+        let appended = content.and_then(|content| self.queue.append(&content));
         self.encoded = encoded;
-        ready?;
-        self.queue.append()
+        appended
     }
 }
 

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::dispatch::Pending;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
 use super::queue::{Form, Queue, Slot};
@@ -153,9 +152,8 @@ impl Core {
             entry: QueueEntry { physical_offset, size, tags_code },
             store_timestamp,
         };
-        let queue = queued.then(|| prepared.queue.clone());
-        let keys = std::mem::take(&mut prepared.keys);
-        self.dispatcher.note(&mut tail.pending, Pending { queue, slot, keys });
+        let queue = queued.then_some(&prepared.queue);
+        self.dispatcher.note(&mut tail.pending, queue, slot, &prepared.keys);
         let end = physical_offset + prepared.size as i64;
         Ok(Appended { physical_offset, queue_offset, end, store_timestamp })
     }

@@ -6,30 +6,95 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{fence, AtomicBool, AtomicI64, Ordering};
 use std::sync::Arc;
 
+use super::index_file::Key;
 use super::keys::KeyHashes;
-use super::queue::{Pushed, Queue, Slot};
+use super::queue::{Queue, Slot};
 use super::types::{AppendError, Arrival, Listener};
 use super::Core;
 use crate::sync::Mutex;
 
-/// An appended record that queues and index do not know yet.
+/// Appended records that queues and index do not know yet, in log order.
+#[derive(Default)]
 pub(crate) struct Pending {
-    /// Its queue; none for what gets no place there.
-    pub queue: Option<Arc<Queue>>,
-    pub slot: Slot,
-    pub keys: KeyHashes,
+    /// Which queues the slots are for.
+    runs: Vec<Run>,
+    slots: Vec<Slot>,
+    keys: Vec<Key>,
+}
+
+/// Records next to one another that have the same queue.
+struct Run {
+    /// None for what gets no place there.
+    queue: Option<Arc<Queue>>,
+    records: usize,
 }
 
 impl Pending {
-    fn end(&self) -> i64 {
-        self.slot.entry.end()
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn push(&mut self, queue: Option<&Arc<Queue>>, slot: Slot, keys: &KeyHashes) {
+        let is_same = |run: &&mut Run| run.queue.as_ref().map(Arc::as_ptr) == queue.map(Arc::as_ptr);
+        match self.runs.last_mut().filter(is_same) {
+            Some(run) => run.records += 1,
+            None => self.runs.push(Run { queue: queue.cloned(), records: 1 }),
+        }
+        let (offset, store_timestamp) = (slot.entry.physical_offset, slot.store_timestamp);
+        if !keys.is_empty() {
+            self.keys.extend(keys.iter().map(|hash| Key { hash, offset, store_timestamp }));
+        }
+        self.slots.push(slot);
+    }
+
+    /// Moves the first records to `to`, which has none.
+    fn move_first(&mut self, count: usize, to: &mut Pending) {
+        if count == self.slots.len() {
+            return std::mem::swap(self, to);
+        }
+        let behind = self.slots[count].entry.physical_offset;
+        to.slots.extend(self.slots.drain(..count));
+        let keys = self.keys.partition_point(|key| key.offset < behind);
+        to.keys.extend(self.keys.drain(..keys));
+        let (mut left, mut whole) = (count, 0);
+        for run in &mut self.runs {
+            let records = run.records.min(left);
+            left -= records;
+            if records > 0 {
+                to.runs.push(Run { queue: run.queue.clone(), records });
+            }
+            run.records -= records;
+            whole += usize::from(run.records == 0);
+        }
+        self.runs.drain(..whole);
+    }
+
+    /// The records queue by queue.
+    fn runs(&self) -> impl Iterator<Item = (Option<&Arc<Queue>>, &[Slot])> {
+        let mut slots = &self.slots[..];
+        self.runs.iter().map(move |run| {
+            let (these, behind) = slots.split_at(run.records);
+            slots = behind;
+            (run.queue.as_ref(), these)
+        })
+    }
+
+    fn clear(&mut self) {
+        self.runs.clear();
+        self.slots.clear();
+        self.keys.clear();
     }
 }
 
 /// State of the passing on.
 pub(crate) struct Dispatcher {
-    /// Held by the one who passes records on; the vector is reused.
-    work: Mutex<Vec<Pending>>,
+    /// Held by the one who passes records on; its memory is used again.
+    work: Mutex<Pending>,
     /// End of the first record that waits; `i64::MAX` if none does.
     first_pending: AtomicI64,
     /// Records were taken and are not all readable yet.
@@ -53,11 +118,11 @@ impl Default for Dispatcher {
 
 impl Dispatcher {
     /// Notes a record; the log's lock is held.
-    pub fn note(&self, pending: &mut Vec<Pending>, record: Pending) {
+    pub fn note(&self, pending: &mut Pending, queue: Option<&Arc<Queue>>, slot: Slot, keys: &KeyHashes) {
         if pending.is_empty() {
-            self.first_pending.store(record.end(), Ordering::Release);
+            self.first_pending.store(slot.entry.end(), Ordering::Release);
         }
-        pending.push(record);
+        pending.push(queue, slot, keys);
     }
 }
 
@@ -140,22 +205,29 @@ impl Core {
     }
 
     /// Fails when an append is stuck with the log's lock: who is behind it looks again, and a loop must not wait for it.
-    fn pass_on(&self, work: &mut Vec<Pending>) -> Result<(), AppendError> {
+    fn pass_on(&self, work: &mut Pending) -> Result<(), AppendError> {
         PASSING_ON.set(std::ptr::from_ref(self) as usize);
         let _reset = ResetPassingOn;
         while self.take_visible(work)? {
-            for record in work.iter() {
-                self.pass_on_one(record);
+            for (queue, slots) in work.runs() {
+                queue.into_iter().for_each(|queue| self.pass_on_to(queue, slots));
             }
-            self.index.note(work);
-            if let Some(last) = work.last() {
-                self.dispatcher.end.store(last.end(), Ordering::Release);
-                self.dispatcher.store_timestamp.store(last.slot.store_timestamp, Ordering::Release);
+            if let Some(last) = work.slots.last() {
+                self.index.note(&work.keys, last.entry.end());
+                self.dispatcher.end.store(last.entry.end(), Ordering::Release);
+                self.dispatcher.store_timestamp.store(last.store_timestamp, Ordering::Release);
             }
             self.queues.fresh.fetch_add(work.len() as u64, Ordering::Relaxed);
             self.dispatcher.busy.store(false, Ordering::Release);
-            if let Some(listener) = self.listener.read().as_ref() {
-                work.iter().for_each(|record| tell_safely(listener, record));
+            if let Some(listener) = self.listener.read().as_deref() {
+                // Pairs with the one of whoever begins to wait: either it sees these records, or the listener sees it.
+                fence(Ordering::SeqCst);
+                for (queue, slots) in work.runs() {
+                    let queue = queue.filter(|queue| listener.is_listening(&queue.topic));
+                    queue.into_iter().for_each(|queue| {
+                        slots.iter().for_each(|slot| tell_safely(listener, queue, slot));
+                    });
+                }
             }
             work.clear();
         }
@@ -163,34 +235,35 @@ impl Core {
     }
 
     /// Moves the records that are visible out of the log's list. Whether there were any.
-    fn take_visible(&self, work: &mut Vec<Pending>) -> Result<bool, AppendError> {
+    fn take_visible(&self, work: &mut Pending) -> Result<bool, AppendError> {
         let mut tail = self.log.claim()?;
         let visible = self.log.visible();
-        let count = tail.pending.partition_point(|record| record.end() <= visible);
+        let slots = &tail.pending.slots;
+        let count = match slots.last() {
+            Some(last) if last.entry.end() <= visible => slots.len(),
+            _ => slots.partition_point(|slot| slot.entry.end() <= visible),
+        };
         if count == 0 {
             return Ok(false);
         }
         self.dispatcher.busy.store(true, Ordering::Release);
-        if count == tail.pending.len() {
-            std::mem::swap(&mut tail.pending, work);
-        } else {
-            work.extend(tail.pending.drain(..count));
-        }
-        let first = tail.pending.first().map_or(i64::MAX, Pending::end);
+        tail.pending.move_first(count, work);
+        let first = tail.pending.slots.first().map_or(i64::MAX, |slot| slot.entry.end());
         self.dispatcher.first_pending.store(first, Ordering::Release);
         Ok(true)
     }
 
-    fn pass_on_one(&self, record: &Pending) {
-        let Some(queue) = &record.queue else { return };
-        match queue.push(&record.slot) {
-            Pushed::Added => {}
+    fn pass_on_to(&self, queue: &Arc<Queue>, slots: &[Slot]) {
+        let (strange, waiting) = queue.push_all(slots);
+        if let Some(other) = strange {
             // Numbers are given out in log order under the log's lock, so nothing else can come from an append, but
             // for a queue whose topic was deleted in between.
-            other => tracing::warn!(topic = %queue.topic, queue = queue.id, ?other, "entry out of order"),
+            tracing::warn!(topic = %queue.topic, queue = queue.id, ?other, "entry out of order");
         }
         self.queues.note_unsaved(queue);
-        self.write_if_due(queue);
+        if waiting >= self.queues.tails().write_at {
+            self.write_if_due(queue);
+        }
     }
 
     /// Writes the entries of a queue that wait in memory, if they are enough. What that fails for is noted where appends
@@ -204,25 +277,69 @@ impl Core {
 }
 
 /// A listener that panics costs itself this record, and nobody else anything.
-fn tell_safely(listener: &Listener, record: &Pending) {
-    let told = catch_unwind(AssertUnwindSafe(|| tell(listener, record)));
-    if told.is_err() {
-        let (offset, queue) = (record.slot.offset, record.queue.as_ref());
-        let place = queue.map_or(String::new(), |queue| format!("{}, queue {}", queue.topic, queue.id));
-        tracing::error!(%place, offset, "a listener panicked when it was told of a message");
+fn tell_safely(listener: &dyn Listener, queue: &Queue, slot: &Slot) {
+    let arrival = Arrival {
+        topic: &queue.topic,
+        queue_id: queue.id,
+        offset: slot.offset,
+        next_offset: slot.offset + slot.count,
+        physical_offset: slot.entry.physical_offset,
+        tags_code: slot.entry.tags_code,
+        store_timestamp: slot.store_timestamp,
+    };
+    if catch_unwind(AssertUnwindSafe(|| listener.arrived(&arrival))).is_err() {
+        let (topic, id, offset) = (&queue.topic, queue.id, slot.offset);
+        tracing::error!(%topic, queue = id, offset, "a listener panicked when it was told of a message");
     }
 }
 
-fn tell(listener: &Listener, record: &Pending) {
-    if let Some(queue) = &record.queue {
-        listener(&Arrival {
-            topic: &queue.topic,
-            queue_id: queue.id,
-            offset: record.slot.offset,
-            next_offset: record.slot.offset + record.slot.count,
-            physical_offset: record.slot.entry.physical_offset,
-            tags_code: record.slot.entry.tags_code,
-            store_timestamp: record.slot.store_timestamp,
-        });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keys::Indexed;
+    use crate::store::storage::Memory;
+    use crate::store::tests::open;
+    use crate::store::QueueEntry;
+
+    #[test]
+    fn records_are_split_wherever_they_become_visible() {
+        let store = open(&Memory::new());
+        let queues = [store.know("A", 0).unwrap().queue, store.know("A", 1).unwrap().queue];
+        // Queue 0, 0, 0, 1, none, 0, 1, 1; the second and the last have keys.
+        let of = [Some(0), Some(0), Some(0), Some(1), None, Some(0), Some(1), Some(1)];
+        let keys = Indexed::of(b"KEYS\x01a b").key_hashes(0, 0);
+        let note = |pending: &mut Pending| {
+            for (at, queue) in (0..).zip(of) {
+                let entry = QueueEntry { physical_offset: at * 100, size: 100, tags_code: 0 };
+                let slot = Slot { offset: at, count: 1, entry, store_timestamp: at };
+                let keys = if at % 6 == 1 { keys.clone() } else { KeyHashes::default() };
+                store.dispatcher.note(pending, queue.map(|queue: usize| &queues[queue]), slot, &keys);
+            }
+        };
+        let list = |pending: &Pending| -> Vec<_> {
+            let flat = |(queue, slots): (Option<&Arc<Queue>>, &[Slot])| {
+                let id = queue.map(|queue| queue.id);
+                slots.iter().map(move |slot| (id, slot.offset)).collect::<Vec<_>>()
+            };
+            pending.runs().flat_map(flat).collect()
+        };
+        let all: Vec<_> = of.iter().map(|queue| queue.map(|queue| queue as i32)).zip(0..).collect();
+        for count in 1..=8 {
+            let (mut pending, mut work) = (Pending::default(), Pending::default());
+            note(&mut pending);
+            pending.move_first(count, &mut work);
+            assert_eq!((list(&work), list(&pending)), (all[..count].to_vec(), all[count..].to_vec()));
+            assert_eq!((work.len(), pending.is_empty()), (count, count == 8));
+            let offsets = |pending: &Pending| pending.keys.iter().map(|key| key.offset).collect::<Vec<_>>();
+            let keyed = |from: usize, to: usize| {
+                [1, 1, 7, 7]
+                    .into_iter()
+                    .filter(|at| (from..to).contains(at))
+                    .map(|at| at as i64 * 100)
+                    .collect()
+            };
+            let expected: (Vec<i64>, Vec<i64>) = (keyed(0, count), keyed(count, 8));
+            assert_eq!((offsets(&work), offsets(&pending)), expected);
+        }
     }
 }

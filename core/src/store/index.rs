@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use super::dispatch::Pending;
 use super::index_file::{IndexFile, Key, Shape, Snapshot};
 use super::storage::{local_time, Open, Storage};
 use super::StoreOptions;
@@ -71,15 +70,14 @@ impl Index {
         }
     }
 
-    /// Takes the keys of records that became visible.
-    pub fn note(&self, records: &[Pending]) {
-        let Some(last) = records.last().filter(|_| self.enabled) else { return };
-        let mut backlog = self.backlog.lock();
-        backlog.end = last.slot.entry.end();
-        for record in records {
-            let (offset, store_timestamp) = (record.slot.entry.physical_offset, record.slot.store_timestamp);
-            backlog.keys.extend(record.keys.iter().map(|hash| Key { hash, offset, store_timestamp }));
+    /// Takes the keys of records that became visible, which end at a commit-log offset.
+    pub fn note(&self, keys: &[Key], end: i64) {
+        if !self.enabled {
+            return;
         }
+        let mut backlog = self.backlog.lock();
+        backlog.end = end;
+        backlog.keys.extend_from_slice(keys);
         let waiting = backlog.keys.len();
         drop(backlog);
         self.waiting.store(waiting, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! The commit log's tail: one lock, under which a record gets its offsets and is copied, nothing else.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -63,7 +64,7 @@ pub(crate) struct Tail {
     /// Start of the file that the preparing thread is making right now: nobody else may.
     pub making: Option<i64>,
     /// Appended and not yet passed on to queues and index.
-    pub pending: Vec<Pending>,
+    pub pending: Pending,
     /// Why no more is written, until the store is opened again.
     pub broken: Option<String>,
     /// Why nothing is written for now: the disk is full.
@@ -154,7 +155,7 @@ impl Log {
             open: None,
             next: None,
             making: None,
-            pending: Vec::new(),
+            pending: Pending::default(),
             broken: None,
             full: None,
             crowded: None,
@@ -304,27 +305,39 @@ impl Log {
 
     /// Copies bytes to the place that [`Log::reserve`] gave. They can be read afterwards, once visible.
     pub fn put(&self, tail: &mut Tail, bytes: &[u8]) -> Result<(), AppendError> {
+        self.put_parts(tail, &[bytes])
+    }
+
+    /// As [`Log::put`], of bytes that are not in one piece.
+    pub fn put_parts(&self, tail: &mut Tail, parts: &[&[u8]]) -> Result<(), AppendError> {
         let open = tail.open.as_mut().expect("room was reserved in an open file");
-        let at = open.at;
+        let (at, mut end) = (open.at, open.at);
         match self.mode {
             FlushMode::Async => {
-                open.writer.write(at, bytes);
+                for part in parts {
+                    end = open.writer.write(end, part);
+                }
                 if let Err(error) = open.segment.map.check() {
                     let reason = format!("write to {} failed: {error}", open.segment.path.display());
                     return Err(self.break_with(tail, reason));
                 }
             }
             FlushMode::Sync => {
-                if let Err(error) = open.segment.file.write_at(at as u64, bytes) {
+                // One write, which a disk that is full or fails does not end in the middle of a record.
+                let whole: Cow<'_, [u8]> = match parts {
+                    [bytes] => Cow::Borrowed(bytes),
+                    parts => Cow::Owned(parts.concat()),
+                };
+                end = at + whole.len();
+                if let Err(error) = open.segment.file.write_at(at as u64, &whole) {
                     let reason = format!("write to {} failed: {error}", open.segment.path.display());
                     return Err(self.break_with(tail, reason));
                 }
             }
         }
-        open.at += bytes.len();
-        open.writer.publish(open.at);
-        let end = open.segment.base + open.at as i64;
-        self.end.store(end, Ordering::Release);
+        open.at = end;
+        open.writer.publish(end);
+        self.end.store(open.segment.base + end as i64, Ordering::Release);
         Ok(())
     }
 

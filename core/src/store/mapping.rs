@@ -235,7 +235,10 @@ impl Writer {
     /// Lets readers see everything before `end`. Never moves back.
     pub fn publish(&mut self, end: usize) {
         assert!(end <= self.mapping.len());
-        self.mapping.published.fetch_max(end, Ordering::Release);
+        // There is one writer, so nobody else moves it meanwhile.
+        if end > self.mapping.published.load(Ordering::Relaxed) {
+            self.mapping.published.store(end, Ordering::Release);
+        }
     }
 }
 

@@ -111,7 +111,7 @@ pub struct Core {
     pub(crate) waiters: Waiters,
     pub(crate) saved: Saved,
     pub(crate) damaged: Damaged,
-    pub(crate) listener: RwLock<Option<Listener>>,
+    pub(crate) listener: RwLock<Option<Box<dyn Listener>>>,
     /// Bytes behind the end of the log that count as in memory.
     pub(crate) memory_reach: i64,
     pub(crate) stopping: AtomicBool,
@@ -303,9 +303,9 @@ impl Core {
         result.map_err(|reason| Error::new(ErrorKind::NotWritable, "close store", reason))
     }
 
-    /// Sets what is called for each record that became readable, in queue order, by the thread that passes it on.
-    pub fn set_listener(&self, listener: Listener) {
-        *self.listener.write() = Some(listener);
+    /// Sets who is told of each record that became readable, in queue order, by the thread that passes it on.
+    pub fn set_listener(&self, listener: impl Listener + 'static) {
+        *self.listener.write() = Some(Box::new(listener));
     }
 
     /// What opening found and did.

@@ -220,7 +220,24 @@ impl Queue {
 
     /// Adds the entry of the record that follows in the log. Offsets without a record before it become blanks.
     pub fn push(&self, slot: &Slot) -> Pushed {
+        self.push_in(&mut self.state.lock(), slot)
+    }
+
+    /// Adds the entries of records that follow in the log. Returns what the last did of those that were not simply added,
+    /// and how many entries wait to be written.
+    pub fn push_all(&self, slots: &[Slot]) -> (Option<Pushed>, i64) {
         let mut state = self.state.lock();
+        let mut strange = None;
+        for slot in slots {
+            match self.push_in(&mut state, slot) {
+                Pushed::Added => {}
+                other => strange = Some(other),
+            }
+        }
+        (strange, state.end - state.written)
+    }
+
+    fn push_in(&self, state: &mut State, slot: &Slot) -> Pushed {
         let max = self.max.load(Ordering::Relaxed);
         let empty = state.files.first == state.files.end && state.tail.is_empty();
         let hole = slot.offset - max;

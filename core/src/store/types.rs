@@ -103,8 +103,25 @@ pub struct Arrival<'a> {
     pub store_timestamp: i64,
 }
 
-/// Called for each record that became readable.
-pub type Listener = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
+/// Told of records that became readable. A function that takes an arrival is one that is told of all.
+pub trait Listener: Send + Sync {
+    /// Whether somebody may want to know of this topic's records. Asked once for several of them, when they can be
+    /// read already.
+    fn is_listening(&self, topic: &str) -> bool;
+
+    /// Called for each record.
+    fn arrived(&self, arrival: &Arrival<'_>);
+}
+
+impl<F: Fn(&Arrival<'_>) + Send + Sync> Listener for F {
+    fn is_listening(&self, _topic: &str) -> bool {
+        true
+    }
+
+    fn arrived(&self, arrival: &Arrival<'_>) {
+        self(arrival);
+    }
+}
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]

@@ -154,10 +154,10 @@ fn a_listener_that_panics_costs_nobody_else_a_message() {
     let store = open(&memory);
     let told: Arc<Mutex<Vec<i64>>> = Arc::default();
     let list = told.clone();
-    store.set_listener(Box::new(move |arrival| {
+    store.set_listener(move |arrival: &Arrival<'_>| {
         assert!(arrival.offset != 3, "as if");
         list.lock().push(arrival.offset);
-    }));
+    });
     for number in 0..9 {
         store.append(&new("T", 0, b"x", format!("KEYS\x01k{number}").as_bytes())).unwrap();
         if number % 4 == 3 {

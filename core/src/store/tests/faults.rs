@@ -238,10 +238,10 @@ fn nothing_is_visible_before_it_is_durable() {
     let memory = Memory::new();
     let store = sync_store(&memory, &Clock::new());
     let seen = Arc::new(Mutex::new(Vec::new()));
-    store.set_listener(Box::new({
+    store.set_listener({
         let seen = seen.clone();
         move |arrival: &Arrival<'_>| seen.lock().push(arrival.offset)
-    }));
+    });
     let appended = store.append(&new("T", 0, b"x", b"")).unwrap();
     store.dispatch();
     // The timer may flush by itself, but not before its interval is over by a clock that only tests move on.

@@ -6,12 +6,23 @@ use super::*;
 
 const HOST: ([u8; 4], u16) = ([127, 0, 0, 1], 10911);
 
-fn put(store: &Core, queue: &KnownQueue, body: &[u8]) -> Result<i64, AppendError> {
+fn ready(queue: &KnownQueue) -> Ready {
     let host = SocketAddr::from(HOST);
-    let mut ready = Ready::default();
+    Ready::new(queue.clone(), &Origin { born_host: host, store_host: host })
+}
+
+/// By one of the two ways.
+fn put(store: &Core, queue: &KnownQueue, body: &[u8]) -> Result<i64, AppendError> {
     let content = Content { body, ..Content::default() };
-    ready.add(store, queue, &Origin { born_host: host, store_host: host }, &content)?;
-    store.append_ready(queue, &mut ready).map(|(appended, _)| appended.queue_offset)
+    let mut ready = ready(queue);
+    let appended = match body.len() % 2 {
+        0 => store.append_one(&ready, &content)?,
+        _ => {
+            ready.add(store, &content)?;
+            store.append_ready(&mut ready)?
+        }
+    };
+    Ok(appended.0.queue_offset)
 }
 
 /// Whoever found a queue goes on with it while its topic is deleted, and made anew. What is appended is gone with the topic
@@ -29,10 +40,11 @@ fn a_deleted_topic_does_not_come_back_by_who_knew_its_queue() {
         put(&store, &old, b"old").unwrap();
         let deleted = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| loop {
+            for body in [&b"old"[..], b"older!"] {
+                let (store, old, deleted) = (&store, &old, &deleted);
+                scope.spawn(move || loop {
                     let after = deleted.load(Ordering::Acquire);
-                    match put(&store, &old, b"old") {
+                    match put(store, old, body) {
                         Ok(_) => assert!(!after, "appended to a topic that is gone"),
                         Err(error) => return assert_eq!(error, AppendError::Gone),
                     }
@@ -61,22 +73,21 @@ fn what_does_not_fit_is_refused_and_nothing_of_it_is_stored() {
     let queue = store.know("T", 0).unwrap();
     assert_eq!(put(&store, &queue, b"first"), Ok(0));
     let body = vec![b'.'; 10_000];
-    let host = SocketAddr::from(HOST);
-    let origin = Origin { born_host: host, store_host: host };
-    let mut ready = Ready::default();
+    let mut ready = ready(&queue);
     for _ in 0..4 {
         // Together they are larger than a file.
-        ready.add(&store, &queue, &origin, &Content { body: &body, ..Content::default() }).unwrap();
+        ready.add(&store, &Content { body: &body, ..Content::default() }).unwrap();
     }
-    let error = store.append_ready(&queue, &mut ready).unwrap_err();
+    let error = store.append_ready(&mut ready).unwrap_err();
     assert!(matches!(error, AppendError::TooLarge { what: "record", .. }), "{error}");
     let zeros = [&b"k\x01v"[..], &[0; 600], b"v\x02"].concat();
     for properties in [&vec![b'x'; 40_000][..], b"k\x01v\0", &zeros] {
         let content = Content { body: b"x", properties, ..Content::default() };
-        assert!(matches!(ready.add(&store, &queue, &origin, &content), Err(AppendError::Illegal(_))));
+        assert!(matches!(ready.add(&store, &content), Err(AppendError::Illegal(_))));
+        assert!(matches!(store.append_one(&ready, &content), Err(AppendError::Illegal(_))));
     }
     ready.clear();
-    assert!(matches!(store.append_ready(&queue, &mut ready), Err(AppendError::Illegal(_))));
+    assert!(matches!(store.append_ready(&mut ready), Err(AppendError::Illegal(_))));
     assert!(matches!(store.know("T", -1), Err(AppendError::Illegal(_))));
     assert!(matches!(store.know("../T", 0), Err(AppendError::Illegal(_))));
     assert_eq!(put(&store, &queue, b"second"), Ok(1));

@@ -168,14 +168,12 @@ impl World {
         let mut known = before.unwrap_or_else(find);
         let origin = Origin { born_host: new[0].born_host, store_host: new[0].store_host };
         let append = |known: &KnownQueue| {
-            let mut ready = Ready::default();
-            for record in new {
-                let NewRecord { body, properties, flag, sys_flag, .. } = *record;
-                ready
-                    .add(&self.store, known, &origin, &Content { body, properties, flag, sys_flag })
-                    .unwrap();
+            let mut ready = Ready::new(known.clone(), &origin);
+            if let [one] = new {
+                return self.store.append_one(&ready, &content(one));
             }
-            self.store.append_ready(known, &mut ready)
+            new.iter().for_each(|record| ready.add(&self.store, &content(record)).unwrap());
+            self.store.append_ready(&mut ready)
         };
         if gone {
             assert_eq!(append(&known), Err(AppendError::Gone));
@@ -330,4 +328,9 @@ proptest! {
     fn store_and_model_agree_on_a_busy_machine(steps in prop::collection::vec(step(), 1..250)) {
         run(&steps, true);
     }
+}
+
+fn content<'a>(record: &NewRecord<'a>) -> Content<'a> {
+    let NewRecord { body, properties, flag, sys_flag, .. } = *record;
+    Content { body, properties, flag, sys_flag }
 }
