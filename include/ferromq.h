@@ -481,6 +481,15 @@ fmq_error *fmq_batch_new(fmq_batch **batch);
 /** Adds a message as it is now. Its body is shared, not copied; it may be changed and freed. */
 fmq_error *fmq_batch_add(fmq_batch *batch, const fmq_message *message);
 
+/**
+ * Adds a message that has only a topic and a body, which are copied: length bytes; NULL with 0 for none. Quicker than to
+ * make it, add it and free it.
+ */
+fmq_error *fmq_batch_add_body(fmq_batch *batch,
+                              const char *topic,
+                              const void *body,
+                              size_t length);
+
 /** How many messages are in it. */
 size_t fmq_batch_count(const fmq_batch *batch);
 

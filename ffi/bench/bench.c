@@ -42,8 +42,8 @@ static void put(const char *name, const char *topic, size_t size, int together) 
   while (now() - begun < seconds) {
     /* Time is asked for once in a while only. */
     for (int round = 0; round < (together == 1 ? 100 : 1); round++) {
-      fmq_message *message;
       if (together == 1) {
+        fmq_message *message;
         check(fmq_message_new(topic, body, size, &message));
         check(fmq_producer_send(producer, message, -1, NULL));
         fmq_message_free(message);
@@ -51,9 +51,7 @@ static void put(const char *name, const char *topic, size_t size, int together) 
         fmq_batch *batch;
         check(fmq_batch_new(&batch));
         for (int at = 0; at < together; at++) {
-          check(fmq_message_new(topic, body, size, &message));
-          check(fmq_batch_add(batch, message));
-          fmq_message_free(message);
+          check(fmq_batch_add_body(batch, topic, body, size));
         }
         check(fmq_producer_send_batch(producer, batch, NULL, NULL));
         fmq_batch_free(batch);

@@ -298,6 +298,23 @@ pub unsafe extern "C" fn fmq_batch_add(batch: *mut fmq_batch, message: *const fm
     })
 }
 
+/// Adds a message that has only a topic and a body, which are copied: `length` bytes; NULL with 0 for none. Quicker than to
+/// make it, add it and free it.
+#[no_mangle]
+pub unsafe extern "C" fn fmq_batch_add_body(
+    batch: *mut fmq_batch,
+    topic: *const c_char,
+    body: *const c_void,
+    length: usize,
+) -> *mut fmq_error {
+    guard(|| {
+        let (topic, body) = from_c!((text(topic, "topic")?, bytes(body, length, "body")?));
+        let message = Message::new(topic, Bytes::copy_from_slice(body));
+        from_c!(thing_mut(batch, "batch"))?.push(message);
+        Ok(())
+    })
+}
+
 /// How many messages are in it.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_batch_count(batch: *const fmq_batch) -> usize {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 use std::ptr::null;
+use std::sync::OnceLock;
 
 use ferromq::{property, Result, StoredMessage};
 
@@ -23,9 +24,14 @@ impl Thing for fmq_stored_message {
     const MAGIC: u64 = 0x666d_7173_746f_0000;
 }
 
-/// A message with its texts as C reads them.
+/// A message with its texts as C reads them, which most are never asked for.
 pub struct Stored {
     message: Held,
+    texts: OnceLock<Box<Texts>>,
+}
+
+#[derive(Default)]
+struct Texts {
     topic: Text,
     broker: Text,
     offset_id: Text,
@@ -47,14 +53,11 @@ unsafe impl Sync for Held {}
 
 impl Stored {
     fn of(message: Held) -> Stored {
-        Stored {
-            message,
-            topic: Text::default(),
-            broker: Text::default(),
-            offset_id: Text::default(),
-            born_host: Text::default(),
-            properties: PropertyTexts::default(),
-        }
+        Stored { message, texts: OnceLock::new() }
+    }
+
+    fn texts(&self) -> &Texts {
+        self.texts.get_or_init(Box::default)
     }
 
     pub(crate) fn message(&self) -> &StoredMessage {
@@ -66,11 +69,11 @@ impl Stored {
     }
 
     fn offset_id(&self) -> *const c_char {
-        self.offset_id.of(|| self.message().offset_id.clone())
+        self.texts().offset_id.of(|| self.message().offset_id.clone())
     }
 
     fn property(&self, name: &str) -> *const c_char {
-        self.properties.value(&self.message().properties, name)
+        self.texts().properties.value(&self.message().properties, name)
     }
 }
 
@@ -150,7 +153,7 @@ fn of<T>(message: *const fmq_stored_message, otherwise: T, take: impl FnOnce(&'s
 /// The topic; of a retried message the one that it was first sent to.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_stored_message_topic(message: *const fmq_stored_message) -> *const c_char {
-    of(message, null(), |stored| stored.topic.of(|| stored.message().topic.clone()))
+    of(message, null(), |stored| stored.texts().topic.of(|| stored.message().topic.clone()))
 }
 
 /// The body, `*length` bytes, not ended by NUL; `length` may be NULL.
@@ -216,13 +219,15 @@ pub unsafe extern "C" fn fmq_stored_message_property_at(
     value: *mut *const c_char,
 ) -> bool {
     let (name, value) = from_c!((output_or_null(name), output_or_null(value)));
-    of(message, false, |stored| stored.properties.at(&stored.message().properties, index, name, value))
+    of(message, false, |stored| {
+        stored.texts().properties.at(&stored.message().properties, index, name, value)
+    })
 }
 
 /// Name of the broker that it comes from.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_stored_message_broker(message: *const fmq_stored_message) -> *const c_char {
-    of(message, null(), |stored| stored.broker.of(|| stored.message().broker_name.clone()))
+    of(message, null(), |stored| stored.texts().broker.of(|| stored.message().broker_name.clone()))
 }
 
 /// Number of the queue that it comes from; -1 of NULL.
@@ -264,7 +269,7 @@ pub unsafe extern "C" fn fmq_stored_message_born_timestamp(message: *const fmq_s
 /// Where it was made: address and port.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_stored_message_born_host(message: *const fmq_stored_message) -> *const c_char {
-    of(message, null(), |stored| stored.born_host.of(|| stored.message().born_host.to_string()))
+    of(message, null(), |stored| stored.texts().born_host.of(|| stored.message().born_host.to_string()))
 }
 
 /// When it was stored, ms since 1970 by the broker's clock.

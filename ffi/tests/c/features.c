@@ -189,11 +189,11 @@ static void batches(void) {
   for (int number = 0; number < 3000; number++) {
     char body[1024];
     memset(body, 'x', sizeof body);
-    fmq_message *made;
-    OK(fmq_message_new("Batches", body, sizeof body, &made));
-    OK(fmq_batch_add(batch, made));
-    fmq_message_free(made);
+    OK(fmq_batch_add_body(batch, "Batches", body, sizeof body));
   }
+  FAILS(FMQ_INVALID_ARGUMENT, fmq_batch_add_body(batch, "Batches", NULL, 1));
+  FAILS(FMQ_INVALID_ARGUMENT, fmq_batch_add_body(batch, NULL, "x", 1));
+  FAILS(FMQ_INVALID_ARGUMENT, fmq_batch_add_body(NULL, "Batches", "x", 1));
   CHECK(fmq_batch_count(batch) == 3000);
   size_t stored;
   OK(fmq_producer_send_split(producer, batch, &stored));
