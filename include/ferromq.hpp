@@ -1499,6 +1499,99 @@ private:
 };
 
 /**
+ * Fills one queue of this very process, one that open() opened, as fast as can be: a fraction of the work of a send, with
+ * the same promises (docs/embed.md). One thread uses it at a time; each makes its own.
+ */
+class appender {
+public:
+    explicit appender(fmq_appender *owned) noexcept : handle_(owned) {}
+
+    /** Stores a message that is nothing but its body. Returns its number in the queue. */
+    std::int64_t append(std::string_view body) { return append(body.data(), body.size()); }
+    std::int64_t append(bytes body) { return append(body.data(), body.size()); }
+    /** Stores a message with its tag, keys, properties and flag; its topic is the appender's. */
+    std::int64_t append(const message &message) {
+        std::int64_t offset = -1;
+        detail::check(fmq_appender_append_message(get(), message.get(), &offset));
+        return offset;
+    }
+    /**
+     * Stores messages that are nothing but their bodies, of a range of std::string, std::string_view or bytes, one behind
+     * the other: all or none. Together they may have maxMessageSize bytes. Returns the number of the first.
+     */
+    template <class Bodies> std::int64_t append_batch(const Bodies &bodies) {
+        starts_.clear();
+        lengths_.clear();
+        for (const auto &body : bodies) {
+            starts_.push_back(body.data());
+            lengths_.push_back(body.size());
+        }
+        std::int64_t offset = -1;
+        detail::check(
+            fmq_appender_append_batch(get(), starts_.data(), lengths_.data(), starts_.size(), &offset));
+        return offset;
+    }
+
+    fmq_appender *get() const noexcept { return handle_.get(); }
+
+private:
+    std::int64_t append(const void *body, std::size_t length) {
+        std::int64_t offset = -1;
+        detail::check(fmq_appender_append(get(), body, length, &offset));
+        return offset;
+    }
+
+    detail::owner<fmq_appender, fmq_appender_free> handle_;
+    std::vector<const void *> starts_;
+    std::vector<std::size_t> lengths_;
+};
+
+/**
+ * Reads one queue of this very process, message by message, without a group: where it is, is its own affair. It does not
+ * wait. Messages that are gone, because their time was over, or damaged are passed over. One thread uses it at a time.
+ */
+class reader {
+public:
+    /** A message's body, valid until the next one is read, and its number in the queue. */
+    struct entry {
+        std::int64_t offset;
+        bytes body;
+        std::string_view text() const noexcept {
+            return {reinterpret_cast<const char *>(body.data()), body.size()};
+        }
+    };
+
+    explicit reader(fmq_reader *owned) noexcept : handle_(owned) {}
+
+    /** The next message; none if there is none for now. */
+    std::optional<entry> read() {
+        std::int64_t offset = -1;
+        std::size_t length = 0;
+        fmq_error *failed = fmq_reader_read(get(), buffer_.data(), buffer_.size(), &length, &offset);
+        if (failed && length > buffer_.size()) {
+            fmq_error_free(failed);
+            buffer_.resize(length);
+            failed = fmq_reader_read(get(), buffer_.data(), buffer_.size(), &length, &offset);
+        }
+        detail::check(failed);
+        if (offset < 0) {
+            return std::nullopt;
+        }
+        return entry{offset, bytes(buffer_.data(), length)};
+    }
+    /** Goes on from an offset: the first message there or behind it comes next, once there is one. */
+    void seek(std::int64_t offset) { detail::check(fmq_reader_seek(get(), offset)); }
+    /** The offset from which on the next message is looked for. */
+    std::int64_t offset() const noexcept { return fmq_reader_offset(get()); }
+
+    fmq_reader *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owner<fmq_reader, fmq_reader_free> handle_;
+    std::vector<std::byte> buffer_;
+};
+
+/**
  * A client of a cluster, or a server of its own in this process with its client. Make one a process and keep it. Threads
  * may share it. It closes itself, and all that was made from it, when it ends.
  */
@@ -1557,6 +1650,19 @@ public:
         fmq_consumer *made = nullptr;
         detail::check(fmq_consumer_new(get(), group_of(group).get(), settings.get(), &made));
         return ferromq::consumer(made);
+    }
+
+    /** Fills a queue, counted from 0, of a topic that is there; of an instance that open() opened. */
+    ferromq::appender appender(std::string_view topic, std::int32_t queue_id) {
+        fmq_appender *made = nullptr;
+        detail::check(fmq_appender_new(get(), detail::text(topic), queue_id, &made));
+        return ferromq::appender(made);
+    }
+    /** Reads a queue, counted from 0, of a topic that is there, from an offset on; of an instance that open() opened. */
+    ferromq::reader reader(std::string_view topic, std::int32_t queue_id, std::int64_t offset = 0) {
+        fmq_reader *made = nullptr;
+        detail::check(fmq_reader_new(get(), detail::text(topic), queue_id, offset, &made));
+        return ferromq::reader(made);
     }
 
     /** Makes a topic with this many queues on every master, or changes the number of one that is there. */

@@ -344,8 +344,42 @@ static void logs() {
     CHECK(held.use_count() == 1);
 }
 
+static void in_process() {
+    ferromq::instance mq = ferromq::open_memory();
+    mq.create_topic("Ticks", 2);
+    ferromq::appender appender = mq.appender("Ticks", 1);
+    CHECK(appender.append("one") == 0);
+    CHECK(appender.append(ferromq::message("Ticks", "two").tag("t").key("k")) == 1);
+    CHECK(appender.append_batch(std::vector<std::string>{"three", std::string(5000, 'x')}) == 2);
+    const std::array<std::byte, 2> raw{std::byte{0}, std::byte{255}};
+    CHECK(appender.append(ferromq::bytes(raw.data(), raw.size())) == 4);
+    CHECK(appender.append_batch(std::array<ferromq::bytes, 1>{ferromq::bytes(raw.data(), 1)}) == 5);
+    ferromq::reader reader = mq.reader("Ticks", 1);
+    std::vector<std::string> got;
+    while (const auto entry = reader.read()) {
+        CHECK(entry->offset == static_cast<std::int64_t>(got.size()));
+        got.emplace_back(entry->text());
+    }
+    const std::vector<std::string> expected{"one", "two", "three", std::string(5000, 'x'), std::string("\0\xff", 2),
+                                            std::string(1, '\0')};
+    CHECK(got == expected && reader.offset() == 6 && !reader.read());
+    reader.seek(2);
+    CHECK(reader.read()->text() == "three" && reader.offset() == 3);
+    CHECK(kind_of([&] { appender.append(""); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { appender.append_batch(std::vector<std::string>()); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { mq.appender("Ticks", 7); }) == kind::invalid_argument);
+    CHECK(kind_of([&] { mq.reader("Nowhere", 0); }) == kind::not_found);
+    ferromq::appender moved = std::move(appender);
+    CHECK(moved.append("more") == 6);
+    CHECK(kind_of([&] { appender.append("from nothing"); }) == kind::invalid_argument);
+    mq.close();
+    CHECK(kind_of([&] { moved.append("late"); }) == kind::closed);
+    CHECK(kind_of([&] { reader.read(); }) == kind::closed);
+}
+
 int main() {
     errors();
+    in_process();
     handles();
     messages();
     futures();
