@@ -15,7 +15,7 @@
  * with each function; it is never the caller's to free unless that is said.
  *
  * THINGS: fmq_error, fmq_options, fmq_message, fmq_batch, fmq_stored_message, fmq_messages, fmq_queue, fmq_queues,
- * fmq_sent, fmq_send_options. They are memory of the caller's: made by _new or got as an output, freed once by _free, and
+ * fmq_sent, fmq_send_options, fmq_pulled, fmq_appender, fmq_reader. They are memory of the caller's: made by _new or got as an output, freed once by _free, and
  * used by one thread at a time unless they are only read. What is part of another one, or is handed to a callback, is lent:
  * it must not be used afterwards, and freeing it does nothing.
  *
@@ -34,6 +34,6 @@
  * TIME. Each call that waits has a limit: a parameter in ms, where below 0 means the one of the settings, or the setting
  * that is named. Times of day are ms since 1970.
  *
- * FORK. In a child of fork() objects of its parent answer FMQ_FORKED, and freeing them only forgets them; things stay usable. The child
- * may make objects of its own.
+ * FORK. In a child of fork() objects of its parent answer FMQ_FORKED, and so do fmq_appender and fmq_reader; freeing them
+ * only forgets them. Other things stay usable. The child may make objects of its own.
  */

@@ -15,7 +15,7 @@
  * with each function; it is never the caller's to free unless that is said.
  *
  * THINGS: fmq_error, fmq_options, fmq_message, fmq_batch, fmq_stored_message, fmq_messages, fmq_queue, fmq_queues,
- * fmq_sent, fmq_send_options. They are memory of the caller's: made by _new or got as an output, freed once by _free, and
+ * fmq_sent, fmq_send_options, fmq_pulled, fmq_appender, fmq_reader. They are memory of the caller's: made by _new or got as an output, freed once by _free, and
  * used by one thread at a time unless they are only read. What is part of another one, or is handed to a callback, is lent:
  * it must not be used afterwards, and freeing it does nothing.
  *
@@ -34,8 +34,8 @@
  * TIME. Each call that waits has a limit: a parameter in ms, where below 0 means the one of the settings, or the setting
  * that is named. Times of day are ms since 1970.
  *
- * FORK. In a child of fork() objects of its parent answer FMQ_FORKED, and freeing them only forgets them; things stay usable. The child
- * may make objects of its own.
+ * FORK. In a child of fork() objects of its parent answer FMQ_FORKED, and so do fmq_appender and fmq_reader; freeing them
+ * only forgets them. Other things stay usable. The child may make objects of its own.
  */
 #ifndef FERROMQ_H
 #define FERROMQ_H
@@ -829,7 +829,9 @@ fmq_error *fmq_appender_new(fmq_instance *instance,
 
 /**
  * Stores a message that is nothing but its body, of length bytes. Its number in the queue goes to offset, which may be
- * NULL. When it fails nothing is stored, but with FMQ_TIMEOUT: then it is, and not known to be on the disk in time.
+ * NULL. When it fails nothing is stored, with two exceptions under SYNC_FLUSH: with FMQ_TIMEOUT it is, and not known to be
+ * on the disk in time; with FMQ_NOT_WRITABLE the disk may have refused it when it was in the log already, and a restart
+ * may find it.
  */
 fmq_error *fmq_appender_append(fmq_appender *appender,
                                const void *body,

@@ -1516,13 +1516,20 @@ public:
         return offset;
     }
     /**
-     * Stores messages that are nothing but their bodies, of a range of std::string, std::string_view or bytes, one behind
-     * the other: all or none. Together they may have maxMessageSize bytes. Returns the number of the first.
+     * Stores messages that are nothing but their bodies, of a range of std::string, std::string_view or bytes that are
+     * there already, one behind the other: all or none. Together they may have maxMessageSize bytes. Returns the number of
+     * the first.
      */
     template <class Bodies> std::int64_t append_batch(const Bodies &bodies) {
+        using element = decltype(*std::begin(bodies));
+        using value = std::decay_t<element>;
+        constexpr bool is_view = std::is_same_v<value, std::string_view> || std::is_same_v<value, bytes>;
+        static_assert(std::is_reference_v<element> || is_view,
+                      "the range makes its bodies one by one: they would be gone before they are stored");
         starts_.clear();
         lengths_.clear();
         for (const auto &body : bodies) {
+            static_assert(sizeof(*body.data()) == 1, "bodies are bytes or chars");
             starts_.push_back(body.data());
             lengths_.push_back(body.size());
         }
@@ -1568,7 +1575,7 @@ public:
         std::int64_t offset = -1;
         std::size_t length = 0;
         fmq_error *failed = fmq_reader_read(get(), buffer_.data(), buffer_.size(), &length, &offset);
-        if (failed && length > buffer_.size()) {
+        while (failed && length > buffer_.size()) {
             fmq_error_free(failed);
             buffer_.resize(length);
             failed = fmq_reader_read(get(), buffer_.data(), buffer_.size(), &length, &offset);

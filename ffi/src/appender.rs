@@ -6,7 +6,7 @@ use std::slice;
 use ferromq::{Appender, Result};
 
 use crate::error::fmq_error;
-use crate::guard::{bytes, from_c, guard, output, output_or_null, text, unusable};
+use crate::guard::{bytes, from_c, guard, look, output, output_or_null, text, unusable};
 use crate::handle::{free, give, object, thing, thing_mut, Thing};
 use crate::instance::fmq_instance;
 use crate::message::fmq_message;
@@ -47,7 +47,9 @@ pub unsafe extern "C" fn fmq_appender_new(
 }
 
 /// Stores a message that is nothing but its body, of `length` bytes. Its number in the queue goes to `offset`, which may be
-/// NULL. When it fails nothing is stored, but with FMQ_TIMEOUT: then it is, and not known to be on the disk in time.
+/// NULL. When it fails nothing is stored, with two exceptions under SYNC_FLUSH: with FMQ_TIMEOUT it is, and not known to be
+/// on the disk in time; with FMQ_NOT_WRITABLE the disk may have refused it when it was in the log already, and a restart
+/// may find it.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_appender_append(
     appender: *mut fmq_appender,
@@ -102,8 +104,10 @@ pub unsafe extern "C" fn fmq_appender_append_message(
 /// Frees an appender. NULL is fine. What it stored stays.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_appender_free(appender: *mut fmq_appender) {
-    // SAFETY: as the header says.
-    unsafe { free(appender) }
+    look((), || {
+        from_c!(free(appender));
+        Ok(())
+    });
 }
 
 /// The bodies of a batch.

@@ -101,6 +101,8 @@ pub unsafe extern "C" fn fmq_reader_offset(reader: *const fmq_reader) -> i64 {
 /// Frees a reader. NULL is fine.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_reader_free(reader: *mut fmq_reader) {
-    // SAFETY: as the header says.
-    unsafe { free(reader) }
+    look((), || {
+        from_c!(free(reader));
+        Ok(())
+    });
 }

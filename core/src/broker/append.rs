@@ -16,6 +16,8 @@ use super::{flow, names, put, send, Broker};
 
 /// With so many records that wait to be passed on to their queues, the one who appends does it.
 const MOST_PENDING: usize = 256;
+/// Bytes of the log that one append takes at most: while it is copied nobody else appends.
+const MOST_ENCODED: usize = 32 << 20;
 /// What a flush takes at most beyond its own time limit before nobody is expected to tell how it ended.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -58,10 +60,11 @@ impl QueueAppender {
     /// # Errors
     /// By kind: `NotFound` (no such topic any more), `NoPermission`, `InvalidArgument`, `NotWritable`, `Closed`, `Forked`;
     /// `Remote` with SYSTEM_BUSY when too many wait for the disk or the log is not to be had in time. Nothing is stored
-    /// then. `Timeout`: stored, but not known to be on the disk in time.
+    /// then. Under SYNC_FLUSH `Timeout`: stored, but not known to be on the disk in time; and `NotWritable` also when the
+    /// disk refused a flush: what is in the log already may be there after a restart.
     pub fn append(&mut self, content: &Content<'_>) -> Result<i64> {
         let mode = self.admit()?;
-        let (broker, checked) = self.parts()?;
+        let (broker, checked) = self.parts();
         if content.body.is_empty() {
             return Err(invalid("a message has no body"));
         }
@@ -80,7 +83,7 @@ impl QueueAppender {
     /// As those of one; also when there is none, or they are too large together.
     pub fn append_all<'a>(&mut self, contents: impl IntoIterator<Item = Content<'a>>) -> Result<i64> {
         let mode = self.admit()?;
-        let (broker, checked) = self.parts()?;
+        let (broker, checked) = self.parts();
         let ready = &mut checked.ready;
         ready.clear();
         for content in contents {
@@ -93,6 +96,12 @@ impl QueueAppender {
             if ready.body_bytes() > checked.most_bytes {
                 return Err(too_large(ready.body_bytes(), checked.most_bytes));
             }
+            if ready.encoded_bytes() > checked.most_bytes.max(MOST_ENCODED) {
+                let (messages, bytes) = (ready.len(), ready.encoded_bytes());
+                return Err(invalid(format!(
+                    "{messages} messages take {bytes} bytes in the log, allowed are {MOST_ENCODED} at a time; append fewer at a time"
+                )));
+            }
         }
         if ready.is_empty() {
             return Err(invalid("there is nothing to append"));
@@ -104,7 +113,10 @@ impl QueueAppender {
         }
     }
 
-    fn admit(&self) -> Result<FlushMode> {
+    /// What comes before anything is looked at.
+    fn admit(&mut self) -> Result<FlushMode> {
+        // First of all: in a child of a fork every lock may be held for ever.
+        self.check()?;
         let mode = self.broker.store.flush_mode();
         if mode == FlushMode::Sync {
             flow::admit_send(&self.broker).map_err(|refusal| refusal.into_error(OPERATION))?;
@@ -112,10 +124,9 @@ impl QueueAppender {
         Ok(mode)
     }
 
-    /// The broker, and what was checked, as it is now.
-    fn parts(&mut self) -> Result<(&Broker, &mut Checked)> {
-        self.check()?;
-        Ok((&self.broker, self.checked.as_mut().expect("just checked")))
+    /// The broker, and what was checked.
+    fn parts(&mut self) -> (&Broker, &mut Checked) {
+        (&self.broker, self.checked.as_mut().expect("checked when it was admitted"))
     }
 
     fn appended(

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::Broker;
+use crate::store::forks;
 use crate::sync::Mutex;
 use crate::wire::body::{BrokerStatsData, BrokerStatsItem};
 
@@ -88,6 +89,7 @@ pub(crate) struct PutTally {
     broker: Arc<Broker>,
     topic: Arc<Counter>,
     own: Arc<Tally>,
+    forks: usize,
 }
 
 impl PutTally {
@@ -97,7 +99,7 @@ impl PutTally {
         for counter in [&*topic, &broker.stats.puts] {
             counter.tallies.lock().push(own.clone());
         }
-        PutTally { broker, topic, own }
+        PutTally { broker, topic, own, forks: forks() }
     }
 
     /// One call brought so much.
@@ -112,6 +114,10 @@ impl PutTally {
 
 impl Drop for PutTally {
     fn drop(&mut self) {
+        // In a child of a fork the locks may be held for ever, by threads that it does not have.
+        if forks() != self.forks {
+            return;
+        }
         for counter in [&*self.topic, &self.broker.stats.puts] {
             let mut tallies = counter.tallies.lock();
             tallies.retain(|tally| !Arc::ptr_eq(tally, &self.own));

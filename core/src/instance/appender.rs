@@ -86,8 +86,9 @@ impl Appender {
     /// [`ErrorKind::InvalidArgument`] when the body is empty or larger than `maxMessageSize`, [`ErrorKind::NotFound`] when
     /// the topic was deleted, [`ErrorKind::NoPermission`], [`ErrorKind::NotWritable`] when the store takes no writes,
     /// [`ErrorKind::Closed`], [`ErrorKind::Forked`], [`ErrorKind::Remote`] with SYSTEM_BUSY when too many wait for the disk;
-    /// in all these cases nothing is stored. [`ErrorKind::Timeout`]: it is stored, but not known to be on the disk within
-    /// `syncFlushTimeout`.
+    /// in all these cases nothing is stored. Under SYNC_FLUSH also [`ErrorKind::Timeout`]: it is stored, but not known to be
+    /// on the disk within `syncFlushTimeout`; and [`ErrorKind::NotWritable`] when the disk refused the flush: it is not
+    /// stored for sure, but a restart may find it.
     pub fn append(&mut self, body: &[u8]) -> Result<i64> {
         self.queue.append(&Content { body, ..Content::default() })
     }

@@ -118,6 +118,11 @@ impl Ready {
         self.bodies
     }
 
+    /// Bytes of all the records.
+    pub fn encoded_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds a record that the queue is to get. Prepared and rolled back ones, which get no place in a queue, and inner
     /// batches are none of those.
     ///

@@ -64,7 +64,8 @@ impl Walk {
                 continue;
             };
             self.at += 1;
-            self.next = slot.offset + slot.count;
+            // Never back, whatever a damaged entry says.
+            self.next = self.next.max(slot.offset.saturating_add(slot.count));
             if self.is_whole(core, &slot) {
                 break slot;
             }
@@ -74,7 +75,13 @@ impl Walk {
             Some(copy) => RecordView::parse(copy).ok(),
             None => self.segment.as_ref().and_then(|segment| segment.record(at)),
         };
-        Ok(record.map(|record| (slot.offset, record)))
+        match record {
+            Some(record) => Ok(Some((slot.offset, record))),
+            None => Err(io::Error::other(format!(
+                "the record of offset {} was lost while it was read",
+                slot.offset
+            ))),
+        }
     }
 
     fn read_ahead(&mut self, core: &Core) -> io::Result<bool> {
@@ -111,15 +118,18 @@ impl Walk {
             self.segment = core.log.segments.find(entry.physical_offset);
         }
         let Some(segment) = &self.segment else { return false };
+        let is_its = |record: &RecordView<'_>| record.total_size() == entry.size as usize;
+        let mut looked =
+            segment.record(entry.physical_offset).filter(is_its).map(|found| found.body_crc_matches());
+        // What was looked at may be zeros where a page was lost.
         let has_lost = segment.lost_pages();
         self.copy = has_lost.then(|| segment.read_record(entry.physical_offset)).flatten();
-        let record = match (&self.copy, has_lost) {
-            (Some(copy), _) => RecordView::parse(copy).ok(),
-            (None, true) => None,
-            (None, false) => segment.record(entry.physical_offset),
-        };
-        match record.filter(|record| record.total_size() == entry.size as usize) {
-            Some(record) if record.body_crc_matches() => true,
+        if has_lost {
+            let copy = self.copy.as_ref().and_then(|copy| RecordView::parse(copy).ok());
+            looked = copy.filter(is_its).map(|found| found.body_crc_matches());
+        }
+        match looked {
+            Some(true) => true,
             None if !has_lost => {
                 core.damaged.report_entry(queue, slot.offset);
                 false
