@@ -33,6 +33,8 @@ pub(crate) struct Cursor {
 struct Before {
     /// Behind the last one's number.
     end: Option<i64>,
+    /// The lowest of their numbers; one of them may be damaged.
+    lowest: Option<i64>,
     /// The queue says of their numbers that they belong to other records, or to none.
     contradicted: bool,
 }
@@ -81,13 +83,14 @@ impl Cursor {
                 self.note_before(core, &slot)?;
                 return Ok(Ruling::default());
             }
-            let Some(end) = self.before_first.end else {
+            let Some(lowest) = self.before_first.lowest else {
                 self.first = None;
                 break;
             };
             if at == first_at && agree(&first, &slot) {
                 self.first = None;
-                if !self.before_first.contradicted && end <= first.offset {
+                // Those of a deleted topic are below no number with which the next one of its name began.
+                if !self.before_first.contradicted && lowest < first.offset {
                     return Ok(Ruling::REMAKE);
                 }
                 break;
@@ -106,6 +109,7 @@ impl Cursor {
         // Numbers that go back are of another topic of the name.
         before.contradicted &= before.end.is_some_and(|end| slot.offset >= end);
         before.end = Some(slot.offset + slot.count);
+        before.lowest = Some(before.lowest.map_or(slot.offset, |lowest| lowest.min(slot.offset)));
         if !before.contradicted {
             let mut there = Vec::new();
             self.queue.read(&core.queues.files, slot.offset, 1, &mut there)?;

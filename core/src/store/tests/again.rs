@@ -244,6 +244,46 @@ fn a_queue_without_its_first_file_is_made_again() {
     }
 }
 
+/// The log began further back once, and the files of the queue that are left begin behind what the log has now. The number
+/// of the last record without an entry may be damaged, too.
+#[test]
+fn a_queue_without_the_first_file_that_did_not_expire_is_made_again() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let append = |name: usize| {
+        for _ in 0..5 {
+            store.append(&new("Other", 0, &[b'a'; 400], b"")).unwrap();
+        }
+        store.append(&new("T", 0, format!("{name}").as_bytes(), b"")).unwrap().physical_offset
+    };
+    let places: Vec<_> = (0..60).map(append).collect();
+    store.flush().unwrap();
+    store.save().unwrap();
+    let begin = 64 << 10;
+    let first = places.partition_point(|place| *place < begin);
+    assert!((21..39).contains(&first), "{first}");
+    for damaged in [false, true] {
+        let left = memory.killed();
+        for (dir, base) in
+            [("commitlog", 0), ("commitlog", 32 << 10), ("consumequeue/T/0", 0), ("consumequeue/T/0", 400)]
+        {
+            left.remove_file(Path::new(&format!("/store/{dir}/{base:020}"))).unwrap();
+        }
+        left.remove_file(Path::new("/store/checkpoint")).unwrap();
+        if damaged {
+            let base = places[39] / (32 << 10) * (32 << 10);
+            let at = (places[39] - base) as u64 + 20;
+            write(&left, &format!("/store/commitlog/{base:020}"), at, &79_i64.to_be_bytes());
+        }
+        let all: Vec<_> = (first..60).filter(|at| !damaged || *at != 39).map(|at| (at as i64, at)).collect();
+        for _ in 0..2 {
+            let store = open(&left);
+            assert_eq!(served(&store, "T"), all, "{damaged}: {:?}", store.recovery_report());
+            store.close().unwrap();
+        }
+    }
+}
+
 /// While it was busy with a store of another broker, which knows nothing of ours.
 #[test]
 fn a_start_that_was_cut_off_brings_no_deleted_topic_back() {
