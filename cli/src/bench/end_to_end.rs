@@ -10,7 +10,7 @@ use ferromq::{Error, ErrorKind, Instance};
 
 use super::latency::Latency;
 use super::report::Report;
-use super::{producer, report, watch, Common, Seen};
+use super::{producer, report, watch, Common, Seen, PAUSE};
 use crate::Failure;
 
 /// How long a poll waits before it looks whether to go on.
@@ -38,9 +38,9 @@ struct Run {
 }
 
 pub fn run(args: &Args) -> Result<Report, Failure> {
-    let seen = Seen::new(&args.common, 2);
+    let seen = Seen::new(args.common.warm_up.unwrap_or(1), 2);
     let (sends, receives) = (args.common.connect()?, args.common.connect()?);
-    let producer = producer(&sends)?;
+    let producer = producer(&sends, 0)?;
     let run = Arc::new(Run { epoch: Instant::now(), mark: mark() });
     // The topic exists then, and its route is known.
     producer.send(&Message::new(&*args.common.topic, "ferromq bench latency begins"))?;
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<Report, Failure> {
             (seen.clone(), args.common.topic.clone(), args.size as usize, args.rate);
         move || send(&producer, &topic, size, rate, &run, &seen)
     });
-    let measured = watch(&args.common, &seen, || false)?;
+    let measured = watch(&args.common, &seen, || None)?;
     let panicked = |_| Error::new(ErrorKind::Internal, "bench latency", "a thread of the bench panicked");
     sender.join().map_err(panicked)?;
     let latency = receiver.join().map_err(panicked)?;
@@ -101,10 +101,9 @@ fn send(producer: &Producer, topic: &str, size: usize, rate: u32, run: &Run, see
         body[..MARK].copy_from_slice(&run.mark);
         body[MARK..MARK + 8].copy_from_slice(&(run.epoch.elapsed().as_nanos() as u64).to_be_bytes());
         let told = seen.clone();
-        producer.send_callback(&Message::new(topic, body), &SendOptions::default(), move |sent| {
-            if let Err(error) = sent {
-                told.fault(error);
-            }
+        producer.send_callback(&Message::new(topic, body), &SendOptions::default(), move |sent| match sent {
+            Ok(sent) => told.note(&sent),
+            Err(error) => told.fault(error),
         });
         number += 1;
     }
@@ -129,7 +128,10 @@ fn receive(consumer: &Consumer, run: &Run, seen: &Seen) -> Latency {
                     }
                 }
             }
-            Err(error) => seen.fault(error),
+            Err(error) => {
+                seen.fault(error);
+                thread::sleep(PAUSE);
+            }
         }
     }
     latency

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use ferromq::client::{Producer, ProducerOptions};
-use ferromq::{Error, Instance};
+use ferromq::client::{Producer, ProducerOptions, SendStatus, Sent};
+use ferromq::{Error, ErrorKind, Instance};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::process::{connect, stop_flag};
@@ -22,6 +22,8 @@ use report::Report;
 
 /// How often the progress is shown, and signals and the end are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After a failure, before the same is tried again: a broker that refuses everything is not to be hammered.
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -45,9 +47,9 @@ struct Common {
     /// How long is measured
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     duration: u64,
-    /// Before it, for so long, the same without being measured
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=3_600))]
-    warm_up: u64,
+    /// Before it, for so long, the same without being measured [default: 1, where a topic is read once 0]
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=3_600))]
+    warm_up: Option<u64>,
     /// Writes one JSON object instead of lines for people
     #[arg(long)]
     json: bool,
@@ -61,12 +63,18 @@ impl Common {
     }
 }
 
-/// A producer that counts each attempt: what is sent again would hide the first one's failure.
-fn producer(instance: &Instance) -> ferromq::Result<Producer> {
+/// A producer that counts each attempt: what is sent again would hide the first one's failure. Its bodies travel and are
+/// stored at their length: they are all one letter, and compressing that is all that would be measured. So many bytes may
+/// be under way.
+fn producer(instance: &Instance, bytes_in_flight: usize) -> ferromq::Result<Producer> {
+    let usual = ProducerOptions::default();
     instance.producer_with(ProducerOptions {
         producer_group: "ferromq-bench".into(),
         retry_times_when_send_failed: 0,
-        ..ProducerOptions::default()
+        retry_times_when_send_async_failed: 0,
+        compress_msg_body_over_howmuch: i32::MAX as usize,
+        back_pressure_for_async_send_size: usual.back_pressure_for_async_send_size.max(bytes_in_flight),
+        ..usual
     })
 }
 
@@ -74,25 +82,34 @@ fn producer(instance: &Instance) -> ferromq::Result<Producer> {
 struct Seen {
     /// All of them and who watches them begin together.
     gate: Barrier,
+    warm_up: Duration,
     open: AtomicBool,
     measured: AtomicBool,
+    /// By a signal, before its time was over.
+    stopped: AtomicBool,
     messages: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
     first_error: Mutex<Option<Error>>,
+    unsafe_sends: AtomicU64,
+    first_unsafe: Mutex<Option<SendStatus>>,
 }
 
 impl Seen {
-    /// For so many threads.
-    fn new(common: &Common, threads: usize) -> Arc<Seen> {
+    /// For so many threads, with a warm-up of so many seconds.
+    fn new(warm_up: u64, threads: usize) -> Arc<Seen> {
         Arc::new(Seen {
             gate: Barrier::new(threads + 1),
+            warm_up: Duration::from_secs(warm_up),
             open: AtomicBool::new(true),
-            measured: AtomicBool::new(common.warm_up == 0),
+            measured: AtomicBool::new(warm_up == 0),
+            stopped: AtomicBool::new(false),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             first_error: Mutex::new(None),
+            unsafe_sends: AtomicU64::new(0),
+            first_unsafe: Mutex::new(None),
         })
     }
 
@@ -112,6 +129,15 @@ impl Seen {
         }
     }
 
+    /// Notes a message that is stored, but not as safely as the broker was told to store it, also one of the warm-up.
+    fn note(&self, sent: &Sent) {
+        if sent.status != SendStatus::Ok {
+            self.unsafe_sends.fetch_add(1, Ordering::Relaxed);
+            let mut first = self.first_unsafe.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            first.get_or_insert(sent.status);
+        }
+    }
+
     /// Notes an error, also one of the warm-up.
     fn fault(&self, error: Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
@@ -119,10 +145,10 @@ impl Seen {
     }
 }
 
-/// Shows progress until the time is over, `ended` says so, or a signal comes; returns how long was measured.
-fn watch(common: &Common, seen: &Seen, ended: impl Fn() -> bool) -> Result<Duration, Failure> {
+/// Shows progress until the time is over, `ended` says when it was, or a signal comes; returns how long was measured.
+fn watch(common: &Common, seen: &Seen, ended: impl Fn() -> Option<Instant>) -> Result<Duration, Failure> {
     let stopped = stop_flag()?;
-    let (warm_up, duration) = (Duration::from_secs(common.warm_up), Duration::from_secs(common.duration));
+    let (warm_up, duration) = (seen.warm_up, Duration::from_secs(common.duration));
     let bar = ProgressBar::new((warm_up + duration).as_millis() as u64);
     let style = ProgressStyle::with_template("{bar:30} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -141,10 +167,12 @@ fn watch(common: &Common, seen: &Seen, ended: impl Fn() -> bool) -> Result<Durat
         }
         bar.set_position(begun.elapsed().as_millis() as u64);
         bar.set_message(progress(seen, measured));
-        if ended() {
+        if let Some(end) = ended() {
+            measured = if seen.is_measured() { end.saturating_duration_since(start) } else { Duration::ZERO };
             break;
         }
     }
+    seen.stopped.store(stopped.load(Ordering::SeqCst), Ordering::Relaxed);
     seen.open.store(false, Ordering::Relaxed);
     bar.finish_and_clear();
     Ok(measured)
@@ -170,6 +198,10 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match report.failure {
         // Figures made of failures only are no figures.
         Some(error) if report.messages == 0 => Err(error.into()),
+        None if report.messages == 0 && report.due => {
+            let context = format!("topic {}: no message in {:.2} s", report.topic, report.seconds);
+            Err(Error::new(ErrorKind::Timeout, "bench", context).into())
+        }
         _ => Ok(()),
     }
 }
@@ -186,6 +218,9 @@ fn report(what: &'static str, common: &Common, seen: &Seen, measured: Duration, 
         bytes: seen.bytes.load(Ordering::Relaxed),
         errors: seen.errors.load(Ordering::Relaxed),
         failure,
+        due: !seen.stopped.load(Ordering::Relaxed),
+        unsafe_sends: seen.unsafe_sends.load(Ordering::Relaxed),
+        first_unsafe: seen.first_unsafe.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take(),
         latency,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use ferromq::client::SendStatus;
 use ferromq::{Error, ErrorKind};
 use serde_json::{json, Map, Value};
 
@@ -30,6 +31,12 @@ pub struct Report {
     pub errors: u64,
     /// The first of them.
     pub failure: Option<Error>,
+    /// Whether there were to be messages, so that none is a failure.
+    pub due: bool,
+    /// Messages that are stored, but not as safely as the broker was told to, warm-up included.
+    pub unsafe_sends: u64,
+    /// What the first of them was answered.
+    pub first_unsafe: Option<SendStatus>,
     /// Of each message, where that is known.
     pub latency: Latency,
 }
@@ -76,6 +83,13 @@ impl Report {
             let latencies = PERCENTILES.map(|(name, p)| format!("{name} {:.0}", self.latency.micros(p)));
             text += &format!("latency in microseconds: {}\n", latencies.join(", "));
         }
+        if let Some(status) = self.first_unsafe {
+            text += &format!(
+                "{} sends were not answered SEND_OK, the first {}\n",
+                self.unsafe_sends,
+                status.name()
+            );
+        }
         if let Some(error) = &self.failure {
             text += &format!("{} errors, the first: {error}\n", self.errors);
         }
@@ -95,6 +109,10 @@ impl Report {
         put("messagesPerSecond", json!(self.rate()));
         put("bodyMegabytesPerSecond", json!(self.megabytes_a_second()));
         put("errors", json!(self.errors));
+        if let Some(status) = self.first_unsafe {
+            put("notSendOk", json!(self.unsafe_sends));
+            put("firstStatus", json!(status.name()));
+        }
         if let Some(error) = &self.failure {
             put("firstError", json!(error.to_string()));
         }
@@ -143,6 +161,9 @@ mod tests {
             bytes: 2_469_134 * 1024,
             errors: 0,
             failure: None,
+            due: true,
+            unsafe_sends: 0,
+            first_unsafe: None,
             latency,
         }
     }
@@ -160,6 +181,12 @@ mod tests {
         let text = Report { errors: 3, failure, latency: Latency::default(), ..report() }.text();
         assert!(text.contains("3 errors, the first: ") && text.contains("no answer"), "{text}");
         assert!(!text.contains("latency"), "{text}");
+        let first_unsafe = Some(SendStatus::FlushTimedOut);
+        let text = Report { unsafe_sends: 7, first_unsafe, ..report() }.text();
+        assert!(
+            text.ends_with("7 sends were not answered SEND_OK, the first FLUSH_DISK_TIMEOUT\n"),
+            "{text}"
+        );
     }
 
     #[test]

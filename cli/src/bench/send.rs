@@ -3,7 +3,7 @@
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ferromq::client::{Producer, SendOptions};
 use ferromq::message::Message;
@@ -11,11 +11,8 @@ use ferromq::{Error, Instance};
 
 use super::latency::Latency;
 use super::report::Report;
-use super::{producer, report, watch, Common, Seen};
+use super::{producer, report, watch, Common, Seen, PAUSE};
 use crate::Failure;
-
-/// Before a connection sends again after a failure: a broker that refuses everything is not to be hammered.
-const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,11 +30,16 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Report, Failure> {
-    let seen = Seen::new(&args.common, usize::from(args.connections));
+    let in_flight_bytes = u64::from(args.in_flight) * u64::from(args.size);
+    let Ok(bytes) = i32::try_from(in_flight_bytes) else {
+        let text = format!("{in_flight_bytes} bytes in flight on a connection: --in-flight times --size has to be below 2 GiB");
+        return Err(Failure::Usage(text));
+    };
+    let seen = Seen::new(args.common.warm_up.unwrap_or(1), usize::from(args.connections));
     let mut threads = Vec::new();
     for _ in 0..args.connections {
         let instance = args.common.connect()?;
-        let producer = producer(&instance)?;
+        let producer = producer(&instance, bytes as usize)?;
         // Before the clock runs: the route is asked for, and what is wrong with the topic is said at once.
         producer.send(&message(args))?;
         let (message, window, seen) = (message(args), usize::from(args.in_flight), seen.clone());
@@ -51,7 +53,7 @@ pub fn run(args: &Args) -> Result<Report, Failure> {
             (instance, latency)
         }));
     }
-    let measured = watch(&args.common, &seen, || false)?;
+    let measured = watch(&args.common, &seen, || None)?;
     let mut latency = Latency::default();
     for thread in threads {
         let (instance, own): (Instance, Latency) = thread.join().map_err(|_| panicked())?;
@@ -77,11 +79,13 @@ fn one_by_one(producer: &Producer, message: &Message, seen: &Seen) -> Latency {
     while seen.is_open() {
         let start = Instant::now();
         match producer.send(message) {
-            Ok(_) if seen.is_measured() => {
-                latency.record(start.elapsed());
-                seen.count(1, message.body.len());
+            Ok(sent) => {
+                seen.note(&sent);
+                if seen.is_measured() {
+                    latency.record(start.elapsed());
+                    seen.count(1, message.body.len());
+                }
             }
-            Ok(_) => {}
             Err(error) => {
                 seen.fault(error);
                 thread::sleep(PAUSE);
@@ -110,11 +114,16 @@ fn in_flight(producer: &Producer, message: &Message, window: usize, seen: &Arc<S
         producer.send_callback(message, &SendOptions::default(), move |sent| {
             let well = sent.is_ok();
             match sent {
-                Ok(_) if seen.is_measured() && seen.is_open() => {
-                    latency.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).record(start.elapsed());
-                    seen.count(1, bytes);
+                Ok(sent) => {
+                    seen.note(&sent);
+                    if seen.is_measured() && seen.is_open() {
+                        latency
+                            .lock()
+                            .unwrap_or_else(|poisoned| poisoned.into_inner())
+                            .record(start.elapsed());
+                        seen.count(1, bytes);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => seen.fault(error),
             }
             let _ended = returned.send(well);

@@ -45,9 +45,9 @@ fn what_was_sent_is_what_is_pulled() {
     assert!(order[0] > 0.0 && order.windows(2).all(|pair| pair[0] <= pair[1]), "{send}");
     let one = bench(&address, &["send", "-t", "Load", "--size", "100", "-c", "1", "-i", "1"]);
     let sent = send["messages"].as_u64().unwrap() + one["messages"].as_u64().unwrap();
-    // Ends by itself when everything was read: the counted ones, and some that were sent before and after.
-    let mut pull =
-        ferromq(&["bench", "pull", "-n", &address, "-t", "Load", "-d", "600", "-w", "0", "--json"]);
+    // Ends by itself when everything was read: the counted ones, and some that were sent before and after. There is no
+    // warm-up unless one is asked for: it could be all that there is.
+    let mut pull = ferromq(&["bench", "pull", "-n", &address, "-t", "Load", "-d", "600", "--json"]);
     pull.stdin(Stdio::null());
     let (code, stdout, stderr) = run(pull);
     assert_eq!(code, Some(0), "{stderr}");
@@ -55,6 +55,50 @@ fn what_was_sent_is_what_is_pulled() {
     let pulled = found["messages"].as_u64().unwrap();
     assert!(found["seconds"].as_f64() < Some(600.0) && found["errors"] == 0, "{stdout}");
     assert!(sent > 0 && pulled > 0 && pulled <= sent + 500, "{pulled} of {sent}");
+}
+
+#[test]
+fn a_topic_that_ends_within_the_warm_up_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, address) = server(dir.path());
+    bench(&address, &["send", "-t", "Few", "-c", "1", "-i", "1"]);
+    let pull = ["bench", "pull", "-n", &address, "-t", "Few", "-d", "60", "-w", "30"];
+    let (code, stdout, stderr) = run(ferromq(&pull));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("--warm-up 0"), "{stderr}");
+}
+
+#[test]
+fn bodies_are_stored_at_their_length() {
+    const BODY: usize = 8192;
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, address) = server(dir.path());
+    for in_flight in ["1", "8"] {
+        bench(&address, &["send", "-t", "Large", "--size", "8192", "-c", "1", "-i", in_flight]);
+    }
+    let data = [dir.path().to_owned(), dir.path().join("store")];
+    let log = data.iter().map(|data| data.join("commitlog/00000000000000000000")).find(|log| log.exists());
+    let mut log = std::fs::File::open(log.expect("a commit log")).unwrap();
+    let mut bytes = vec![0; 16 * BODY];
+    std::io::Read::read_exact(&mut log, &mut bytes).unwrap();
+    let whole = bytes.split(|byte| *byte != b'x').filter(|run| run.len() == BODY).count();
+    assert!(whole > 10, "{whole} bodies of {BODY} bytes in {} bytes of the log", bytes.len());
+}
+
+#[test]
+fn a_broker_that_is_gone_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut namesrv = ferromq(&["namesrv", "-p", "0", "--host", "127.0.0.1"]);
+    namesrv.current_dir(dir.path());
+    let namesrv = start(namesrv);
+    let address = format!("127.0.0.1:{}", namesrv.ports()[0]);
+    let root = format!("storePathRootDir={}", dir.path().display());
+    let broker = start(ferromq(&["broker", "-n", &address, "listenPort=0", "brokerIP1=127.0.0.1", &root]));
+    bench(&address, &["send", "-t", "Gone", "-c", "1"]);
+    // The name server goes on naming it.
+    broker.end_by("KILL");
+    let (code, stdout, stderr) = run(ferromq(&["bench", "pull", "-n", &address, "-t", "Gone", "-d", "60"]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
 }
 
 #[test]
@@ -89,6 +133,8 @@ fn a_signal_ends_it_early_with_what_was_seen() {
 #[test]
 fn what_is_wrong_is_said() {
     let (code, _, stderr) = run(ferromq(&["bench", "send", "-c", "0"]));
+    assert_eq!(code, Some(2), "{stderr}");
+    let (code, _, stderr) = run(ferromq(&["bench", "send", "-i", "8192", "--size", "4194304"]));
     assert_eq!(code, Some(2), "{stderr}");
     let (code, _, stderr) = run(ferromq(&["bench"]));
     assert_eq!(code, Some(2), "{stderr}");
