@@ -1,6 +1,7 @@
 //! What an append and a read within the process take: `cargo bench -p ferromq --bench appender -- [SECONDS]`, on the disk that
 //! holds TMPDIR. Beside them an ordinary send. Processor time is this thread's; unlike the time on the wall it leaves out
-//! what else runs. Appends of 1 KiB go on to 4 GiB if there is a second or more. With COUNT=n each case is done n times instead, for tools that count instructions.
+//! what else runs. Appends end at 4 GiB of bodies; those of 1 KiB go on to that, for twenty times as long at most, if there is
+//! a second or more. With COUNT=n each case is done n times instead, for tools that count instructions.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -29,6 +30,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Bytes of bodies that a case writes at most.
+const MOST: usize = 4 << 30;
+
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
@@ -45,16 +49,18 @@ fn main() -> Result<()> {
         let wanted = |case: &str| only.as_deref().is_none_or(|only| case.starts_with(only));
         if wanted("append") {
             let mut appender = mq.appender(name, 0)?;
-            // So much that what the disk has to take counts.
-            let least = if size == 1024 && seconds >= 1.0 { 4 << 30 } else { 0 };
-            run(&format!("append-{name}"), size, 1, (time, least), || appender.append(&body).map(drop))?;
+            // So much that what the disk has to take counts. C's and Chronicle's end alike.
+            let limit = if size == 1024 && seconds >= 1.0 { time * 20 } else { time };
+            run(&format!("append-{name}"), size, 1, (limit, MOST), || appender.append(&body).map(drop))?;
             let bodies = vec![&body[..]; 100];
-            run(&format!("batch-{name}"), size, 100, (time, 0), || appender.append_batch(&bodies).map(drop))?;
+            run(&format!("batch-{name}"), size, 100, (time, MOST), || {
+                appender.append_batch(&bodies).map(drop)
+            })?;
         }
         if wanted("send") {
             let producer = mq.producer("bench")?;
             let message = Message::new(name, body.clone());
-            run(&format!("send-{name}"), size, 1, (time, 0), || producer.send(&message).map(drop))?;
+            run(&format!("send-{name}"), size, 1, (time, MOST), || producer.send(&message).map(drop))?;
         }
         if wanted("append") {
             read(&mq, name, size, time)?;
@@ -65,7 +71,7 @@ fn main() -> Result<()> {
 
 fn read(mq: &Instance, topic: &str, size: usize, time: Duration) -> Result<()> {
     let mut reader = mq.reader(topic, 0, 0)?;
-    run(&format!("read-{topic}"), size, 1, (time, 0), || {
+    run(&format!("read-{topic}"), size, 1, (time, usize::MAX), || {
         if reader.read()?.is_none() {
             reader.seek(0);
         }
@@ -77,17 +83,17 @@ fn run(
     case: &str,
     size: usize,
     each: usize,
-    (time, least_bytes): (Duration, usize),
+    (time, most_bytes): (Duration, usize),
     mut once: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     let count = std::env::var("COUNT").ok().and_then(|count| count.parse::<usize>().ok());
     for _ in 0..1000 / each {
         once()?;
     }
-    let mut samples = Vec::with_capacity(1 << 16);
+    let mut samples = Samples { kept: Vec::with_capacity(1 << 16), seen: 0, every: 1 };
     let allocated = ALLOCATIONS.get();
     let (begun, processor, mut calls) = (Instant::now(), processor_time(), 0);
-    let goes_on = |calls| begun.elapsed() < time || calls * each * size < least_bytes;
+    let goes_on = |calls| begun.elapsed() < time && calls * each * size < most_bytes;
     while count.map_or_else(|| goes_on(calls), |count| calls < count) {
         // Most calls are timed together: asking for the time takes as long as a part of an append.
         for _ in 0..63 {
@@ -95,15 +101,13 @@ fn run(
         }
         let start = Instant::now();
         once()?;
-        if samples.len() < samples.capacity() {
-            samples.push(start.elapsed().as_nanos());
-        }
+        samples.add(start.elapsed());
         calls += 64;
     }
     let (took, processor) = (begun.elapsed(), processor_time() - processor);
     let messages = (calls * each) as f64;
-    samples.sort_unstable();
-    let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize];
+    samples.kept.sort_unstable();
+    let at = |share: f64| samples.kept[((samples.kept.len() - 1) as f64 * share) as usize];
     println!(
         "{case}\t{:.0}/s\t{:.0} MB\tprocessor {:.0} ns\tp50 {} ns\tp99 {} ns\t{:.2} allocations",
         messages / took.as_secs_f64(),
@@ -114,6 +118,31 @@ fn run(
         (ALLOCATIONS.get() - allocated) as f64 / messages,
     );
     Ok(())
+}
+
+/// Nanoseconds of calls from all of a run, at even distances, however long it is.
+struct Samples {
+    kept: Vec<u64>,
+    seen: usize,
+    every: usize,
+}
+
+impl Samples {
+    fn add(&mut self, took: Duration) {
+        if self.seen % self.every == 0 {
+            // In place, as allocations are counted. An even number was kept: this one is at the new distance as well.
+            if self.kept.len() == self.kept.capacity() {
+                let mut odd = false;
+                self.kept.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+                self.every *= 2;
+            }
+            self.kept.push(took.as_nanos() as u64);
+        }
+        self.seen += 1;
+    }
 }
 
 /// Processor time of this thread.
