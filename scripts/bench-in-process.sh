@@ -29,24 +29,44 @@ run() {
 }
 
 cargo="${CARGO:-cargo}"
-"$cargo" bench -q -p ferromq --bench appender --no-run > /dev/null
-run rust "$cargo" bench -q -p ferromq --bench appender -- "$seconds" append
-
-if command -v cc > /dev/null; then
-    "$cargo" build -q --release -p ferromq-ffi
-    ffi/install.sh "$target/release" "$out/prefix" > "$out/install.log"
-    cc -O2 "-I$out/prefix/include" ffi/bench/appender.c -o "$out/appender-c" "-L$out/prefix/lib" -lferromq \
-        "-Wl,-rpath,$out/prefix/lib"
-    run c "$out/appender-c" "$scratch/store" "$seconds"
+if "$cargo" bench -q -p ferromq --bench appender --no-run > /dev/null; then
+    run rust "$cargo" bench -q -p ferromq --bench appender -- "$seconds" append
 else
-    printf 'c\tfailed\tno C compiler\n'
+    printf 'rust\tfailed\tit could not be built\n'
 fi
 
-if command -v mvn > /dev/null && command -v javac > /dev/null; then
+# What one of them lacks costs the others nothing.
+build_c() {
+    "$cargo" build -q --release -p ferromq-ffi > /dev/null &&
+        ffi/install.sh "$target/release" "$out/prefix" > "$out/install.log" &&
+        cc -O2 "-I$out/prefix/include" ffi/bench/appender.c -o "$out/appender-c" "-L$out/prefix/lib" -lferromq \
+            "-Wl,-rpath,$out/prefix/lib"
+}
+
+# A copy that breaks off leaves no lib, so that the next run fetches all.
+build_chronicle() {
     if [ ! -d "$out/chronicle/lib" ]; then
-        mvn -q -B -f bench/chronicle/pom.xml dependency:copy-dependencies "-DoutputDirectory=$out/chronicle/lib" >&2
+        rm -rf "$out/chronicle/lib.new"
+        mvn -q -B -f bench/chronicle/pom.xml dependency:copy-dependencies \
+            "-DoutputDirectory=$out/chronicle/lib.new" >&2 &&
+            mv "$out/chronicle/lib.new" "$out/chronicle/lib" || return 1
     fi
     javac --release 17 -cp "$out/chronicle/lib/*" -d "$out/chronicle/classes" bench/chronicle/src/main/java/Bench.java
+}
+
+if ! command -v cc > /dev/null; then
+    printf 'c\tfailed\tno C compiler\n'
+elif ! build_c; then
+    printf 'c\tfailed\tit could not be built\n'
+else
+    run c "$out/appender-c" "$scratch/store" "$seconds"
+fi
+
+if ! command -v mvn > /dev/null || ! command -v javac > /dev/null; then
+    printf 'chronicle\tfailed\tno Maven or no JDK\n'
+elif ! build_chronicle; then
+    printf 'chronicle\tfailed\tit could not be fetched or built\n'
+else
     opens=""
     for package in java.lang java.lang.reflect java.io java.nio java.util sun.nio.ch jdk.internal.ref; do
         opens="$opens --add-opens=java.base/$package=ALL-UNNAMED --add-exports=java.base/$package=ALL-UNNAMED"
@@ -55,6 +75,4 @@ if command -v mvn > /dev/null && command -v javac > /dev/null; then
     run chronicle java $opens --add-exports=jdk.unsupported/sun.misc=ALL-UNNAMED \
         --add-opens=jdk.compiler/com.sun.tools.javac=ALL-UNNAMED -Dchronicle.analytics.disable=true \
         -cp "$out/chronicle/classes:$out/chronicle/lib/*" Bench "$scratch" "$seconds"
-else
-    printf 'chronicle\tfailed\tno Maven or no JDK\n'
 fi
