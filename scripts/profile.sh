@@ -26,7 +26,8 @@ mkdir -p "$out"
 rm -rf "$out/data"
 "$ferromq" --log-level warn server --namesrv-port 0 --broker-port 0 --data "$out/data" > "$out/ready.txt" &
 server=$!
-trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true; rm -rf "$out/data" "$out/ready.txt"' EXIT
+load=""
+trap '[ -z "$load" ] || kill "$load" 2> /dev/null || true; kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true; rm -rf "$out/data" "$out/ready.txt"' EXIT
 tries=0
 while ! grep -q ready "$out/ready.txt"; do
     tries=$((tries + 1))
