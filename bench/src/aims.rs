@@ -1,6 +1,6 @@
 //! The project's aims, and whether a run met them.
 
-use crate::report::{number, Board, Row, APACHE, OURS};
+use crate::report::{number, Board, Row, APACHE, CHRONICLE, OURS};
 
 /// What is wanted of a row.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,6 @@ enum Aim {
 }
 
 const NOTHING: &str = "nothing";
-const CHRONICLE: &str = "chronicle";
 
 /// Rows by their names, and what is wanted of each.
 const AIMS: [(&str, &[Aim]); 27] = [
@@ -57,78 +56,89 @@ pub struct Verdict {
     pub case: &'static str,
     /// What is wanted.
     pub aim: String,
-    found: f64,
+    /// Nothing when a side lacks.
+    found: Option<f64>,
     unit: String,
-    met: bool,
+    met: Option<bool>,
 }
 
 impl Verdict {
     /// What was found.
     pub fn found(&self) -> String {
-        number(self.found) + &self.unit
+        self.found.map_or("-".to_owned(), |found| number(found) + &self.unit)
     }
 
     /// Whether it is enough.
     pub fn word(&self) -> &'static str {
         match self.met {
-            true => "met",
-            false => "MISSED",
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not judged",
         }
     }
 
     /// Both.
     pub fn outcome(&self) -> String {
-        format!("{}, {}", self.found(), self.word())
+        match self.met {
+            Some(_) => format!("{}, {}", self.found(), self.word()),
+            None => self.word().to_owned(),
+        }
     }
 }
 
-/// The aims that these figures can judge.
+/// The aims of the rows that there are, also those that cannot be judged because a side lacks.
 pub fn judge(board: &Board) -> Vec<Verdict> {
     let rows = AIMS.iter().filter_map(|(case, aims)| Some((*case, *aims, board.row(case)?)));
-    rows.flat_map(|(case, aims, row)| aims.iter().filter_map(move |aim| verdict(case, *aim, row))).collect()
+    rows.flat_map(|(case, aims, row)| aims.iter().map(move |aim| verdict(case, *aim, row))).collect()
 }
 
-fn verdict(case: &'static str, aim: Aim, row: &Row) -> Option<Verdict> {
+/// How many of all aims were met and missed, and how many the run says nothing of.
+pub fn summary(board: &Board) -> String {
+    let verdicts = judge(board);
+    let count = |met: bool| verdicts.iter().filter(|verdict| verdict.met == Some(met)).count();
+    let all: usize = AIMS.iter().map(|(_, aims)| aims.len()).sum();
+    let (met, missed) = (count(true), count(false));
+    format!("{met} met, {missed} missed, {} not judged", all - met - missed)
+}
+
+fn verdict(case: &'static str, aim: Aim, row: &Row) -> Verdict {
     let of = |side: &str| match side {
         APACHE => "Apache's",
         NOTHING => "the do-nothing server's",
         CHRONICLE => "Chronicle Queue's",
         _ => "the bare disk's",
     };
-    let (aim, found, unit, met) = match aim {
+    let own = format!(" {}", row.unit);
+    let (aim, found, unit, enough) = match aim {
         Aim::Times(side, least) => {
-            let times = row.times(side)?;
             let what = if least < 1.0 { format!("{:.0} %", least * 100.0) } else { format!("{least} times") };
-            (format!("at least {what} {}", of(side)), times, "x".to_owned(), times >= least)
+            let times = row.times(side);
+            let met = times.map(|times| times >= least);
+            (format!("at least {what} {}", of(side)), times, "x".to_owned(), met)
         }
         Aim::Within(side, most) => {
-            let times = row.value(OURS)? / row.value(side)?;
-            (format!("within {most} times {}", of(side)), times, "x".to_owned(), times <= most)
+            let times = row.value(OURS).zip(row.value(side)).map(|(ours, theirs)| ours / theirs);
+            let met = times.map(|times| times <= most);
+            (format!("within {most} times {}", of(side)), times, "x".to_owned(), met)
         }
         Aim::Over(least) => {
-            let value = row.value(OURS)?;
-            (
-                format!("at least {} {}", number(least), row.unit),
-                value,
-                format!(" {}", row.unit),
-                value >= least,
-            )
+            let value = row.value(OURS);
+            let met = value.map(|value| value >= least);
+            (format!("at least {} {}", number(least), row.unit), value, own, met)
         }
         Aim::Under(limit) => {
-            let value = row.value(OURS)?;
-            (format!("under {} {}", number(limit), row.unit), value, format!(" {}", row.unit), value < limit)
+            let value = row.value(OURS);
+            let met = value.map(|value| value < limit);
+            (format!("under {} {}", number(limit), row.unit), value, own, met)
         }
         Aim::Written(least) => {
-            let bytes = *row.sides.get(OURS)?.more.get("bytes_written")?;
-            (
-                format!("over at least {} MB", number(least / 1e6)),
-                bytes / 1e6,
-                " MB".to_owned(),
-                bytes >= least,
-            )
+            let bytes = row.sides.get(OURS).and_then(|cell| cell.more.get("bytes_written"));
+            let met = bytes.map(|bytes| *bytes >= least);
+            let megabytes = bytes.map(|bytes| bytes / 1e6);
+            (format!("over at least {} MB", number(least / 1e6)), megabytes, " MB".to_owned(), met)
         }
     };
-    Some(Verdict { case, aim, found, unit, met })
+    Verdict { case, aim, found, unit, met: enough }
 }
 
 #[cfg(test)]
@@ -137,7 +147,7 @@ mod tests {
     use crate::report::tests::figure;
     use crate::report::Better;
 
-    fn outcomes(figures: &[(&str, &str, Better, f64)]) -> Vec<(String, bool)> {
+    fn outcomes(figures: &[(&str, &str, Better, f64)]) -> Vec<(String, Option<bool>)> {
         let mut board = Board::default();
         for (side, case, better, value) in figures {
             board.add(side, &figure(case, *better, *value));
@@ -153,21 +163,23 @@ mod tests {
             (APACHE, case, Better::Higher, 90_000.0),
             (NOTHING, case, Better::Higher, 800_000.0),
         ]);
-        assert_eq!(seen[0], ("5.00x, MISSED".to_owned(), false));
-        assert_eq!(seen[1], ("0.56x, met".to_owned(), true));
-        assert_eq!(seen[2], ("2,000 MB, MISSED".to_owned(), false));
+        assert_eq!(seen[0], ("5.00x, MISSED".to_owned(), Some(false)));
+        assert_eq!(seen[1], ("0.56x, met".to_owned(), Some(true)));
+        assert_eq!(seen[2], ("2,000 MB, MISSED".to_owned(), Some(false)));
     }
 
     #[test]
     fn medians_are_judged_from_below() {
         let case = "send 1 KiB, one in flight p50";
         let seen = outcomes(&[(OURS, case, Better::Lower, 50.0), (NOTHING, case, Better::Lower, 41.0)]);
-        assert_eq!(seen, [("1.22x, MISSED".to_owned(), false)]);
+        assert_eq!(seen[0], ("1.22x, MISSED".to_owned(), Some(false)));
+        // Apache's figure lacks.
+        assert_eq!(seen[1], ("not judged".to_owned(), None));
         let seen = outcomes(&[
             (OURS, "end to end p50", Better::Lower, 80.0),
             (APACHE, "end to end p50", Better::Lower, 700.0),
         ]);
-        assert_eq!(seen, [("8.75x, met".to_owned(), true)]);
+        assert_eq!(seen, [("8.75x, met".to_owned(), Some(true))]);
     }
 
     #[test]
@@ -177,7 +189,18 @@ mod tests {
             (OURS, "start to first send", Better::Lower, 30.0),
             (OURS, "append 128 B, Rust", Better::Higher, 5e6),
         ]);
-        assert_eq!(seen.iter().map(|(_, met)| *met).collect::<Vec<_>>(), [true, true, false]);
-        assert!(outcomes(&[(APACHE, "idle memory", Better::Lower, 4.0)]).is_empty());
+        let met: Vec<_> = seen.iter().map(|(_, met)| *met).collect();
+        // The last is that of Chronicle's figure, which lacks.
+        assert_eq!(met, [Some(true), None, Some(true), Some(false)]);
+        assert_eq!(outcomes(&[(APACHE, "idle memory", Better::Lower, 4.0)])[0].1, None);
+    }
+
+    #[test]
+    fn all_aims_are_counted() {
+        let mut board = Board::default();
+        board.add(OURS, &figure("idle memory", Better::Lower, 9.99));
+        board.add(OURS, &figure("start to first send", Better::Lower, 30.0));
+        let all: usize = AIMS.iter().map(|(_, aims)| aims.len()).sum();
+        assert_eq!(summary(&board), format!("1 met, 1 missed, {} not judged", all - 2));
     }
 }

@@ -204,6 +204,8 @@ pub struct Run {
     pub plan: Plan,
     /// How request headers are written.
     pub form: Header,
+    /// Whether the cases were asked for by name.
+    pub named: bool,
     /// Sends a second that Apache's broker took at most, once known.
     pub top_rate: Cell<Option<f64>>,
 }

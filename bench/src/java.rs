@@ -22,6 +22,10 @@ pub struct Found {
     pub rate: f64,
     /// Seconds of processor time that the client took for them.
     pub cpu: f64,
+    /// Sends that failed or were not answered SEND_OK.
+    pub errors: f64,
+    /// Messages in all, also of the warm-up.
+    pub all: f64,
 }
 
 impl Client {
@@ -69,12 +73,13 @@ pub fn project() -> PathBuf {
     home.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).join("apache")
 }
 
-/// Reads the line `found MESSAGES SECONDS PROCESSOR-SECONDS`.
+/// Reads the line `found MESSAGES SECONDS PROCESSOR-SECONDS ERRORS ALL-MESSAGES`.
 fn found(text: &str) -> Option<Found> {
     let line = text.lines().find_map(|line| line.strip_prefix("found "))?;
     let numbers: Vec<f64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let [messages, seconds, cpu] = numbers[..] else { return None };
-    (messages > 0.0 && seconds > 0.0).then_some(Found { messages, rate: messages / seconds, cpu })
+    let [messages, seconds, cpu, errors, all] = numbers[..] else { return None };
+    let found = Found { messages, rate: messages / seconds, cpu, errors, all };
+    (messages > 0.0 && seconds > 0.0).then_some(found)
 }
 
 #[cfg(test)]
@@ -83,9 +88,10 @@ mod tests {
 
     #[test]
     fn the_line_of_the_client_is_read() {
-        let text = "SLF4J says something\nfound 1000 0.5 2.25\n";
-        assert_eq!(found(text), Some(Found { messages: 1000.0, rate: 2000.0, cpu: 2.25 }));
-        for text in ["", "found 0 1 1", "found 1 0 1", "found 1 1", "1000 0.5 2"] {
+        let text = "SLF4J says something\nfound 1000 0.5 2.25 3 1600\n";
+        let want = Found { messages: 1000.0, rate: 2000.0, cpu: 2.25, errors: 3.0, all: 1600.0 };
+        assert_eq!(found(text), Some(want));
+        for text in ["", "found 0 1 1 0 1", "found 1 0 1 0 1", "found 1 1 1", "1000 0.5 2 0 1000"] {
             assert_eq!(found(text), None, "{text}");
         }
     }

@@ -5,6 +5,7 @@ use crate::frame::{Header, SendTemplate, OPAQUE_BASE};
 use crate::record;
 use crate::stats::Histogram;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ const PACE: Duration = Duration::from_millis(1);
 const BODY: usize = 128;
 /// The first part of a run, in which connections and caches warm up, is not counted: this fraction of it.
 const UNCOUNTED: u64 = 5;
+/// What has not come this long after the last message was due is not awaited any longer; above the hold time of a pull.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// A delay that messages ask for.
 #[derive(Debug, Clone, Copy)]
@@ -50,13 +53,27 @@ pub fn run(
 ) -> Result<Seen, String> {
     let messages = (time.as_millis() / PACE.as_millis()).max(10) as u64;
     let epoch = Instant::now();
+    let wait = Wait {
+        over: AtomicBool::new(false),
+        until: epoch + PACE * messages as u32 + delay.map_or(Duration::ZERO, |delay| delay.time) + SILENCE,
+    };
     thread::scope(|scope| {
-        let consumer = scope.spawn(|| consume(port, form, topic, messages, epoch, delay));
+        let consumer = scope.spawn(|| consume(port, form, topic, messages, epoch, delay, &wait));
         // Lets the first pull arrive, so that it is held.
         thread::sleep(Duration::from_millis(50));
-        produce(port, form, topic, messages, epoch, delay)?;
-        consumer.join().map_err(|_| "the consumer panicked".to_owned())?
+        let produced = produce(port, form, topic, messages, epoch, delay);
+        // What was not sent will not come.
+        wait.over.store(produced.is_err(), Ordering::Relaxed);
+        let consumed = consumer.join().map_err(|_| "the consumer panicked".to_owned())?;
+        produced.and(consumed)
     })
+}
+
+/// How long a consumer waits for the messages that it has not got.
+struct Wait {
+    /// The producer has failed.
+    over: AtomicBool,
+    until: Instant,
 }
 
 fn consume(
@@ -66,11 +83,15 @@ fn consume(
     messages: u64,
     epoch: Instant,
     delay: Option<Delay>,
+    wait: &Wait,
 ) -> Result<Seen, String> {
     let mut client = Client::connect(port, form)?;
     let mut seen = Seen::default();
     let mut offset = 0;
     while offset < messages {
+        if wait.over.load(Ordering::Relaxed) || Instant::now() > wait.until {
+            return Err(format!("{topic}: {} of {messages} messages did not come", messages - offset));
+        }
         let response = client.pull(topic, 0, offset, true)?;
         let now = epoch.elapsed();
         match response.code {
@@ -147,5 +168,43 @@ fn answers(stream: &mut std::net::TcpStream, inbox: &mut Inbox) -> Result<u64, S
             client::success(&response)?;
             count += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nothing;
+    use std::net::TcpListener;
+
+    /// A server that answers all pulls with nothing, and the first connection only.
+    fn server() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        thread::spawn(move || {
+            for (n, stream) in listener.incoming().flatten().enumerate() {
+                if n == 0 {
+                    thread::spawn(move || nothing::converse(stream));
+                }
+            }
+        });
+        port
+    }
+
+    #[test]
+    fn a_producer_that_fails_ends_its_consumer() {
+        let start = Instant::now();
+        let seen = run(server(), Header::Json, "t", Duration::from_secs(1), None);
+        let text = seen.err().expect("a failure");
+        assert!(text.contains("the broker"), "{text}");
+        assert!(start.elapsed() < SILENCE, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn what_does_not_come_is_told() {
+        let now = Instant::now();
+        let wait = Wait { over: AtomicBool::new(false), until: now + Duration::from_millis(50) };
+        let seen = consume(server(), Header::Json, "t", 10, now, None, &wait);
+        assert_eq!(seen.err().as_deref(), Some("t: 10 of 10 messages did not come"));
     }
 }

@@ -107,7 +107,8 @@ fn work(options: &Options) -> Result<(), String> {
     let mut plan = Plan::new(options.quick);
     plan.rounds = options.rounds.map_or(plan.rounds, usize::from);
     let cases = Case::choose(&options.cases)?;
-    let run = Run { cases, plan, form: options.header, top_rate: Default::default() };
+    let named = !options.cases.is_empty();
+    let run = Run { cases, plan, form: options.header, named, top_rate: Default::default() };
     let stores = Stores::new(&dir)?;
     let bench = Bench { run: &run, only: options.only, beside, target, stores: &stores.0 };
     let server = options.server.clone().unwrap_or_else(|| beside.join("ferromq"));

@@ -37,8 +37,20 @@ impl Pace {
     }
 }
 
-/// Sends `rate` messages a second of `body` bytes for `time`. Returns the times from when each was due, not from when it
-/// came to be written, until its answer: what delays the sender counts. And how many a second were due.
+/// What a run saw.
+#[derive(Default)]
+pub struct Seen {
+    /// From when each was due, not from when it came to be written, until its answer: what delays the sender counts.
+    pub times: Histogram,
+    /// Messages a second that were due.
+    pub rate: f64,
+    /// Answers that were not a success.
+    pub errors: u64,
+    /// The first of them.
+    pub first_error: Option<String>,
+}
+
+/// Sends `rate` messages a second of `body` bytes for `time`.
 pub fn run(
     port: u16,
     form: Header,
@@ -46,17 +58,19 @@ pub fn run(
     body: usize,
     rate: f64,
     time: Duration,
-) -> Result<(Histogram, f64), String> {
+) -> Result<Seen, String> {
     let per_tick = (rate * TICK.as_secs_f64()).round().max(1.0) as u32;
     let ticks = (time.as_secs_f64() / TICK.as_secs_f64()) as u32;
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = client::connect(port).map_err(|e| format!("connect to 127.0.0.1:{port}: {e}"))?;
         stream.set_read_timeout(Some(SILENCE)).map_err(|e| e.to_string())?;
+        // A broker that cannot write its answers may stop reading.
+        stream.set_write_timeout(Some(SILENCE)).map_err(|e| e.to_string())?;
         streams.push(stream);
     }
     let pace = Pace { start: Instant::now() + Duration::from_millis(20), per_tick, ticks };
-    let seen = thread::scope(|scope| {
+    thread::scope(|scope| {
         let mut readers = Vec::new();
         for (connection, stream) in streams.iter().enumerate() {
             let stream = stream.try_clone().map_err(|e| e.to_string())?;
@@ -77,27 +91,34 @@ pub fn run(
             thread::sleep(due.saturating_duration_since(Instant::now()));
             (&streams[connection]).write_all(&out).map_err(|e| format!("write to the broker: {e}"))?;
         }
-        let mut all = Histogram::default();
+        let mut all = Seen { rate: f64::from(per_tick) / TICK.as_secs_f64(), ..Seen::default() };
         for reader in readers {
-            all.add(&reader.join().map_err(|_| "a reader panicked".to_owned())??);
+            let seen = reader.join().map_err(|_| "a reader panicked".to_owned())??;
+            all.times.add(&seen.times);
+            all.errors += seen.errors;
+            all.first_error = all.first_error.or(seen.first_error);
         }
-        Ok::<_, String>(all)
-    })?;
-    Ok((seen, f64::from(per_tick) / TICK.as_secs_f64()))
+        Ok(all)
+    })
 }
 
-fn read(mut stream: std::net::TcpStream, connection: usize, pace: Pace) -> Result<Histogram, String> {
-    let (mut inbox, mut seen, mut left) = (Inbox::default(), Histogram::default(), pace.on(connection));
+fn read(mut stream: std::net::TcpStream, connection: usize, pace: Pace) -> Result<Seen, String> {
+    let (mut inbox, mut seen, mut left) = (Inbox::default(), Seen::default(), pace.on(connection));
     while left > 0 {
         inbox.read(&mut stream).map_err(|e| format!("read from the broker, {left} sends unanswered: {e}"))?;
         let now = Instant::now();
         while let Some(response) = inbox.next()? {
-            client::success(&response)?;
+            left = left.saturating_sub(1);
+            // The others are still to be read: who writes them would wait for ever otherwise.
+            if let Err(text) = client::success(&response) {
+                seen.errors += 1;
+                seen.first_error.get_or_insert(text);
+                continue;
+            }
             let (due, tick) = pace.due(connection, response.opaque.wrapping_sub(OPAQUE_BASE));
             if tick >= pace.ticks / UNCOUNTED {
-                seen.record(now.saturating_duration_since(due));
+                seen.times.record(now.saturating_duration_since(due));
             }
-            left = left.saturating_sub(1);
         }
     }
     Ok(seen)
@@ -127,8 +148,8 @@ mod tests {
             }
         });
         let time = Duration::from_millis(100);
-        let (seen, rate) = run(port, Header::Json, "t", 64, 9_000.0, time).expect("a run");
+        let seen = run(port, Header::Json, "t", 64, 9_000.0, time).expect("a run");
         // 400 ticks of 2; the first fifth is not counted.
-        assert_eq!((seen.len(), rate), (640, 8_000.0));
+        assert_eq!((seen.times.len(), seen.rate, seen.errors), (640, 8_000.0, 0));
     }
 }

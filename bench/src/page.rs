@@ -54,12 +54,14 @@ fn markdown(board: &Board) -> String {
         );
     }
     out += "\n*Times better* and *share* compare FerroMQ's figure with Apache's and with the one beside it, so that more is \
-            better whatever the unit. *Written* is what the commit logs grew by, FerroMQ's and Apache's.\n\n## Aims\n\n\
+            better whatever the unit. *Written* is what the commit logs grew by, FerroMQ's and Apache's; of appends within \
+            a process what the bodies are, FerroMQ's and Chronicle Queue's.\n\n## Aims\n\n\
             | row | aim | found | |\n|---|---|---:|---|\n";
     for verdict in aims::judge(board) {
         let (found, met) = (verdict.found(), verdict.word());
         let _written = writeln!(out, "| {} | {} | {found} | {met} |", verdict.case, cell(&verdict.aim));
     }
+    let _written = writeln!(out, "\nIn all: {}.", aims::summary(board));
     if !board.failures.is_empty() {
         out += "\n## Not measured\n\n";
         for failure in &board.failures {

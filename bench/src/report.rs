@@ -11,9 +11,11 @@ use crate::stats::median;
 pub const OURS: &str = "ferromq";
 /// The column of the broker that it is compared with.
 pub const APACHE: &str = "apache";
+/// The column of the queue that appends and reads within a process are compared with.
+pub const CHRONICLE: &str = "chronicle";
 /// Columns of what bounds us or stands beside us, with what they are called in a table.
 pub const OTHERS: [(&str, &str); 3] =
-    [("nothing", "do-nothing server"), ("disk", "bare disk"), ("chronicle", "Chronicle Queue")];
+    [("nothing", "do-nothing server"), ("disk", "bare disk"), (CHRONICLE, "Chronicle Queue")];
 
 /// Which way a figure is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,13 +143,13 @@ impl Row {
         OTHERS.into_iter().find_map(|(side, name)| Some((side, name, self.value(side)?)))
     }
 
-    /// MB that each side's log grew by, ours first, where that was measured.
+    /// MB that each side's log grew by, in process MB of bodies, ours first, where that was measured.
     pub fn written(&self) -> String {
         let megabytes = |side: &str| {
             let bytes = self.sides.get(side)?.more.get("bytes_written")?;
             (*bytes > 0.0).then(|| number(bytes / 1e6))
         };
-        [OURS, APACHE].into_iter().filter_map(megabytes).collect::<Vec<_>>().join(" / ")
+        [OURS, APACHE, CHRONICLE].into_iter().filter_map(megabytes).collect::<Vec<_>>().join(" / ")
     }
 }
 
@@ -207,13 +209,15 @@ pub fn table(board: &Board) -> String {
         }
     }
     out += "ratio: how many times better ferromq is than apache; share: than the other, which is the do-nothing\n\
-            server, for sync flush the bare disk, in process Chronicle Queue; written: growth of the commit log\n";
+            server, for sync flush the bare disk, in process Chronicle Queue; written: growth of the commit log, in\n\
+            process what the bodies are\n";
     for verdict in aims::judge(board) {
         out += &format!("aim: {}: {}: {}\n", verdict.case, verdict.aim, verdict.outcome());
     }
     for failure in &board.failures {
         out += &format!("not measured: {failure}\n");
     }
+    out += &format!("aims: {}\n", aims::summary(board));
     out
 }
 

@@ -9,13 +9,16 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 
 /**
  * Apache's Java client as a load. `send NAMESRV TOPIC WARM-UP-MS MS`: 64 threads send 1 KiB and wait for each answer.
  * `drain NAMESRV TOPIC COUNT`: a push consumer of a new group, from the first message until it got so many. Prints
- * `found MESSAGES SECONDS PROCESSOR-SECONDS`.
+ * `found MESSAGES SECONDS PROCESSOR-SECONDS ERRORS ALL-MESSAGES`: the first three of the measured time, the others also of the
+ * warm-up.
  */
 public final class Load {
     private static final int THREADS = 64;
@@ -40,12 +43,13 @@ public final class Load {
             Thread thread = new Thread(() -> {
                 while (true) {
                     try {
-                        producer.send(new Message(topic, body));
+                        SendResult result = producer.send(new Message(topic, body));
                         sent.incrementAndGet();
-                    } catch (Exception e) {
-                        if (failed.incrementAndGet() == 1) {
-                            System.err.println("the first failure: " + e);
+                        if (result.getSendStatus() != SendStatus.SEND_OK) {
+                            fault(failed, result);
                         }
+                    } catch (Exception e) {
+                        fault(failed, e);
                     }
                 }
             });
@@ -57,9 +61,14 @@ public final class Load {
         long start = System.nanoTime();
         long processor = processorTime();
         Thread.sleep(time);
-        found(sent.get() - before, System.nanoTime() - start, processorTime() - processor);
-        if (failed.get() > 0) {
-            System.err.println(failed.get() + " sends failed");
+        long took = System.nanoTime() - start;
+        long all = sent.get();
+        found(all - before, took, processorTime() - processor, failed.get(), all);
+    }
+
+    private static void fault(AtomicLong failed, Object what) {
+        if (failed.incrementAndGet() == 1) {
+            System.err.println("the first failure: " + what);
         }
     }
 
@@ -85,14 +94,15 @@ public final class Load {
             System.out.println("after 300 s only " + got.get() + " of " + count + " messages had come");
             return;
         }
-        found(count, System.nanoTime() - start.get(), processorTime() - processor);
+        found(count, System.nanoTime() - start.get(), processorTime() - processor, 0, count);
     }
 
     private static long processorTime() {
         return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime();
     }
 
-    private static void found(long messages, long nanos, long processor) {
-        System.out.println("found " + messages + " " + nanos / 1e9 + " " + processor / 1e9);
+    private static void found(long messages, long nanos, long processor, long errors, long all) {
+        System.out.println(
+                "found " + messages + " " + nanos / 1e9 + " " + processor / 1e9 + " " + errors + " " + all);
     }
 }
