@@ -205,6 +205,11 @@ impl Broker {
         Ok(())
     }
 
+    /// Waits until the name servers know this broker, or could not be reached: once it started, and 3 s at most.
+    pub fn wait_registered(&self) {
+        self.registration.wait_told(self);
+    }
+
     /// Has it register with these name servers from its start on, whatever its settings say.
     pub fn register_with(&self, name_servers: &str) {
         Arc::make_mut(&mut self.config.write()).namesrv_addr = Some(name_servers.to_owned());

@@ -27,6 +27,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Who waits for name servers to be told waits about this long at most: clients have deadlines of their own.
 const PATIENCE_MS: i64 = 1000;
+/// Who starts a broker waits this long at most: longer than a busy machine takes, and short enough for a name server that
+/// is switched off to be no trouble.
+const START_PATIENCE: Duration = Duration::from_secs(3);
 
 type Topics = HashMap<String, Arc<Topic>>;
 
@@ -80,13 +83,29 @@ impl Registration {
     /// Calls `then` once the name servers were told what changed before this call, so that who makes a topic finds its
     /// route right after. At once if there are no name servers; not much later than [`PATIENCE_MS`] if they are slow.
     pub fn when_told(&self, broker: &Broker, then: Box<dyn FnOnce() + Send>) {
+        self.when_told_within(PATIENCE_MS, broker, then);
+    }
+
+    /// Waits until the name servers were told what there is to tell now, or could not be reached, at most
+    /// [`START_PATIENCE`]: who is told that a broker started finds its topics right after.
+    pub fn wait_told(&self, broker: &Broker) {
+        let (told, wait) = std::sync::mpsc::sync_channel(1);
+        let patience_ms = START_PATIENCE.as_millis() as i64;
+        // Nobody listens any more if it took too long.
+        self.when_told_within(patience_ms, broker, Box::new(move || _ = told.send(())));
+        if wait.recv_timeout(START_PATIENCE).is_err() {
+            tracing::warn!("no answer of all name servers yet; registration goes on by itself");
+        }
+    }
+
+    fn when_told_within(&self, patience_ms: i64, broker: &Broker, then: Box<dyn FnOnce() + Send>) {
         let mut pending = self.pending.lock();
         if pending.nobody_tells {
             drop(pending);
             return then();
         }
         let waiting =
-            Waiting { round: pending.round + 1, deadline_ms: broker.clock.now_ms() + PATIENCE_MS, then };
+            Waiting { round: pending.round + 1, deadline_ms: broker.clock.now_ms() + patience_ms, then };
         pending.waiting.push(waiting);
         drop(pending);
         self.wake(broker);

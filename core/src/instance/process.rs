@@ -101,7 +101,6 @@ impl Server {
         let name_servers = format!("{own}:{}", namesrv.port());
         broker.broker.register_with(&name_servers);
         let broker = broker.start(loops, Some((name_servers.as_str(), &namesrv)))?;
-        namesrv.wait_for_broker();
         Ok(Server { broker, namesrv, name_servers })
     }
 
@@ -220,17 +219,6 @@ impl NamesrvProcess {
         self.namesrv.config().listen_port
     }
 
-    /// Waits until a broker is registered, at most as long as a registration takes; the broker repeats it anyway.
-    fn wait_for_broker(&self) {
-        let step = Duration::from_micros(200);
-        for _ in 0..15_000 {
-            if self.namesrv.broker_count() > 0 {
-                return;
-            }
-            std::thread::sleep(step);
-        }
-    }
-
     /// Orderly end. Idempotent.
     pub fn stop(&self) {
         if let Some(listener) = &self.listener {
@@ -255,7 +243,8 @@ pub struct BrokerProcess {
 }
 
 impl BrokerProcess {
-    /// Opens the store and starts a broker that listens and registers as its settings say.
+    /// Opens the store and starts a broker that listens and registers as its settings say. Returns when it accepts and
+    /// every name server knows it, or could not be reached; one that does not answer is waited for 3 s, and told later.
     ///
     /// # Errors
     /// When the port is in use, or the data directory is in use or not usable.
@@ -362,6 +351,7 @@ impl OpenBroker {
             client.attach(address, process.namesrv.clone());
         }
         broker.start(listener.as_ref().map_or(port, net::Server::port), client.clone())?;
+        broker.wait_registered();
         Ok(BrokerProcess { broker, listener, client })
     }
 }

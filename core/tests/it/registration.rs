@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use ferromq::broker::Broker;
 use ferromq::clock::Clock;
 use ferromq::config::{BrokerConfig, NamesrvConfig};
-use ferromq::instance::NamesrvProcess;
-use ferromq::net::{Client, ClientOptions, Loops, Server, ServerOptions};
+use ferromq::instance::{BrokerProcess, NamesrvProcess};
+use ferromq::net::{Call, Client, ClientOptions, Loops, Server, ServerOptions, Service, Ticket};
 use ferromq::wire::body::{ClusterInfo, TopicRouteData};
-use ferromq::wire::{json, GetRouteinfoByTopic, Request, ResponseCode};
+use ferromq::wire::{json, GetRouteinfoByTopic, Request, Response, ResponseCode};
 
 use crate::net_support::{eventually, Echo, HANG};
 use crate::support::RawClient;
@@ -145,4 +147,44 @@ fn every_name_server_knows_a_broker_also_one_that_comes_back_empty() {
     registered.outwards.shutdown();
     registered.broker.close().unwrap();
     again.stop();
+}
+
+/// A name server that answers nothing for a while.
+#[derive(Default)]
+struct Slow {
+    asked: Mutex<Vec<Ticket>>,
+}
+
+impl Service for Slow {
+    fn handle(&self, call: Call<'_>) {
+        let ticket = call.park();
+        self.asked.lock().push(ticket);
+    }
+}
+
+#[test]
+fn a_broker_process_has_started_once_the_name_servers_know_it() {
+    let slow = Arc::new(Slow::default());
+    let options = ServerOptions { host: "127.0.0.1".into(), ..ServerOptions::default() };
+    let names = Server::bind(&Loops::new(1), options, slow.clone()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        broker_ip1: "127.0.0.1".into(),
+        listen_port: 0,
+        namesrv_addr: Some(format!("127.0.0.1:{}", names.port())),
+        store_path_root_dir: dir.path().into(),
+        mapped_file_size_commit_log: 1 << 20,
+        max_hash_slot_num: 1000,
+        max_index_num: 4000,
+        ..BrokerConfig::default()
+    };
+    let starting = std::thread::spawn(move || BrokerProcess::start(config));
+    eventually("the broker registers", || !slow.asked.lock().is_empty());
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!starting.is_finished(), "it said it had started before its name server knew it");
+    slow.asked.lock().drain(..).for_each(|ticket| ticket.reply(Response::ok()));
+    let broker = starting.join().unwrap().unwrap();
+    // Nobody is left who would have to answer the goodbye.
+    names.shutdown(HANG);
+    broker.stop().unwrap();
 }
