@@ -50,10 +50,11 @@ pub(crate) enum Accepted {
 }
 
 impl Cursor {
-    pub fn new(core: &Core, queue: Arc<Queue>, start: i64) -> io::Result<Cursor> {
+    /// `is_vouched`: the entries before `start` are known to be those of this topic.
+    pub fn new(core: &Core, queue: Arc<Queue>, start: i64, is_vouched: bool) -> io::Result<Cursor> {
         let first = Self::first(core, &queue, start)?;
         let next = first.map_or(queue.max(), |slot| slot.offset);
-        let numbers = Numbers::new(queue.form);
+        let numbers = Numbers::new(queue.form, !is_vouched || next == 0);
         Ok(Cursor {
             queue,
             next,

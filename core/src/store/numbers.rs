@@ -9,6 +9,8 @@ use crate::record::MIN_RECORD;
 pub(crate) struct Numbers {
     /// Bytes of the log that a number takes at least.
     least: i64,
+    /// Whether numbers may begin anew.
+    may_begin: bool,
     /// Not the number that was expected.
     odd: Option<Slot>,
     /// Behind an odd one that is too high: one that cannot follow it.
@@ -53,9 +55,10 @@ fn end(slot: &Slot) -> i64 {
 }
 
 impl Numbers {
-    pub fn new(form: Form) -> Self {
+    /// `may_begin`: whether the topic may have been deleted and made again, so that numbers begin anew.
+    pub fn new(form: Form, may_begin: bool) -> Self {
         let least = if form == Form::Plain { MIN_RECORD as i64 } else { 1 };
-        Numbers { least, odd: None, other: None }
+        Numbers { least, may_begin, odd: None, other: None }
     }
 
     /// Whether one record can stand behind another one in their queue: whether there is room for those in between.
@@ -72,6 +75,10 @@ impl Numbers {
     /// The next record, where `next` is the number that it should have if those that are put off are passed over.
     pub fn follow(&mut self, next: i64, slot: Slot) -> Ruling {
         let mut ruling = Ruling::default();
+        if slot.offset < next && !self.may_begin {
+            ruling.refuse(slot, TAKEN);
+            return ruling;
+        }
         match (self.odd.take(), self.other.take()) {
             (None, _) => self.place(next, slot, &mut ruling),
             (Some(odd), None) if odd.offset > next => self.after_jump(next, odd, slot, &mut ruling),
@@ -99,6 +106,8 @@ impl Numbers {
     fn place(&mut self, next: i64, slot: Slot, ruling: &mut Ruling) {
         if slot.offset == next {
             ruling.accept(slot);
+        } else if slot.offset < next && !self.may_begin {
+            ruling.refuse(slot, TAKEN);
         } else {
             self.odd = Some(slot);
         }
@@ -212,7 +221,11 @@ mod tests {
 
     /// Which of the records with these numbers are in the queue in the end, and under which numbers.
     fn queue_from(first: i64, numbers: &[i64]) -> Vec<(i64, usize)> {
-        let (mut judge, mut next, mut queue) = (Numbers::new(Form::Plain), first, Vec::new());
+        queue_where(first, numbers, true)
+    }
+
+    fn queue_where(first: i64, numbers: &[i64], may_begin: bool) -> Vec<(i64, usize)> {
+        let (mut judge, mut next, mut queue) = (Numbers::new(Form::Plain, may_begin), first, Vec::new());
         let mut take = |ruling: Ruling, next: &mut i64| {
             if ruling.begins_anew {
                 queue.clear();
@@ -226,7 +239,7 @@ mod tests {
             let ruling = judge.follow(next, slot(at, *number));
             take(ruling, &mut next);
         }
-        let ruling = judge.end(next, |_| false, true);
+        let ruling = judge.end(next, |_| false, may_begin);
         take(ruling, &mut next);
         queue
     }
@@ -272,6 +285,19 @@ mod tests {
         // The old topic's last one stands behind a hole, or has a damaged number.
         assert_eq!(queue(&[0, 1, 9, 0, 1]), [(0, 3), (1, 4)]);
         assert_eq!(queue(&[0, 1, 9, 0]), [(0, 3)]);
+    }
+
+    /// What was before is known to be this topic's, and is not read again.
+    #[test]
+    fn numbers_that_are_vouched_for_do_not_begin_anew() {
+        let behind = |from: i64, numbers: &[i64]| queue_where(from, numbers, false);
+        assert_eq!(behind(1024, &[0, 1026, 1027]), [(1026, 1), (1027, 2)]);
+        assert_eq!(behind(512, &[0, 1, 514, 515]), [(514, 2), (515, 3)]);
+        assert_eq!(behind(5, &[0, 1, 2, 3, 4]), []);
+        assert_eq!(behind(5, &[5, 9, 0, 11, 12]), [(5, 0), (9, 1), (11, 3), (12, 4)]);
+        assert_eq!(behind(5, &[9000, 6, 1, 8]), [(6, 1), (8, 3)]);
+        assert_eq!(behind(5, &[0, 6]), [(6, 1)]);
+        assert_eq!(behind(5, &[5, 6, 0]), [(5, 0), (6, 1)]);
     }
 
     proptest! {

@@ -253,7 +253,7 @@ impl<'a> Pass<'a> {
             queue.reset(&queues.files)?;
             queues.note_unsaved(&queue);
         }
-        Ok(Some(Cursor::new(self.core, queue, self.compared_from())?))
+        Ok(Some(Cursor::new(self.core, queue, self.compared_from(), self.vouched_to > 0)?))
     }
 
     /// Whether a queue that is not there was deleted, rather than lost. A record that had its entry before the end was
@@ -283,7 +283,7 @@ impl<'a> Pass<'a> {
             }
             let next = match vouched.get(&Arc::as_ptr(&queue)) {
                 Some(next) => *next,
-                None => Cursor::new(self.core, queue.clone(), start)?.next,
+                None => Cursor::new(self.core, queue.clone(), start, true)?.next,
             };
             if next >= queue.max() {
                 continue;

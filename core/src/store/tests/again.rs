@@ -156,6 +156,28 @@ fn one_damaged_number_takes_one_message() {
     }
 }
 
+/// What the checkpoint vouches for is not read again, so two damaged records behind it do not look like a topic that was
+/// made again.
+#[test]
+fn damage_behind_the_checkpoint_does_not_empty_a_queue() {
+    let memory = Memory::new();
+    let core = Core::new(options(&memory), Clock::new());
+    core.start().unwrap();
+    append_to(&core, "T", 0..8);
+    core.save().unwrap();
+    let places: Vec<_> = (8..11)
+        .map(|name| core.append(&new("T", 0, format!("{name}").as_bytes(), b"")).unwrap().physical_offset)
+        .collect();
+    core.flush().unwrap();
+    let left = memory.killed();
+    // One bit of the first one's number.
+    write(&left, LOG, places[0] as u64 + 20, &0_i64.to_be_bytes());
+    write(&left, LOG, places[1] as u64, &[0; 60]);
+    let expected: Vec<_> = (0..8).chain([10]).map(|at| (at as i64, at)).collect();
+    let store = open(&left);
+    assert_eq!(served(&store, "T"), expected, "{:?}", store.recovery_report());
+}
+
 /// A record that says that it is of another queue.
 #[test]
 fn a_damaged_queue_id_does_not_empty_the_queue_it_names() {
