@@ -98,7 +98,7 @@ impl Cursor {
             }
             // It has no record. Perhaps one of those behind it has.
             self.first = Self::first(core, &self.queue, at + i64::from(at == first_at))?;
-            if self.first.is_none() {
+            if self.first.is_none() && !self.before_first.contradicted {
                 return Ok(Ruling::REMAKE);
             }
         }
@@ -131,7 +131,7 @@ impl Cursor {
     /// What becomes of records that were put off and have none behind them. `surely_there`: the entries before the start
     /// of the scan are known to be those of this topic.
     pub fn last(&mut self, core: &Core, surely_there: bool) -> io::Result<Ruling> {
-        if self.first.is_some() && self.before_first.end.is_some() {
+        if self.first.is_some() && self.before_first.end.is_some() && !self.before_first.contradicted {
             return Ok(Ruling::REMAKE);
         }
         if !self.numbers.are_open() {

@@ -178,6 +178,30 @@ fn damage_behind_the_checkpoint_does_not_empty_a_queue() {
     assert_eq!(served(&store, "T"), expected, "{:?}", store.recovery_report());
 }
 
+/// The first message of the new topic is damaged, and its entry is all that tells that the records before it are not
+/// those of the queue.
+#[test]
+fn an_entry_without_its_record_does_not_bring_a_deleted_topic_back() {
+    for more in [0, 1] {
+        let memory = Memory::new();
+        let core = Core::new(options(&memory), Clock::new());
+        core.start().unwrap();
+        append_to(&core, "T", 0..30);
+        append_to(&core, "Other", 0..1);
+        core.delete_topic("T").unwrap();
+        let place = core.append(&new("T", 0, b"30", b"")).unwrap().physical_offset;
+        core.save().unwrap();
+        // Its entry is not in the file.
+        append_to(&core, "T", 31..31 + more);
+        let left = memory.killed();
+        write(&left, LOG, place as u64, &[0; 60]);
+        left.remove_file(Path::new("/store/consumequeue/Other/0/00000000000000000000")).unwrap();
+        let expected: Vec<_> = (1..1 + more).map(|at| (at as i64, at + 30)).collect();
+        let store = open(&left);
+        assert_eq!(served(&store, "T"), expected, "{more} {:?}", store.recovery_report());
+    }
+}
+
 /// A record that says that it is of another queue.
 #[test]
 fn a_damaged_queue_id_does_not_empty_the_queue_it_names() {
