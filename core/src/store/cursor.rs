@@ -129,8 +129,9 @@ impl Cursor {
     }
 
     /// What becomes of records that were put off and have none behind them. `surely_there`: the entries before the start
-    /// of the scan are known to be those of this topic.
-    pub fn last(&mut self, core: &Core, surely_there: bool) -> io::Result<Ruling> {
+    /// of the scan are known to be those of this topic. `lost`: bytes of the log in which there may have been records that
+    /// were not read.
+    pub fn last(&mut self, core: &Core, surely_there: bool, lost: i64) -> io::Result<Ruling> {
         if self.first.is_some() && self.before_first.end.is_some() && !self.before_first.contradicted {
             return Ok(Ruling::REMAKE);
         }
@@ -140,7 +141,7 @@ impl Cursor {
         let next = if self.agreed { self.existing(&core.queues.files)? } else { None };
         let is_next =
             |slot: &Slot| next.is_some_and(|next| next.entry.physical_offset == slot.entry.physical_offset);
-        Ok(self.numbers.end(self.next, is_next, !surely_there))
+        Ok(self.numbers.end(self.next, is_next, !surely_there, lost))
     }
 
     /// Empties the queue. Returns how many offsets went.
@@ -219,7 +220,7 @@ impl Cursor {
     fn make(&mut self, core: &Core, slot: &Slot, removed: i64) -> io::Result<Accepted> {
         // A queue that begins late lacks nothing: what was before has expired.
         let begins = self.queue.state().log_end == 0;
-        let hole = match self.queue.push(slot) {
+        let hole = match self.queue.push_behind(&core.queues.files, slot) {
             Pushed::Added => 0,
             Pushed::AfterHole(hole) => {
                 if begins {

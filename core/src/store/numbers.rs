@@ -1,6 +1,8 @@
 //! Which of the numbers can be right that the records of a queue bear, in log order. No CRC covers a number: the records
 //! around it have to tell. One that is out of turn is put off until those behind it confirm or refute it.
 
+use std::cmp::Ordering;
+
 use super::queue::{Form, Slot};
 use crate::record::MIN_RECORD;
 
@@ -29,6 +31,9 @@ pub(crate) struct Ruling {
     /// Records whose numbers cannot be theirs, and why.
     pub refused: [Option<(Slot, &'static str)>; 2],
 }
+
+/// How many numbers one that none behind it confirms may leave out, if no more can be lost.
+const MOST_LEFT_OUT: i64 = 1 << 16;
 
 pub(crate) const TAKEN: &str = "an earlier record has that offset";
 const DAMAGED: &str = "that is not its offset, as those of the records around it show";
@@ -93,6 +98,17 @@ impl Numbers {
                 ruling.begins_anew = other.offset < next;
                 ruling.accept(other);
                 self.place(end(&other), slot, &mut ruling);
+            }
+            (Some(odd), Some(other)) if next > 0 && odd.offset - next > MOST_LEFT_OUT => {
+                ruling.refuse(odd, DAMAGED);
+                match other.offset.cmp(&next) {
+                    Ordering::Less => self.after_return(next, other, slot, &mut ruling),
+                    Ordering::Equal => {
+                        ruling.accept(other);
+                        self.place(end(&other), slot, &mut ruling);
+                    }
+                    Ordering::Greater => self.after_jump(next, other, slot, &mut ruling),
+                }
             }
             (Some(odd), Some(other)) => {
                 ruling.accept(odd);
@@ -168,12 +184,26 @@ impl Numbers {
     }
 
     /// What becomes of records that were put off and have none behind them. `is_next`: whether a record is the one that
-    /// its queue had at `next`. `may_begin`: whether a topic that was made again can have a single record.
-    pub fn end(&mut self, next: i64, is_next: impl Fn(&Slot) -> bool, may_begin: bool) -> Ruling {
+    /// its queue had at `next`. `may_begin`: whether a topic that was made again can have a single record. `lost`: bytes
+    /// of the log in which there may have been records that were not read.
+    pub fn end(&mut self, next: i64, is_next: impl Fn(&Slot) -> bool, may_begin: bool, lost: i64) -> Ruling {
         let mut ruling = Ruling::default();
         let Some(odd) = self.odd.take() else { return ruling };
+        let most_left_out = MOST_LEFT_OUT.max(lost / self.least);
+        let is_too_high = |slot: &Slot| next > 0 && slot.offset - next > most_left_out;
+        let (odd, other) = match self.other.take() {
+            Some(other) if is_too_high(&odd) => {
+                ruling.refuse(odd, DAMAGED);
+                (other, None)
+            }
+            Some(other) if is_too_high(&other) => {
+                ruling.refuse(other, DAMAGED);
+                (odd, None)
+            }
+            other => (odd, other),
+        };
         let begins = |slot: &Slot| slot.offset == 0 && next > 0 && may_begin && !is_next(slot);
-        match self.other.take() {
+        match other {
             Some(other) if begins(&other) => {
                 ruling.refuse(odd, DAMAGED);
                 ruling.begins_anew = true;
@@ -190,7 +220,7 @@ impl Numbers {
                 ruling.accept(other);
             }
             other => {
-                if odd.offset > next && !is_next(&odd) {
+                if odd.offset == next || (odd.offset > next && !is_next(&odd) && !is_too_high(&odd)) {
                     ruling.accept(odd);
                 } else if begins(&odd) {
                     ruling.begins_anew = true;
@@ -221,10 +251,10 @@ mod tests {
 
     /// Which of the records with these numbers are in the queue in the end, and under which numbers.
     fn queue_from(first: i64, numbers: &[i64]) -> Vec<(i64, usize)> {
-        queue_where(first, numbers, true)
+        queue_where(first, numbers, true, 0)
     }
 
-    fn queue_where(first: i64, numbers: &[i64], may_begin: bool) -> Vec<(i64, usize)> {
+    fn queue_where(first: i64, numbers: &[i64], may_begin: bool, lost: i64) -> Vec<(i64, usize)> {
         let (mut judge, mut next, mut queue) = (Numbers::new(Form::Plain, may_begin), first, Vec::new());
         let mut take = |ruling: Ruling, next: &mut i64| {
             if ruling.begins_anew {
@@ -239,7 +269,7 @@ mod tests {
             let ruling = judge.follow(next, slot(at, *number));
             take(ruling, &mut next);
         }
-        let ruling = judge.end(next, |_| false, may_begin);
+        let ruling = judge.end(next, |_| false, may_begin, lost);
         take(ruling, &mut next);
         queue
     }
@@ -290,7 +320,7 @@ mod tests {
     /// What was before is known to be this topic's, and is not read again.
     #[test]
     fn numbers_that_are_vouched_for_do_not_begin_anew() {
-        let behind = |from: i64, numbers: &[i64]| queue_where(from, numbers, false);
+        let behind = |from: i64, numbers: &[i64]| queue_where(from, numbers, false, 0);
         assert_eq!(behind(1024, &[0, 1026, 1027]), [(1026, 1), (1027, 2)]);
         assert_eq!(behind(512, &[0, 1, 514, 515]), [(514, 2), (515, 3)]);
         assert_eq!(behind(5, &[0, 1, 2, 3, 4]), []);
@@ -298,6 +328,25 @@ mod tests {
         assert_eq!(behind(5, &[9000, 6, 1, 8]), [(6, 1), (8, 3)]);
         assert_eq!(behind(5, &[0, 6]), [(6, 1)]);
         assert_eq!(behind(5, &[5, 6, 0]), [(5, 0), (6, 1)]);
+    }
+
+    #[test]
+    fn a_number_that_none_behind_it_confirms_leaves_out_what_can_be_lost() {
+        let high = 4 + (1 << 20);
+        assert_eq!(queue(&[0, 1, 2, 9]), [(0, 0), (1, 1), (2, 2), (9, 3)]);
+        assert_eq!(queue(&[0, 1, 2, high]), [(0, 0), (1, 1), (2, 2)]);
+        assert_eq!(queue(&[0, 1, 2, high, 4]), [(0, 0), (1, 1), (2, 2), (4, 4)]);
+        assert_eq!(queue(&[0, 1, 2, high, 5]), [(0, 0), (1, 1), (2, 2), (5, 4)]);
+        assert_eq!(queue(&[0, 1, 2, 5, high]), [(0, 0), (1, 1), (2, 2), (5, 3)]);
+        assert_eq!(queue(&[0, 1, 2, high, high + 1000]), [(0, 0), (1, 1), (2, 2)]);
+        // The one behind it is damaged as well.
+        let kept = [(0, 0), (1, 1), (2, 2), (5, 5), (6, 6), (7, 7)];
+        assert_eq!(queue(&[0, 1, 2, high, 9, 5, 6, 7]), kept);
+        // As much was lost.
+        let all = queue_where(0, &[0, 1, 2, high], true, (1 << 20) * MIN_RECORD as i64 * 2);
+        assert_eq!(all, [(0, 0), (1, 1), (2, 2), (high, 3)]);
+        // Where nothing was before, the log begins later than the queue.
+        assert_eq!(queue_from(0, &[high]), [(high, 0)]);
     }
 
     proptest! {

@@ -228,8 +228,11 @@ impl<'a> Pass<'a> {
     /// Records that were put off and have none behind them in their queues.
     fn take_held(&mut self) -> io::Result<()> {
         let first = self.lacks_nothing_before();
+        let damaged: i64 = self.skipped.iter().map(|damage| damage.length).sum();
         for (key, cursor) in &mut self.cursors {
-            let ruling = cursor.last(self.core, self.vouched_to > 0)?;
+            let is_lacking = self.start > first && cursor.queue.state().log_end < self.start;
+            let lost = if is_lacking { i64::MAX } else { damaged };
+            let ruling = cursor.last(self.core, self.vouched_to > 0, lost)?;
             if ruling.remake {
                 self.to_remake.push(key.clone());
             }

@@ -17,6 +17,9 @@ pub(crate) const BATCH_ENTRY_LEN: usize = 46;
 /// Entries for which a queue takes memory with its first one; then for twice as many, and so on.
 const FIRST_ENTRIES: usize = 4;
 
+/// Blanks of a large hole that are in memory at a time.
+const BLANKS_AT_ONCE: i64 = 1 << 12;
+
 /// How many entries of a queue are held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tails {
@@ -219,8 +222,34 @@ impl Queue {
     }
 
     /// Adds the entry of the record that follows in the log. Offsets without a record before it become blanks.
+    #[cfg(test)]
     pub fn push(&self, slot: &Slot) -> Pushed {
         self.push_in(&mut self.state.lock(), slot)
+    }
+
+    /// Adds the entry of a record at a start, where the hole before it may be large: its blanks are written as they are
+    /// made, as long as that works.
+    pub fn push_behind(&self, files: &OpenFiles, slot: &Slot) -> Pushed {
+        let mut state = self.state.lock();
+        if self.form == Form::Plain && !state.is_empty() && self.has_room(&state, slot) {
+            while slot.offset - state.end > BLANKS_AT_ONCE {
+                let end = state.end + BLANKS_AT_ONCE;
+                state.fill(end, false);
+                if state.write(self.form, files).is_err() {
+                    // Whoever writes the rest meets it again, and tells.
+                    break;
+                }
+                state.trim(self.form, 0);
+            }
+        }
+        self.push_in(&mut state, slot)
+    }
+
+    /// Whether there is room in the log for the records before one. Each takes 91 bytes at least.
+    fn has_room(&self, state: &State, slot: &Slot) -> bool {
+        let log_between = slot.entry.physical_offset - if state.is_empty() { 0 } else { state.log_end };
+        let least = if self.form == Form::Plain { crate::record::MIN_RECORD as i64 } else { 1 };
+        slot.offset - self.max.load(Ordering::Relaxed) <= log_between / least
     }
 
     /// Adds the entries of records that follow in the log. Returns what the last did of those that were not simply added,
@@ -239,16 +268,14 @@ impl Queue {
 
     fn push_in(&self, state: &mut State, slot: &Slot) -> Pushed {
         let max = self.max.load(Ordering::Relaxed);
-        let empty = state.files.first == state.files.end && state.tail.is_empty();
+        let empty = state.is_empty();
         let hole = slot.offset - max;
         if hole < 0 {
             return Pushed::Known;
         }
         if hole > 0 {
-            // A record takes 91 bytes at least, so the log bounds how many can be missing before this one.
-            let log_between = slot.entry.physical_offset - if empty { 0 } else { state.log_end };
-            let least = if self.form == Form::Plain { crate::record::MIN_RECORD as i64 } else { 1 };
-            if hole > log_between / least {
+            // So the log bounds how many can be missing before this one.
+            if !self.has_room(state, slot) {
                 return Pushed::Impossible;
             }
             if self.form == Form::Plain {
@@ -468,6 +495,10 @@ fn decode(form: Form, number: i64, bytes: &[u8], out: &mut Vec<Slot>) {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.files.first == self.files.end && self.tail.is_empty()
+    }
+
     fn append(&mut self, form: Form, slot: &Slot) {
         if self.tail.capacity() == 0 {
             self.tail.reserve_exact(FIRST_ENTRIES * form.unit());
@@ -620,5 +651,34 @@ impl State {
             }
             number += chunk.len() as i64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::storage::Memory;
+    use crate::store::tests::open;
+
+    #[test]
+    fn a_large_hole_takes_little_memory() {
+        let store = open(&Memory::new());
+        let (queue, files) = (store.know("A", 0).unwrap().queue, &store.queues.files);
+        let slot = |at: i64, offset: i64| {
+            let entry = QueueEntry { physical_offset: at, size: 100, tags_code: 0 };
+            Slot { offset, count: 1, entry, store_timestamp: 0 }
+        };
+        queue.push(&slot(0, 0));
+        let end = 10 * BLANKS_AT_ONCE + 7;
+        assert_eq!(queue.push_behind(files, &slot(end * 90, end)), Pushed::Impossible);
+        assert_eq!(queue.max(), 1);
+        assert_eq!(queue.push_behind(files, &slot(end * 200, end)), Pushed::AfterHole(end - 1));
+        assert_eq!((queue.max(), queue.state().end), (end + 1, end + 1));
+        assert!(queue.state().tail.len() <= 3 * BLANKS_AT_ONCE as usize * ENTRY_LEN);
+        for at in [1, BLANKS_AT_ONCE, 5 * BLANKS_AT_ONCE + 3, end - 1] {
+            assert_eq!(queue.slot(files, at).unwrap(), Some(Slot::blank(at)), "{at}");
+        }
+        assert_eq!(queue.slot(files, 0).unwrap(), Some(slot(0, 0)));
+        assert_eq!(queue.slot(files, end).unwrap(), Some(slot(end * 200, end)));
     }
 }

@@ -178,6 +178,35 @@ fn damage_behind_the_checkpoint_does_not_empty_a_queue() {
     assert_eq!(served(&store, "T"), expected, "{:?}", store.recovery_report());
 }
 
+/// The last record of a queue says that 131,072 others stood before it, for which there is room in the log.
+#[test]
+fn one_damaged_number_does_not_make_a_queue_of_holes() {
+    let memory = Memory::new();
+    let mut options = options(&memory);
+    options.mapped_file_size_commit_log = 16 << 20;
+    options.mapped_file_size_consume_queue = 1 << 20;
+    let core = Core::new(options.clone(), Clock::new());
+    core.start().unwrap();
+    append_to(&core, "T", 0..3);
+    for _ in 0..4 {
+        core.append(&new("Other", 0, &vec![b'x'; 3 << 20], b"")).unwrap();
+    }
+    let place = core.append(&new("T", 0, b"3", b"")).unwrap().physical_offset;
+    core.flush().unwrap();
+    for number in [3 | 1 << 17, 3] {
+        let left = memory.killed();
+        write(&left, LOG, place as u64 + 20, &i64::to_be_bytes(number));
+        options.storage = Arc::new(left.clone());
+        let core = Core::new(options.clone(), Clock::new());
+        core.start().unwrap();
+        let report = core.recovery_report();
+        let all: Vec<_> = (0..if number == 3 { 4 } else { 3 }).map(|at| (at as i64, at)).collect();
+        assert_eq!(served(&core, "T"), all, "{report:?}");
+        assert_eq!(core.queue_bounds("T", 0), Some(0..all.len() as i64));
+        assert_eq!(report.notes.iter().any(|note| note.contains("is in no queue")), number != 3);
+    }
+}
+
 /// The first message of the new topic is damaged, and its entry is all that tells that the records before it are not
 /// those of the queue.
 #[test]
