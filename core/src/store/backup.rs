@@ -159,6 +159,7 @@ impl Target<'_> {
         self.backup.log = begin..end;
         // What was appended since the save is in queues, and has to be on disk as well.
         core.flush_log().map_err(unsaved)?;
+        core.dispatch();
         self.check_room(&segments)?;
         let to = self.to;
         let failed = |error| Error::io("back up store", to.display().to_string(), error);

@@ -181,10 +181,15 @@ impl Core {
         true
     }
 
-    /// Runs `change` while no record is passed on.
+    /// Runs `change` while no record is passed on, and then passes on what others left to this thread meanwhile.
     pub(crate) fn between_dispatches<R>(&self, change: impl FnOnce() -> R) -> R {
-        let _work = self.dispatcher.work.lock();
-        change()
+        let work = self.dispatcher.work.lock();
+        let changed = change();
+        drop(work);
+        // Others may have relied on this thread while it held the lock.
+        fence(Ordering::SeqCst);
+        self.dispatch();
+        changed
     }
 
     /// Bytes of the log that queues and index do not know yet.
@@ -296,10 +301,44 @@ fn tell_safely(listener: &dyn Listener, queue: &Queue, slot: &Slot) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::store::keys::Indexed;
     use crate::store::storage::Memory;
-    use crate::store::tests::open;
-    use crate::store::QueueEntry;
+    use crate::store::tests::{new, open, options};
+    use crate::store::{FlushMode, QueueEntry};
+
+    /// A store without threads, and how many records its listener was told of.
+    fn listened_to(mode: FlushMode) -> (Core, Arc<AtomicI64>) {
+        let mut options = options(&Memory::new());
+        options.flush_mode = mode;
+        let (core, told) = (Core::new(options, Clock::new()), Arc::new(AtomicI64::new(0)));
+        core.start().unwrap();
+        let count = told.clone();
+        core.set_listener(move |_: &Arrival<'_>| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        (core, told)
+    }
+
+    #[test]
+    fn who_relied_on_a_change_between_dispatches_is_not_let_down() {
+        let (core, told) = listened_to(FlushMode::Async);
+        core.between_dispatches(|| {
+            core.append(&new("T", 0, b"x", b"")).unwrap();
+            core.dispatch();
+            assert_eq!(told.load(Ordering::Relaxed), 0);
+        });
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+    }
+
+    /// Whoever waits for the disk later is told at once, and wakes nobody who would pass the record on.
+    #[test]
+    fn what_a_save_makes_visible_is_passed_on() {
+        let (core, told) = listened_to(FlushMode::Sync);
+        core.append(&new("T", 0, b"x", b"")).unwrap();
+        core.save().unwrap();
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn records_are_split_wherever_they_become_visible() {

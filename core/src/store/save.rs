@@ -86,7 +86,10 @@ impl Core {
         });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
-        let saved = self.flush_log().and_then(|()| self.write_queues()).and_then(|()| {
+        let flushed = self.flush_log();
+        // What is on the disk now is visible, and whoever comes to wait for that is told at once, by nobody who passes it on.
+        self.dispatch();
+        let saved = flushed.and_then(|()| self.write_queues()).and_then(|()| {
             let saved = self.save_behind(&passed_on);
             saved.map_err(|error| self.not_written("queues and checkpoint", &error))
         });
