@@ -45,6 +45,7 @@ mod scan;
 mod scratch;
 mod segment;
 mod signal;
+mod slot;
 pub mod storage;
 mod threads;
 mod time;

@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use super::queue_files::{OpenFiles, UnitFiles};
 use super::queues::Topic;
-use super::types::QueueEntry;
+use super::slot::decode;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Bytes of a plain entry (store reference, section 3.1) and of a batch entry (3.3).
-pub(crate) const ENTRY_LEN: usize = 20;
-pub(crate) const BATCH_ENTRY_LEN: usize = 46;
+pub(crate) use super::slot::{Form, Slot, ENTRY_LEN};
 
 /// Entries for which a queue takes memory with its first one; then for twice as many, and so on.
 const FIRST_ENTRIES: usize = 4;
@@ -35,67 +33,6 @@ impl Tails {
     /// So that 50,000 queues that are all written to take less than 150 MB: an allocation of 2,560 bytes each. Fewer
     /// entries would save little, as each write costs the opening of a file.
     pub const MANY_QUEUES: Tails = Tails { write_at: 128, keep: 0 };
-}
-
-/// How the entries of a queue look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// 20 bytes; the entry's number is the offset in the queue.
-    Plain,
-    /// 46 bytes, of 5.x topics with `queue.type=BatchCQ`; an entry may stand for several offsets.
-    Batch,
-}
-
-impl Form {
-    pub fn unit(self) -> usize {
-        match self {
-            Form::Plain => ENTRY_LEN,
-            Form::Batch => BATCH_ENTRY_LEN,
-        }
-    }
-}
-
-/// An entry together with its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot {
-    pub offset: i64,
-    /// Offsets that the entry stands for; 1 but for inner batches.
-    pub count: i64,
-    pub entry: QueueEntry,
-    /// Store time as a batch entry holds it; unknown (0) in a plain one.
-    pub store_timestamp: i64,
-}
-
-impl Slot {
-    pub fn encode(&self, form: Form, out: &mut Vec<u8>) {
-        let mut bytes = [0; BATCH_ENTRY_LEN];
-        bytes[..8].copy_from_slice(&self.entry.physical_offset.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.entry.size.to_be_bytes());
-        bytes[12..20].copy_from_slice(&self.entry.tags_code.to_be_bytes());
-        if form == Form::Batch {
-            bytes[20..28].copy_from_slice(&self.store_timestamp.to_be_bytes());
-            bytes[28..36].copy_from_slice(&self.offset.to_be_bytes());
-            bytes[36..38].copy_from_slice(&(self.count as i16).to_be_bytes());
-        }
-        out.extend_from_slice(&bytes[..form.unit()]);
-    }
-
-    pub fn decode(form: Form, number: i64, bytes: &[u8]) -> Slot {
-        let long = |at: usize| i64::from_be_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
-        let size = i32::from_be_bytes(bytes[8..12].try_into().unwrap_or_default());
-        let entry = QueueEntry { physical_offset: long(0), size, tags_code: long(12) };
-        match form {
-            Form::Plain => Slot { offset: number, count: 1, entry, store_timestamp: 0 },
-            Form::Batch => {
-                let count = i64::from(i16::from_be_bytes(bytes[36..38].try_into().unwrap_or_default()));
-                Slot { offset: long(28), count, entry, store_timestamp: long(20) }
-            }
-        }
-    }
-
-    fn blank(offset: i64) -> Slot {
-        Slot { offset, count: 1, entry: QueueEntry::BLANK, store_timestamp: 0 }
-    }
 }
 
 /// One queue of a topic. What every record touches stands together, here and in [`State`]: where there are many queues,
@@ -489,11 +426,6 @@ impl Queue {
     }
 }
 
-fn decode(form: Form, number: i64, bytes: &[u8], out: &mut Vec<Slot>) {
-    let units = bytes.chunks_exact(form.unit()).zip(number..);
-    out.extend(units.map(|(bytes, number)| Slot::decode(form, number, bytes)));
-}
-
 impl State {
     fn is_empty(&self) -> bool {
         self.files.first == self.files.end && self.tail.is_empty()
@@ -655,30 +587,5 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::storage::Memory;
-    use crate::store::tests::open;
-
-    #[test]
-    fn a_large_hole_takes_little_memory() {
-        let store = open(&Memory::new());
-        let (queue, files) = (store.know("A", 0).unwrap().queue, &store.queues.files);
-        let slot = |at: i64, offset: i64| {
-            let entry = QueueEntry { physical_offset: at, size: 100, tags_code: 0 };
-            Slot { offset, count: 1, entry, store_timestamp: 0 }
-        };
-        queue.push(&slot(0, 0));
-        let end = 10 * BLANKS_AT_ONCE + 7;
-        assert_eq!(queue.push_behind(files, &slot(end * 90, end)), Pushed::Impossible);
-        assert_eq!(queue.max(), 1);
-        assert_eq!(queue.push_behind(files, &slot(end * 200, end)), Pushed::AfterHole(end - 1));
-        assert_eq!((queue.max(), queue.state().end), (end + 1, end + 1));
-        assert!(queue.state().tail.len() <= 3 * BLANKS_AT_ONCE as usize * ENTRY_LEN);
-        for at in [1, BLANKS_AT_ONCE, 5 * BLANKS_AT_ONCE + 3, end - 1] {
-            assert_eq!(queue.slot(files, at).unwrap(), Some(Slot::blank(at)), "{at}");
-        }
-        assert_eq!(queue.slot(files, 0).unwrap(), Some(slot(0, 0)));
-        assert_eq!(queue.slot(files, end).unwrap(), Some(slot(end * 200, end)));
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;
