@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
 use super::queue::{Form, Queue, Slot};
-use super::queues::MAX_QUEUES;
+use super::queues::{Topic, MAX_QUEUES};
 use super::types::{AppendError, Appended, QueueEntry};
 use super::{check_topic, Core};
 use crate::record::{self, NewRecord};
@@ -42,6 +42,7 @@ impl Core {
             record.encode_into(buffer);
             let mut tail = self.log.claim()?;
             let physical_offset = self.log.reserve(&mut tail, buffer.len())?;
+            self.see_it_is_there(&mut prepared)?;
             let store_timestamp = self.clock.now_ms();
             let appended = self.place(&mut tail, &mut prepared, buffer, physical_offset, store_timestamp)?;
             self.after_append(tail);
@@ -61,6 +62,8 @@ impl Core {
             records.iter().for_each(|record| record.encode_into(buffer));
             let mut tail = self.log.claim()?;
             let mut at = self.log.reserve(&mut tail, buffer.len())?;
+            // All or none.
+            all.iter_mut().try_for_each(|prepared| self.see_it_is_there(prepared))?;
             let store_timestamp = self.clock.now_ms();
             let mut offsets = Vec::with_capacity(all.len());
             let mut places: Option<Appended> = None;
@@ -99,8 +102,7 @@ impl Core {
         let queue = match self.queues.queue(record.topic, record.queue_id) {
             Some(queue) => queue,
             None => {
-                check_topic(record.topic).map_err(AppendError::Illegal)?;
-                let topic = self.queues.topic_or_new(record.topic, Form::Plain);
+                let topic = self.topic_for_appends(record.topic)?;
                 self.queues.queue_or_new(&topic, record.queue_id)
             }
         };
@@ -117,7 +119,25 @@ impl Core {
         Ok(Prepared { record, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
     }
 
-    /// Gives a record its offsets and copies it to the end of the log, under the log's lock.
+    /// The topic, made if it is not there.
+    ///
+    /// # Errors
+    /// When it can name no directory; or while the checkpoint on the disk still knows of one of its name that was deleted: a
+    /// start that goes by it would take the numbers of the new one for damaged ones of the old.
+    pub(super) fn topic_for_appends(&self, name: &str) -> Result<Arc<Topic>, AppendError> {
+        if let Some(topic) = self.queues.topic(name) {
+            return Ok(topic);
+        }
+        check_topic(name).map_err(AppendError::Illegal)?;
+        if self.saved.is_leaving(name) {
+            let text = format!("topic {name} was deleted, and that is not on the disk yet; delete it again");
+            return Err(AppendError::ReadOnly(text));
+        }
+        Ok(self.queues.topic_or_new(name, Form::Plain))
+    }
+
+    /// Gives a record its offsets and copies it to the end of the log, under the log's lock, which was held since
+    /// [`Core::see_it_is_there`].
     fn place(
         &self,
         tail: &mut MutexGuard<'_, Tail>,
@@ -126,9 +146,6 @@ impl Core {
         physical_offset: i64,
         store_timestamp: i64,
     ) -> Result<Appended, AppendError> {
-        if prepared.queue.is_forgotten() {
-            self.find_again(prepared);
-        }
         let queued = is_queued(prepared.record.sys_flag);
         let queue_offset = if queued { prepared.queue.next.load(Ordering::Relaxed) } else { 0 };
         let time_at = prepared.record.store_timestamp_at();
@@ -158,15 +175,19 @@ impl Core {
         Ok(Appended { physical_offset, queue_offset, end, store_timestamp })
     }
 
-    /// The topic was deleted since, and may have been made anew: a number of the old one behind the first record of the new
-    /// one would look, in the log, as if numbers had begun anew again.
-    fn find_again(&self, prepared: &mut Prepared<'_>) {
-        let now = self.queues.topic(&prepared.queue.topic).filter(|topic| !topic.is_forgotten());
-        if let Some(topic) = now {
-            prepared.queue = self.queues.queue_or_new(&topic, prepared.record.queue_id);
-            let is_batch = topic.form == Form::Batch;
-            prepared.count = if is_batch { prepared.indexed.count(prepared.record.sys_flag) } else { 1 };
+    /// The topic may have been deleted since. Where it was made anew, the record is for the new one: a number of the old one
+    /// behind the first record of the new one would look, in the log, as if numbers had begun anew again. Looked at with the
+    /// log's lock held, which a deletion takes before it saves what comes after it (`Core::delete_topic`).
+    fn see_it_is_there(&self, prepared: &mut Prepared<'_>) -> Result<(), AppendError> {
+        if !prepared.queue.is_forgotten() {
+            return Ok(());
         }
+        let now = self.queues.topic(&prepared.queue.topic).filter(|topic| !topic.is_forgotten());
+        let topic = now.ok_or(AppendError::Gone)?;
+        prepared.queue = self.queues.queue_or_new(&topic, prepared.record.queue_id);
+        let is_batch = topic.form == Form::Batch;
+        prepared.count = if is_batch { prepared.indexed.count(prepared.record.sys_flag) } else { 1 };
+        Ok(())
     }
 
     /// Lets the lock go, and wakes the timer if it sleeps because there was nothing to do.
@@ -194,8 +215,10 @@ fn with_buffer<R>(use_it: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::storage::Memory;
-    use crate::store::tests::{bodies, new, open};
+    use crate::clock::Clock;
+    use crate::store::segment::file_name;
+    use crate::store::storage::{Memory, Open, Storage};
+    use crate::store::tests::{bodies, new, open, options};
 
     /// A send is on its way while its topic is deleted, and another sends to a new one of that name.
     #[test]
@@ -215,6 +238,7 @@ mod tests {
         late.encode_tail(&mut bytes);
         let mut tail = store.log.claim().unwrap();
         let at = store.log.reserve(&mut tail, bytes.len()).unwrap();
+        store.see_it_is_there(&mut prepared).unwrap();
         assert_eq!(store.place(&mut tail, &mut prepared, &mut bytes, at, 1).unwrap().queue_offset, 1);
         store.after_append(tail);
         store.append(&new("T", 0, b"next", b"")).unwrap();
@@ -222,6 +246,58 @@ mod tests {
         assert_eq!(bodies(&store, "T", 0, 0), all);
         let store = open(&memory.killed());
         assert_eq!(bodies(&store, "T", 0, 0), all, "{:?}", store.recovery_report());
+    }
+
+    /// It was on its way when the topic went; a crash must not bring the topic back for it.
+    #[test]
+    fn what_comes_late_for_a_topic_that_is_gone_is_refused() {
+        let memory = Memory::new();
+        let mut options = options(&memory);
+        options.os_page_cache_busy_time_out_ms = 30_000;
+        let core = Core::new(options, Clock::new());
+        core.start().unwrap();
+        for topic in ["T", "Other"] {
+            core.append(&new(topic, 0, b"old", b"")).unwrap();
+        }
+        std::thread::scope(|scope| {
+            let (sender, answers) = std::sync::mpsc::channel();
+            let held = || Arc::strong_count(&core.queues.queue("T", 0).unwrap());
+            let before = held();
+            let tail = core.log.tail.lock();
+            let batch = [new("Other", 0, b"late", b""), new("T", 0, b"late", b"")];
+            let (core, one) = (&core, sender.clone());
+            scope.spawn(move || one.send(core.append(&new("T", 0, b"late", b"")).map(drop)).unwrap());
+            scope.spawn(move || sender.send(core.append_batch(&batch).map(drop)).unwrap());
+            // They hold the queue now, and wait for the log.
+            while held() < before + 2 {
+                std::thread::yield_now();
+            }
+            core.queues.delete("T").unwrap();
+            drop(tail);
+            for _ in 0..2 {
+                assert_eq!(answers.recv().unwrap(), Err(AppendError::Gone));
+            }
+        });
+        assert_eq!(core.topics(), ["Other"]);
+        assert_eq!(core.queue_bounds("Other", 0), Some(0..1), "all of a batch or none");
+    }
+
+    /// The parts of a record come one after the other; a process that was killed in between left out the last ones.
+    #[test]
+    fn a_record_without_its_properties_or_their_end_was_not_written() {
+        let properties = b"TAGS\x01a\x02KEYS\x01b\x02";
+        for missing in [1, 5, properties.len()] {
+            let memory = Memory::new();
+            let store = open(&memory);
+            store.append(&new("T", 0, b"whole", properties)).unwrap();
+            let cut_off = store.append(&new("T", 0, b"cut off", properties)).unwrap();
+            let left = memory.killed();
+            let log = left.open(&store.log.dir.join(file_name(0)), Open::Existing).unwrap();
+            log.write_at(cut_off.end as u64 - missing as u64, &vec![0; missing]).unwrap();
+            let store = open(&left);
+            assert_eq!(bodies(&store, "T", 0, 0), [(0, b"whole".to_vec())], "{missing}");
+            assert_eq!(store.max_physical_offset(), cut_off.physical_offset);
+        }
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::keys::{Indexed, KeyHashes};
 use super::log::Tail;
-use super::queue::{Form, Queue, Slot};
+use super::queue::{Queue, Slot};
 use super::queues::{Topic, MAX_QUEUES};
 use super::types::{AppendError, Appended, QueueEntry};
-use super::{check_topic, Core};
+use super::Core;
 use crate::record::{self, Mould, NewRecord};
 use crate::sync::MutexGuard;
 
@@ -165,19 +165,13 @@ impl Core {
     /// Finds a queue for appends to come; it is made if it is not there.
     ///
     /// # Errors
-    /// When the topic or the number cannot be that of a queue.
+    /// When the topic or the number cannot be that of a queue, or the topic is being deleted.
     pub fn know(&self, topic: &str, queue_id: i32) -> Result<KnownQueue, AppendError> {
         if !(0..MAX_QUEUES).contains(&queue_id) {
             let text = format!("queue id {queue_id} is not within 0 and {}", MAX_QUEUES - 1);
             return Err(AppendError::Illegal(text));
         }
-        let topic = match self.queues.topic(topic) {
-            Some(topic) => topic,
-            None => {
-                check_topic(topic).map_err(AppendError::Illegal)?;
-                self.queues.topic_or_new(topic, Form::Plain)
-            }
-        };
+        let topic = self.topic_for_appends(topic)?;
         let queue = self.queues.queue_or_new(&topic, queue_id);
         Ok(KnownQueue { topic, queue })
     }

@@ -250,15 +250,15 @@ impl Core {
         let checkpoint_path = options.root.join("checkpoint");
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;
-        let whole = whole || checkpoint.is_begun();
-        let report =
-            recovery::recover(self, &Before { clean: !stood, checkpoint, whole }).inspect_err(|error| {
-                // A store that is not opened for a wrong setting is as it was before; after any other failure queues
-                // may be half made, and the next start must not take them for those of an orderly stop.
-                if !stood && error.kind() == ErrorKind::InvalidArgument {
-                    let _kept = abort.clear(storage);
-                }
-            })?;
+        let before =
+            Before { clean: !stood, checkpoint, whole: whole || checkpoint.is_begun(), lists_all: whole };
+        let report = recovery::recover(self, &before).inspect_err(|error| {
+            // A store that is not opened for a wrong setting is as it was before; after any other failure queues
+            // may be half made, and the next start must not take them for those of an orderly stop.
+            if !stood && error.kind() == ErrorKind::InvalidArgument {
+                let _kept = abort.clear(storage);
+            }
+        })?;
         self.saved.resume(&checkpoint);
         self.retained_to.store(self.log.min(), Ordering::Release);
         self.note_space();
@@ -381,12 +381,23 @@ impl Core {
             // Under SYNC_FLUSH the save let records be passed on; after the one below they would bring the topic back.
             self.catch_up();
             // Readers wait while no record is passed on, so the files are removed after that.
-            let Some(removed) = self.between_dispatches(|| self.queues.forget(topic)) else { return Ok(()) };
-            let gone = self.queues.remove_files(removed);
-            gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+            let forget = || {
+                self.queues.topic(topic)?;
+                self.saved.forgotten.lock().push(topic.to_owned());
+                self.queues.forget(topic)
+            };
+            if let Some(removed) = self.between_dispatches(forget) {
+                let gone = self.queues.remove_files(removed);
+                gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
+            }
             // What was appended by someone who had found the queue before: with it on disk, and so passed on below, nobody
-            // takes it for a record of a topic of this name. What comes later is refused (`append_ready`).
-            self.flush_log().map_err(failed)
+            // takes it for a record of a topic of this name. What comes later is refused.
+            self.flush_log().map_err(failed)?;
+            // The checkpoint below would lie before what is not passed on.
+            match self.catch_up() {
+                true => Ok(()),
+                false => Err(failed("an append is stuck with the log; delete the topic again".into())),
+            }
         });
         self.saved.leaving.fetch_sub(leaving, Ordering::AcqRel);
         removed?;

@@ -49,8 +49,10 @@ pub(crate) struct Pass<'a> {
     pub end: i64,
     pub last_time: i64,
     /// Damage behind the last valid record: skipped if another record follows, else cut.
-    open_damage: Vec<Damage>,
-    skipped: Vec<Damage>,
+    open_damage: FirstOf<Damage>,
+    skipped: FirstOf<Damage>,
+    /// Bytes that were passed over.
+    skipped_bytes: i64,
     records: u64,
     indexed: u64,
     entries: Entries,
@@ -71,6 +73,7 @@ impl<'a> Pass<'a> {
         all_queues_there: bool,
     ) -> Self {
         let known = core.options.known_topics.as_ref();
+        let most = if before.lists_all { usize::MAX } else { MOST_LOST };
         Pass {
             core,
             before,
@@ -90,11 +93,12 @@ impl<'a> Pass<'a> {
             end: start,
             // The time of the record that ends here.
             last_time: if start > files[file].base { before.checkpoint.queues_ms } else { 0 },
-            open_damage: Vec::new(),
-            skipped: Vec::new(),
+            open_damage: FirstOf::new(most),
+            skipped: FirstOf::new(most),
+            skipped_bytes: 0,
             records: 0,
             indexed: 0,
-            entries: Entries::default(),
+            entries: Entries::new(most),
             unfounded: Vec::new(),
             older_wanted: None,
         }
@@ -137,7 +141,7 @@ impl<'a> Pass<'a> {
             // Perhaps no record ends here at all: the checkpoint may be of another log.
             self.older_wanted = Some(file);
         }
-        self.open_damage.push(Damage { offset, length: to - offset, reason });
+        self.open_damage.push(|| Damage { offset, length: to - offset, reason });
     }
 
     /// A file that ends early, or is not there, is damage if records follow.
@@ -167,6 +171,7 @@ impl<'a> Pass<'a> {
                 self.damage(found.offset, end, "remnant of an overwritten record".into());
                 return Ok(());
             }
+            self.skipped_bytes += found.offset - self.end;
             self.skipped.append(&mut self.open_damage);
         }
         if found.offset < self.vouched_to && end > self.vouched_to {
@@ -228,10 +233,9 @@ impl<'a> Pass<'a> {
     /// Records that were put off and have none behind them in their queues.
     fn take_held(&mut self) -> io::Result<()> {
         let first = self.lacks_nothing_before();
-        let damaged: i64 = self.skipped.iter().map(|damage| damage.length).sum();
         for (key, cursor) in &mut self.cursors {
             let is_lacking = self.start > first && cursor.queue.state().log_end < self.start;
-            let lost = if is_lacking { i64::MAX } else { damaged };
+            let lost = if is_lacking { i64::MAX } else { self.skipped_bytes };
             let ruling = cursor.last(self.core, self.vouched_to > 0, lost)?;
             if ruling.remake {
                 self.to_remake.push(key.clone());
@@ -325,27 +329,69 @@ impl<'a> Pass<'a> {
     pub fn tell(&self, report: &mut RecoveryReport) {
         report.records_checked = self.records;
         report.end = self.end;
-        report.skipped = self.skipped.clone();
-        report.cut = self.open_damage.iter().filter(|damage| damage.reason != ZEROS).cloned().collect();
+        report.skipped.clone_from(&self.skipped.list);
+        report.cut = self.open_damage.list.iter().filter(|damage| damage.reason != ZEROS).cloned().collect();
         report.entries_rebuilt = self.entries.rebuilt;
         report.entries_removed = self.entries.removed;
         report.holes = self.entries.holes;
         report.lost = self.lost();
         report.index_rebuilt = self.indexed;
-        report.notes.extend(self.entries.notes.iter().cloned());
+        report.notes.extend(self.entries.notes.list.iter().cloned());
+        let more = [
+            (self.skipped.more, "more stretches of the log are damaged"),
+            (self.open_damage.more, "more stretches at the end of the log are damaged"),
+            (self.entries.notes.more, "more records are in no queue"),
+        ];
+        let more = more.iter().filter(|(more, _)| *more > 0);
+        report
+            .notes
+            .extend(more.map(|(more, what)| format!("{more} {what}: `ferromq log check` lists them")));
+    }
+}
+
+/// The first of many, as damage all over a large log must not take its memory.
+struct FirstOf<T> {
+    list: Vec<T>,
+    most: usize,
+    /// How many came behind them.
+    more: u64,
+}
+
+impl<T> FirstOf<T> {
+    fn new(most: usize) -> Self {
+        FirstOf { list: Vec::new(), most, more: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    fn push(&mut self, make: impl FnOnce() -> T) {
+        match self.list.len() < self.most {
+            true => self.list.push(make()),
+            false => self.more += 1,
+        }
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        other.list.drain(..).for_each(|item| self.push(|| item));
+        self.more += std::mem::take(&mut other.more);
     }
 }
 
 /// What was done to the queues.
-#[derive(Default)]
 struct Entries {
     rebuilt: u64,
     removed: u64,
     holes: u64,
-    notes: Vec<String>,
+    notes: FirstOf<String>,
 }
 
 impl Entries {
+    fn new(most: usize) -> Self {
+        Entries { rebuilt: 0, removed: 0, holes: 0, notes: FirstOf::new(most) }
+    }
+
     /// Compares records whose turn it is with their queue. Where the scan must begin if it began behind records that
     /// the queue lacks; none stand before `first`.
     fn take(
@@ -383,8 +429,10 @@ impl Entries {
     }
 
     fn refuse(&mut self, cursor: &Cursor, slot: &Slot, why: &str) {
-        let place = format!("{}, queue {}, offset {}", cursor.queue.topic, cursor.queue.id, slot.offset);
-        let at = slot.entry.physical_offset;
-        self.notes.push(format!("record at {at} ({place}) is in no queue: {why}"));
+        self.notes.push(|| {
+            let place = format!("{}, queue {}, offset {}", cursor.queue.topic, cursor.queue.id, slot.offset);
+            let at = slot.entry.physical_offset;
+            format!("record at {at} ({place}) is in no queue: {why}")
+        });
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Before {
     pub checkpoint: Checkpoint,
     /// The whole log is to be read, whatever is known of it.
     pub whole: bool,
+    /// All that is wrong is to be listed, however much that is.
+    pub lists_all: bool,
 }
 
 /// Recovers log, queues and index, and readies the log for appends.

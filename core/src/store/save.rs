@@ -12,6 +12,8 @@ struct PassedOn {
     end: i64,
     store_timestamp: i64,
     queue_ends: i64,
+    /// Topics that were forgotten before.
+    forgotten: Vec<String>,
 }
 
 /// Up to which store time what is on disk.
@@ -23,6 +25,8 @@ pub(crate) struct Saved {
     pub foreign: crate::sync::Mutex<(i64, i64)>,
     /// Queues of topics that are being deleted: the checkpoint does not count them, there or not.
     pub leaving: AtomicI64,
+    /// Topics that were forgotten since the last checkpoint. To be changed while no record is passed on.
+    pub forgotten: crate::sync::Mutex<Vec<String>>,
     /// Held while queues and checkpoint are written.
     saving: crate::sync::Mutex<()>,
 }
@@ -32,6 +36,11 @@ impl Saved {
         self.log_ms.store(checkpoint.log_ms, Ordering::Release);
         self.queues_ms.store(checkpoint.queues_ms, Ordering::Release);
         *self.foreign.lock() = (checkpoint.master_flushed, checkpoint.confirm);
+    }
+
+    /// Whether a topic was forgotten and the checkpoint on the disk may know of it.
+    pub fn is_leaving(&self, topic: &str) -> bool {
+        self.forgotten.lock().iter().any(|name| name == topic)
     }
 }
 
@@ -83,6 +92,7 @@ impl Core {
             end: self.dispatcher.end.load(Ordering::Acquire),
             store_timestamp: self.dispatcher.store_timestamp.load(Ordering::Acquire),
             queue_ends: self.queues.ends(),
+            forgotten: self.saved.forgotten.lock().clone(),
         });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
         self.index.drain();
@@ -126,7 +136,9 @@ impl Core {
         };
         // A queue that is known to be damaged is not vouched for.
         let checkpoint = if self.damaged.has_queues() { checkpoint.begun() } else { checkpoint };
-        checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))
+        checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))?;
+        self.saved.forgotten.lock().retain(|topic| !passed_on.forgotten.contains(topic));
+        Ok(())
     }
 
     /// Whether there is something to save.

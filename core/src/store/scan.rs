@@ -202,9 +202,13 @@ pub(crate) fn check(bytes: &[u8], base: i64, at: usize) -> std::result::Result<R
     Ok(record)
 }
 
-/// No CRC covers the properties. A sector of them that did not come to disk is zeros, which their text never is.
+/// No CRC covers the properties. A sector of them that did not come to disk is zeros, which their text never is; nor is
+/// its end, which a process that was killed while it wrote the record left out.
 fn lacks_properties(record: &RecordView<'_>, at: usize) -> bool {
     let properties = record.properties();
+    if properties.ends_with(&[0]) {
+        return true;
+    }
     let starts_at = at + record.total_size() - properties.len();
     let first = starts_at.next_multiple_of(SECTOR) - starts_at;
     let rest = properties.get(first..).unwrap_or_default();

@@ -300,7 +300,7 @@ pub struct Damage {
     pub reason: String,
 }
 
-/// Stretches of lost messages that a report lists.
+/// Stretches of lost messages, of damage, and of records without a place that a report lists.
 pub const MOST_LOST: usize = 1000;
 
 /// Adjacent numbers of a queue that have no record.
@@ -325,9 +325,10 @@ pub struct RecoveryReport {
     pub checked_from: i64,
     /// End of the log.
     pub end: i64,
-    /// Damage with valid records behind it: left as it is, not served.
+    /// Damage with valid records behind it: left as it is, not served. The first [`MOST_LOST`]; a check of the whole log
+    /// lists all.
     pub skipped: Vec<Damage>,
-    /// Damage at the end: cut off.
+    /// Damage at the end: cut off. As many at most.
     pub cut: Vec<Damage>,
     /// Queue entries made from the log.
     pub entries_rebuilt: u64,

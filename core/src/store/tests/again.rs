@@ -1,6 +1,10 @@
 //! Topics that were deleted, wholly or half-way, and made again: what a start takes for theirs.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
 use super::*;
+use crate::store::storage::Operation;
 
 fn append_to(store: &Core, topic: &str, names: std::ops::Range<usize>) {
     for name in names {
@@ -228,6 +232,89 @@ fn an_entry_without_its_record_does_not_bring_a_deleted_topic_back() {
         let expected: Vec<_> = (1..1 + more).map(|at| (at as i64, at + 30)).collect();
         let store = open(&left);
         assert_eq!(served(&store, "T"), expected, "{more} {:?}", store.recovery_report());
+    }
+}
+
+/// An append is stuck with the log when the last record of the topic is to be passed on, so that the checkpoint would lie
+/// before it.
+#[test]
+fn a_deletion_that_a_crash_would_undo_is_not_told_as_done() {
+    let memory = Memory::new();
+    let mut options = options(&memory);
+    (options.flush_mode, options.os_page_cache_busy_time_out_ms) = (FlushMode::Sync, 20);
+    let core = Arc::new(Core::new(options, Clock::new()));
+    core.start().unwrap();
+    append_to(&core, "T", 0..3);
+    let (stuck, step) = (core.clone(), AtomicUsize::new(0));
+    let (release, released) = channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    memory.intercept(move |operation, path| {
+        let of_log = path.to_string_lossy().contains("/commitlog/");
+        match (step.load(Ordering::Relaxed), operation == Operation::Sync, of_log) {
+            // The first save of the deletion has passed on what was there before.
+            (0, true, false) if path.ends_with("checkpoint") => {
+                step.store(1, Ordering::Relaxed);
+                stuck.append(&new("T", 0, b"3", b"")).unwrap();
+            }
+            (1, true, true) => {
+                step.store(2, Ordering::Relaxed);
+                let ((locked, is_locked), core, released) = (channel(), stuck.clone(), released.clone());
+                std::thread::spawn(move || {
+                    let _tail = core.log.tail.lock();
+                    locked.send(()).unwrap();
+                    let _released = released.lock().recv_timeout(Duration::from_secs(5));
+                });
+                is_locked.recv().unwrap();
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let told = core.delete_topic("T");
+    assert!(told.is_err_and(|error| error.to_string().contains("stuck")));
+    release.send(()).unwrap();
+    core.delete_topic("T").unwrap();
+    let left = memory.killed();
+    memory.intercept(|_, _| Ok(()));
+    let store = open(&left);
+    assert_eq!(store.topics(), [""; 0], "{:?}", store.recovery_report());
+}
+
+/// The end of a deletion fails. Nothing is acknowledged for a new topic of the name before a checkpoint tells that the old one
+/// is gone: a start would take its numbers for damaged ones.
+#[test]
+fn a_topic_is_not_made_anew_before_its_deletion_is_on_the_disk() {
+    let room = (Operation::Write, libc::ENOSPC);
+    for ((failing, code), count) in [(room, 1), (room, 3), ((Operation::Remove, libc::EIO), 1)] {
+        let memory = Memory::new();
+        let core = Core::new(options(&memory), Clock::new());
+        core.start().unwrap();
+        append_to(&core, "T", 0..30);
+        let removing = AtomicBool::new(false);
+        memory.intercept(move |operation, path| {
+            let of_topic = operation == Operation::Remove && path.starts_with("/store/consumequeue/T");
+            let begun = removing.fetch_or(of_topic, Ordering::Relaxed) || of_topic;
+            match begun && operation == failing && (of_topic || path.ends_with("checkpoint")) {
+                true => Err(std::io::Error::from_raw_os_error(code)),
+                false => Ok(()),
+            }
+        });
+        assert!(core.delete_topic("T").is_err());
+        memory.intercept(|_, _| Ok(()));
+        // There is room again.
+        core.write_behind();
+        let refused = core.append(&new("T", 0, b"30", b""));
+        assert!(
+            matches!(&refused, Err(AppendError::ReadOnly(why)) if why.contains("deleted")),
+            "{refused:?}"
+        );
+        assert!(core.know("T", 0).is_err());
+        core.append(&new("Other", 0, b"0", b"")).unwrap();
+        core.save().unwrap();
+        append_to(&core, "T", 30..30 + count);
+        let expected: Vec<_> = (0..count).map(|at| (at as i64, 30 + at)).collect();
+        let store = open(&memory.killed());
+        assert_eq!(served(&store, "T"), expected, "{failing:?}: {:?}", store.recovery_report());
     }
 }
 

@@ -169,3 +169,29 @@ fn a_listener_that_panics_costs_nobody_else_a_message() {
     store.close().unwrap();
     assert_eq!(store.dispatch_behind(), 0);
 }
+
+#[test]
+fn of_much_damage_a_start_lists_the_first_and_a_check_all() {
+    let memory = Memory::new();
+    let store = open(&memory);
+    let places: Vec<_> = (0..2 * MOST_LOST as i64 + 20)
+        .map(|number| store.append(&new("T", 0, &number.to_be_bytes(), b"")).unwrap().physical_offset)
+        .collect();
+    let left = memory.killed();
+    for place in places.iter().step_by(2) {
+        let base = place / (32 << 10) * (32 << 10);
+        let file = Path::new("/store/commitlog").join(file_name(base));
+        let file = left.open(&file, Open::Existing).unwrap();
+        file.write_at((place - base) as u64 + 90, b"damaged").unwrap();
+    }
+    let check = Core::new(options(&left.killed()), Clock::new());
+    check.start_checking(true).unwrap();
+    let all = places.len() / 2;
+    assert_eq!(check.recovery_report().skipped.len(), all);
+    let store = open(&left);
+    let report = store.recovery_report();
+    assert_eq!(report.skipped[..], check.recovery_report().skipped[..MOST_LOST]);
+    let more = format!("{} more stretches of the log are damaged", all - MOST_LOST);
+    assert!(report.notes.iter().any(|note| note.starts_with(&more)), "{:?}", report.notes);
+    assert_eq!(bodies(&store, "T", 0, 0).len(), all);
+}

@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::model::{body, keys, Model, QUEUES};
 use super::*;
 use crate::store::prepare::prepare;
-use crate::store::storage::{Random, Space};
+use crate::store::storage::{Operation, Random, Space};
 
 /// How a run ends at some moment, and what is left then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ struct World {
     core: Arc<Core>,
     model: Model,
     trap: Arc<Trap>,
+    /// Checkpoints to be written until there is no room for one.
+    no_room: Arc<AtomicI64>,
     done: Done,
     /// Whether crashes damage what is on the disk.
     hurts: bool,
@@ -94,6 +96,7 @@ impl World {
             core,
             model,
             trap,
+            no_room: Arc::new(AtomicI64::new(i64::MAX)),
             done,
             hurts: seed % 3 == 2,
             checkpoint_gone: false,
@@ -126,12 +129,16 @@ impl World {
         };
         let trap = Arc::new(Trap { left: AtomicI64::new(operations), crash, taken: Mutex::new(None) });
         self.trap = trap.clone();
-        let memory = self.memory.clone();
-        self.memory.intercept(move |_, _| {
+        let (memory, no_room) = (self.memory.clone(), self.no_room.clone());
+        self.memory.intercept(move |operation, path| {
             if trap.left.fetch_sub(1, Ordering::Relaxed) == 1 {
                 *trap.taken.lock() = Some(trap.crash.of(&memory));
             }
-            Ok(())
+            let is_checkpoint = operation == Operation::Write && path.ends_with("checkpoint");
+            match is_checkpoint && no_room.fetch_sub(1, Ordering::Relaxed) == 1 {
+                true => Err(std::io::Error::from_raw_os_error(libc::ENOSPC)),
+                false => Ok(()),
+            }
         });
     }
 
@@ -276,9 +283,32 @@ impl World {
     fn delete_topic(&mut self) {
         let (topic, _) = QUEUES[self.random.below(QUEUES.len() as u64) as usize];
         self.model.delete(topic);
+        if self.random.below(4) == 0 && self.delete_without_room(topic) {
+            return;
+        }
         let deleted = self.core.delete_topic(topic);
         deleted.unwrap_or_else(|error| panic!("{error}: {:?}", self.memory.names()));
         assert!(self.core.queue_ids(topic).is_empty());
+    }
+
+    /// There is no room for one of the checkpoints of a deletion. Whether a later one told of it.
+    fn delete_without_room(&mut self, topic: &str) -> bool {
+        let is_there = |core: &Core| core.queues.topic(topic).is_some();
+        let was_there = is_there(&self.core);
+        self.no_room.store(1 + self.random.below(2) as i64, Ordering::Relaxed);
+        assert!(self.core.delete_topic(topic).is_err());
+        self.no_room.store(i64::MAX, Ordering::Relaxed);
+        self.core.write_behind();
+        if !was_there || is_there(&self.core) {
+            return false;
+        }
+        let refused = self.core.append(&new(topic, 0, b"", b""));
+        assert!(matches!(refused, Err(AppendError::ReadOnly(_))), "{refused:?}");
+        let saved = self.random.below(2) == 0;
+        if saved {
+            self.core.save().unwrap();
+        }
+        saved
     }
 
     /// A disk so full that old files go, and now and then so full that nothing is taken.
