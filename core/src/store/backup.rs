@@ -174,6 +174,7 @@ impl Target<'_> {
             index_complete_to,
             dispatched_to: end,
             queue_ends: None,
+            ends_alone: None,
         };
         let checkpoint =
             Checkpoint { log_ms: time, queues_ms: time, index_ms, master_flushed, confirm, own: Some(own) };

@@ -45,6 +45,8 @@ pub(crate) struct Own {
     /// Digest of where each queue ended with the records before that offset, if it is known; 0 in the file if not. It
     /// tells whether all of them are still there, and no others.
     pub queue_ends: Option<i64>,
+    /// The same without where each queue's first file begins: retention may have moved that since.
+    pub ends_alone: Option<i64>,
 }
 
 /// In place of the digest while a recovery changes files: none of what the checkpoint says can be relied on.
@@ -56,7 +58,7 @@ impl Checkpoint {
     pub fn begun(&self) -> Checkpoint {
         // Of what another broker left, the table of topics tells what was deleted.
         let nothing = Own { queues: i64::MAX, dispatched_to: i64::MAX, ..Own::default() };
-        let own = Own { queue_ends: Some(BEGUN), ..self.own.unwrap_or(nothing) };
+        let own = Own { queue_ends: Some(BEGUN), ends_alone: None, ..self.own.unwrap_or(nothing) };
         Checkpoint { log_ms: 0, queues_ms: 0, index_ms: 0, own: Some(own), ..*self }
     }
 
@@ -101,6 +103,7 @@ impl Checkpoint {
             index_complete_to: long(OWN_AT + 48),
             dispatched_to: long(OWN_AT + 56),
             queue_ends: Some(long(OWN_AT + 64)).filter(|ends| *ends != 0),
+            ends_alone: Some(long(OWN_AT + 72)).filter(|ends| *ends != 0),
         };
         read.own = Some(own);
         // Bound to the three times, so that what is said here ends when another broker moves them.
@@ -138,6 +141,7 @@ impl Checkpoint {
                 own.index_complete_to,
                 own.dispatched_to,
                 own.queue_ends.unwrap_or(0),
+                own.ends_alone.unwrap_or(0),
             ];
             values.iter().enumerate().for_each(|(at, value)| put(OWN_AT + 8 + at * 8, *value));
             let crc = crc32fast::hash(&bytes[OWN_AT..OWN_AT + OWN_LEN - 4]);
@@ -166,6 +170,7 @@ mod tests {
             index_complete_to: 12345,
             dispatched_to: 54321,
             queue_ends: Some(-9),
+            ends_alone: Some(11),
         });
         Checkpoint {
             log_ms: NOW - 5000,

@@ -56,6 +56,13 @@ pub(super) struct Files {
     pub renamed: bool,
 }
 
+impl Files {
+    fn expiring(&self, log_min: i64) -> usize {
+        let newest = self.list.len().saturating_sub(1);
+        self.list[..newest].iter().take_while(|file| file.header.end_offset < log_min).count()
+    }
+}
+
 impl Index {
     pub fn new(options: &StoreOptions) -> Self {
         Index {
@@ -169,12 +176,15 @@ impl Index {
                 self.storage.sync_dir(&self.dir)?;
             }
         }
-        let full = files.list.iter().rfind(|file| file.is_full());
-        let open = files.list.last().filter(|file| !file.is_full());
+        // One that could not be synced counts as if it were to be filled: a start makes it again.
+        let is_done = |file: &&IndexFile| file.is_full() && !file.is_lost;
+        let full = files.list.iter().take_while(is_done).last();
+        let open = files.list.iter().find(|file| !is_done(file));
+        let lost_from = open.filter(|file| file.is_lost).map_or(i64::MAX, |file| file.header.begin_offset);
         Ok(Durable {
             full_ms: full.map_or(0, |file| file.header.end_timestamp),
             open_from_ms: open.map_or(i64::MAX, |file| file.header.begin_timestamp),
-            complete_to,
+            complete_to: complete_to.min(lost_from),
         })
     }
 
@@ -213,17 +223,20 @@ impl Index {
         (found, newest.end_timestamp, newest.end_offset)
     }
 
-    /// Removes files all of whose records lie before `log_min`; the newest stays.
-    pub fn expire(&self, log_min: i64) -> io::Result<usize> {
+    /// Number of files all of whose records lie before `log_min`; the newest is none of them.
+    pub fn expiring(&self, log_min: i64) -> usize {
+        self.files.lock().expiring(log_min)
+    }
+
+    /// Removes those files.
+    pub fn expire(&self, log_min: i64) -> io::Result<()> {
         let mut files = self.files.lock();
-        let mut removed = 0;
-        while files.list.len() > 1 && files.list[0].header.end_offset < log_min {
+        for _ in 0..files.expiring(log_min) {
             self.storage.remove_file(&files.list[0].path)?;
             files.list.remove(0);
             files.renamed = true;
-            removed += 1;
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Adds the keys of a record that recovery read. `end` is the commit-log offset behind it.
@@ -237,5 +250,40 @@ impl Index {
     /// Whether keys are indexed at all.
     pub fn is_enabled(&self) -> bool {
         self.enabled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::storage::{Memory, Operation};
+    use crate::store::tests::options;
+
+    #[test]
+    fn a_file_that_could_not_be_synced_does_not_count() {
+        let memory = Memory::new();
+        let index = Index::new(&options(&memory));
+        let key = |number: i64| Key { hash: number as i32, offset: number * 100, store_timestamp: number };
+        let add = |numbers: std::ops::Range<i64>| {
+            let keys: Vec<_> = numbers.clone().map(key).collect();
+            index.note(&keys, numbers.end * 100);
+            index.drain();
+            let saved = index.save().unwrap();
+            (saved.full_ms, saved.open_from_ms, saved.complete_to)
+        };
+        // 99 keys a file.
+        assert_eq!(add(1..120), (99, 100, 12_000));
+        index.note(&[key(120)], 12_100);
+        index.drain();
+        memory.intercept(|operation, _| match operation {
+            Operation::Sync => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Ok(()),
+        });
+        index.note(&(121..210).map(key).collect::<Vec<_>>(), 21_000);
+        index.drain();
+        memory.intercept(|_, _| Ok(()));
+        // A later one does not tell what that one lost.
+        assert_eq!(add(210..211), (99, 100, 10_000));
+        assert_eq!(index.find(150, 0, i64::MAX, 1).0, [15_000]);
     }
 }

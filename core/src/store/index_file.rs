@@ -130,6 +130,8 @@ pub(crate) struct IndexFile {
     pub header: Header,
     /// Changed since the last sync.
     pub dirty: bool,
+    /// A sync failed: what it was to write may be gone, and no other one tells.
+    pub is_lost: bool,
     shape: Shape,
     file: Arc<dyn File>,
     writer: Writer,
@@ -153,7 +155,16 @@ impl IndexFile {
         let mut header = [0; HEADER_LEN];
         writer.read(0, &mut header);
         let header = Header::decode(&header);
-        Ok(IndexFile { path: path.to_path_buf(), header, dirty: false, shape, file, writer, allocated: 0 })
+        Ok(IndexFile {
+            path: path.to_path_buf(),
+            header,
+            dirty: false,
+            is_lost: false,
+            shape,
+            file,
+            writer,
+            allocated: 0,
+        })
     }
 
     /// What a copy of the file is made of, up to the records before a commit-log offset, while items are added. Call it
@@ -255,7 +266,7 @@ impl IndexFile {
     /// Makes the items durable.
     pub fn sync(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.dirty) {
-            self.file.sync()?;
+            self.file.sync().inspect_err(|_| self.is_lost = true)?;
         }
         Ok(())
     }

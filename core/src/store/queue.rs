@@ -319,25 +319,39 @@ impl Queue {
     }
 
     /// A number that stands for this queue, its first file, and an end: the number of an entry, and the commit-log offset
-    /// behind the record before it. 0 if there is nothing before the end.
-    pub fn digest(&self, first: i64, end: i64, log_end: i64) -> i64 {
+    /// behind the record before it; and one that does for the queue and the end alone. 0 if there is nothing before the end.
+    pub fn digests(&self, first: i64, end: i64, log_end: i64) -> [i64; 2] {
         if end <= first {
-            return 0;
+            return [0; 2];
         }
         let mix =
             |digest: u64, value: u64| (digest.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let numbers = [i64::from(self.id), self.form as i64, first, end, log_end];
-        let topic = self.topic.bytes().map(u64::from);
-        let digest = topic.chain(numbers.map(|number| number as u64)).fold(1, mix);
-        (digest ^ digest >> 32) as i64
+        let topic = self.topic.bytes().map(u64::from).fold(1, mix);
+        [first, -1].map(|first| {
+            let numbers = [i64::from(self.id), self.form as i64, first, end, log_end];
+            let digest = numbers.into_iter().map(|number| number as u64).fold(topic, mix);
+            (digest ^ digest >> 32) as i64
+        })
     }
 
-    /// The digest of the end as it is now.
-    pub fn end_digest(&self) -> i64 {
+    /// The digests of the end as it is now.
+    pub fn end_digests(&self) -> [i64; 2] {
         let state = self.state.lock();
         let (first, end, log_end) = (state.files.first, state.end, state.log_end);
         drop(state);
-        self.digest(first, end, log_end)
+        self.digests(first, end, log_end)
+    }
+
+    /// Whether the log has nothing before the first entry that can have stood in files that are gone: it begins at the
+    /// commit-log offset `log_min`.
+    pub fn lacks_nothing_before(&self, files: &OpenFiles, log_min: i64) -> io::Result<bool> {
+        let state = self.state.lock();
+        let first = state.first();
+        if first == 0 {
+            return Ok(true);
+        }
+        let there = state.one(self.form, files, first)?;
+        Ok(there.is_some_and(|slot| slot.entry.is_record() && slot.entry.physical_offset <= log_min))
     }
 
     /// Removes every entry from the one that holds `offset` on. The next record gets that entry's offset.

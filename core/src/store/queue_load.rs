@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::queue::{Form, Queue, Slot};
-use super::queues::{Queues, MAX_QUEUES};
+use super::queues::{added, Queues, MAX_QUEUES};
 use super::segment::parse_file_name;
 use super::storage::{Entry, Open};
 use super::types::QueueEntry;
@@ -26,8 +26,8 @@ pub(crate) struct Loaded {
     pub covered: i64,
     /// Where the record begins that ends where the checkpoint says, if a queue knows it.
     pub last_saved: Option<i64>,
-    /// Digest of where each queue ends with the records before that.
-    pub saved_ends: i64,
+    /// Digests of where each queue ends with the records before that.
+    pub saved_ends: [i64; 2],
     /// Entries are missing behind this commit-log offset: a queue was damaged.
     pub damaged_from: Option<i64>,
     /// Queues found.
@@ -77,7 +77,7 @@ impl Loaded {
     fn add(&mut self, other: Loaded) {
         self.covered = self.covered.max(other.covered);
         self.last_saved = self.last_saved.or(other.last_saved);
-        self.saved_ends = self.saved_ends.wrapping_add(other.saved_ends);
+        self.saved_ends = added(self.saved_ends, other.saved_ends);
         self.damaged_from = self.damaged_from.into_iter().chain(other.damaged_from).min();
         self.notes.extend(other.notes);
     }
@@ -210,27 +210,27 @@ fn read_queue(
     Ok(loaded)
 }
 
-/// Digest of where the queue ends with the records before the commit-log offset `saved_to`.
+/// Digests of where the queue ends with the records before the commit-log offset `saved_to`.
 fn saved_end(
     queues: &Queues,
     queue: &Queue,
     saved_to: Option<i64>,
     found: Option<ValidEnd>,
-) -> io::Result<i64> {
-    let Some((end, saved_to)) = found.zip(saved_to) else { return Ok(0) };
+) -> io::Result<[i64; 2]> {
+    let Some((end, saved_to)) = found.zip(saved_to) else { return Ok([0; 2]) };
     let state = queue.state();
     let first = state.files.first;
     if end.saved.is_some() || end.looked_from == first {
         drop(state);
         let (number, log_end) = end.saved.unwrap_or_default();
-        return Ok(queue.digest(first, number, log_end));
+        return Ok(queue.digests(first, number, log_end));
     }
     // More came since then than was looked at.
     let behind = state.first_at_or_behind(queue.form, &queues.files, saved_to)?;
     let number = behind.map_or(state.end, |(number, _)| number);
     let last = if number > first { state.one(queue.form, &queues.files, number - 1)? } else { None };
     drop(state);
-    Ok(queue.digest(first, number, last.map_or(0, |slot| slot.entry.end())))
+    Ok(queue.digests(first, number, last.map_or(0, |slot| slot.entry.end())))
 }
 
 /// Takes over the files that follow each other from the first one on; whether there were others.

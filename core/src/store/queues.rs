@@ -200,9 +200,9 @@ impl Queues {
         self.topics().iter().map(|topic| topic.on_disk()).sum()
     }
 
-    /// A digest of where each queue ends.
-    pub fn ends(&self) -> i64 {
-        self.all().iter().fold(0, |digest: i64, queue| digest.wrapping_add(queue.end_digest()))
+    /// Digests of where each queue ends, with its first file and without.
+    pub fn ends(&self) -> [i64; 2] {
+        self.all().iter().fold([0; 2], |sums, queue| added(sums, queue.end_digests()))
     }
 
     /// How many entries a queue holds in memory.
@@ -402,6 +402,11 @@ mod tests {
     use crate::store::types::QueueEntry;
 
     fn table(memory: &Memory) -> Queues {
+/// Sums of digests.
+pub(crate) fn added(sums: [i64; 2], digests: [i64; 2]) -> [i64; 2] {
+    [sums[0].wrapping_add(digests[0]), sums[1].wrapping_add(digests[1])]
+}
+
         let mut options = StoreOptions::new("/s");
         options.storage = Arc::new(memory.clone());
         options.mapped_file_size_consume_queue = 2000;

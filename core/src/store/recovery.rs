@@ -55,8 +55,9 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
             .notes
             .push("the checkpoint vouches for nothing: queues are compared with the whole log".into());
     }
-    let mut vouched =
-        own.filter(|own| own.queue_ends == Some(loaded.saved_ends)).map(|own| own.dispatched_to);
+    let vouches = own.map_or(Ok(false), |own| vouches(core, &own, loaded.saved_ends, min));
+    let is_vouched = vouches.map_err(|error| io_error(core, error))?;
+    let mut vouched = own.filter(|_| is_vouched).map(|own| own.dispatched_to);
     let mut from = match vouched {
         Some(end) => end,
         None if before.whole || lost_queues || loaded.queues == 0 => min,
@@ -114,6 +115,23 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     state.tell(&mut report);
     report.checked_from = state.start;
     finish(core, &files, &state, report)
+}
+
+/// Whether the queues that are there end as the checkpoint says. A process that was killed in the middle of retention may
+/// have removed first files of some.
+fn vouches(core: &Core, own: &Own, ends: [i64; 2], log_min: i64) -> io::Result<bool> {
+    if own.queue_ends == Some(ends[0]) {
+        return Ok(true);
+    }
+    if own.ends_alone != Some(ends[1]) {
+        return Ok(false);
+    }
+    for queue in core.queues.all() {
+        if !queue.lacks_nothing_before(&core.queues.files, log_min)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says on the disk what is not known any more should the power be cut while it is made again. Entries before

@@ -204,10 +204,11 @@ impl Core {
             }
         }
         self.index.drain();
-        if let Err(error) = self.index.expire(min) {
-            tracing::error!(%error, "index files cannot be removed");
+        // The checkpoint counts the files that stay, and before the others go.
+        if self.save_without(self.index.expiring(min)).is_ok() {
+            if let Err(error) = self.index.expire(min) {
+                tracing::error!(%error, "index files cannot be removed");
+            }
         }
-        // The checkpoint counts the files that are there.
-        let _noted = self.save();
     }
 }

@@ -11,7 +11,9 @@ use super::Core;
 struct PassedOn {
     end: i64,
     store_timestamp: i64,
-    queue_ends: i64,
+    queue_ends: [i64; 2],
+    /// Files of the index that go as soon as the checkpoint does not count them.
+    index_files_going: usize,
     /// Topics that were forgotten before.
     forgotten: Vec<String>,
 }
@@ -85,6 +87,12 @@ impl Core {
 
     /// Makes log, queues and index durable and says so in the checkpoint.
     pub(crate) fn save(&self) -> Result<(), String> {
+        self.save_without(0)
+    }
+
+    /// As [`Core::save`], where so many files of the index are about to go: those that are missing after a crash would
+    /// otherwise count as lost.
+    pub(crate) fn save_without(&self, index_files_going: usize) -> Result<(), String> {
         let _one_at_a_time = self.saved.saving.lock();
         // What is passed on now is in the queues that are saved below.
         self.catch_up();
@@ -92,6 +100,7 @@ impl Core {
             end: self.dispatcher.end.load(Ordering::Acquire),
             store_timestamp: self.dispatcher.store_timestamp.load(Ordering::Acquire),
             queue_ends: self.queues.ends(),
+            index_files_going,
             forgotten: self.saved.forgotten.lock().clone(),
         });
         let fresh = self.queues.fresh.swap(0, Ordering::AcqRel);
@@ -117,10 +126,11 @@ impl Core {
         let (master_flushed, confirm) = *self.saved.foreign.lock();
         let own = Own {
             queues: (self.queues.on_disk() as i64 - self.saved.leaving.load(Ordering::Acquire)).max(0),
-            index_files: self.index.file_count() as i64,
+            index_files: self.index.file_count().saturating_sub(passed_on.index_files_going) as i64,
             index_complete_to: index.complete_to,
             dispatched_to: passed_on.end,
-            queue_ends: Some(passed_on.queue_ends),
+            queue_ends: Some(passed_on.queue_ends[0]),
+            ends_alone: Some(passed_on.queue_ends[1]),
         };
         // After a crash, Apache's brokers remove the index files that end later than the index's time here, which they
         // only set when a file is full, and index again what came later than the log's or the queues' time. So that no

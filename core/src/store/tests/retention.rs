@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::storage::{local_time, Space};
+use crate::store::storage::{local_time, Operation, Space};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -165,4 +165,68 @@ fn a_quota_takes_the_oldest_files_whatever_their_age() {
     assert_eq!(files(&memory), 1);
     assert!(!bodies(&store, "T", 0, 0).is_empty());
     store.append(&new("T", 0, b"x", b"")).unwrap();
+}
+
+/// Files of queues and index go one by one, and the checkpoint of before may be the last one.
+#[test]
+fn a_kill_in_the_middle_of_retention_costs_no_reading_of_the_whole_log() {
+    let memory = Memory::new();
+    let (store, _) = filled(&memory, |_| {});
+    store.save().unwrap();
+    let expected: Vec<_> = (0..3).map(|id| store.queue_bounds("T", id).unwrap().end).collect();
+    let images = Arc::new(Mutex::new(Vec::new()));
+    let (disk, taken) = (memory.clone(), images.clone());
+    memory.intercept(move |operation, path| {
+        let path = path.to_string_lossy();
+        let removes = operation == Operation::Remove && !path.contains("/commitlog/");
+        if removes || operation == Operation::Write && path.ends_with("checkpoint") {
+            taken.lock().push((path.into_owned(), disk.killed()));
+        }
+        Ok(())
+    });
+    use_disk(&memory, 90);
+    store.run_retention();
+    memory.intercept(|_, _| Ok(()));
+    let images = std::mem::take(&mut *images.lock());
+    let of = |part: &str| images.iter().filter(|(path, _)| path.contains(part)).count();
+    assert!(of("consumequeue") >= 6 && of("index") >= 2 && of("checkpoint") >= 1, "{}", images.len());
+    for (path, image) in images {
+        use_disk(&image, 50);
+        let store = open(&image);
+        let report = store.recovery_report();
+        assert_eq!((report.records_checked, report.entries_rebuilt), (0, 0), "{path}: {report:?}");
+        for (id, end) in (0..).zip(&expected) {
+            let bounds = store.queue_bounds("T", id).unwrap();
+            assert_eq!((bounds.end, bodies(&store, "T", id, 0).len() as i64), (*end, end - bounds.start));
+        }
+        assert_eq!(store.query_key("T", "k299", 9, 0, i64::MAX).records.len(), 1);
+        store.close().unwrap();
+    }
+}
+
+/// The first file of a queue was not removed by retention, which is in the middle of its work as well.
+#[test]
+fn a_first_file_that_is_lost_is_not_taken_for_one_that_expired() {
+    let memory = Memory::new();
+    let (store, _) = filled(&memory, |options| options.max_store_size = 8 * (32 << 10));
+    store.save().unwrap();
+    let (disk, image) = (memory.clone(), Arc::new(Mutex::new(None)));
+    let taken = image.clone();
+    memory.intercept(move |operation, path| {
+        if operation == Operation::Remove && path.to_string_lossy().contains("/consumequeue/T/1/") {
+            taken.lock().get_or_insert_with(|| disk.killed());
+        }
+        Ok(())
+    });
+    store.run_retention();
+    memory.intercept(|_, _| Ok(()));
+    let end = store.queue_bounds("T", 2).unwrap();
+    let image = image.lock().take().unwrap();
+    let dir = Path::new("/store/consumequeue/T/2");
+    let files = names(&image, "/store/consumequeue/T/2");
+    let lost = files.len() - 1;
+    files[..lost].iter().for_each(|name| image.remove_file(&dir.join(name)).unwrap());
+    let store = open(&image);
+    assert_eq!(store.queue_bounds("T", 2), Some(end.clone()), "{:?}", store.recovery_report());
+    assert_eq!(bodies(&store, "T", 2, 0).len() as i64, end.end - end.start);
 }
