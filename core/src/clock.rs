@@ -48,6 +48,12 @@ impl Clock {
         self.wake();
     }
 
+    /// Sets the clock back, and wakes nobody. For tests.
+    #[cfg(test)]
+    pub(crate) fn set_back(&self, by: Duration) {
+        self.shared.offset.fetch_sub(by.as_millis() as i64, Ordering::AcqRel);
+    }
+
     /// Waits until the clock shows `deadline_ms` or has been set back and the time until then has passed, or `interrupted` says so when [`Clock::wake`] is called. Returns
     /// whether the deadline has come. No lock of the clock is held while `interrupted` runs, so it may take its own.
     pub fn wait_until(&self, deadline_ms: i64, interrupted: impl Fn() -> bool) -> bool {

@@ -221,6 +221,9 @@ impl Core {
                 self.index.note(&work.keys, last.entry.end());
                 self.dispatcher.end.store(last.entry.end(), Ordering::Release);
                 self.dispatcher.store_timestamp.store(last.store_timestamp, Ordering::Release);
+                if self.saved.ends_by(last.store_timestamp) {
+                    self.clock.wake();
+                }
             }
             self.queues.fresh.fetch_add(work.len() as u64, Ordering::Relaxed);
             self.dispatcher.busy.store(false, Ordering::Release);

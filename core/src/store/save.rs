@@ -1,7 +1,7 @@
 //! Bringing queues, index and checkpoint to disk, now and then: they bound how much of the log recovery has to read.
 
 use std::io;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::checkpoint::{Checkpoint, Own};
 use super::storage::{is_full, sync_failed};
@@ -29,6 +29,14 @@ pub(crate) struct Saved {
     pub leaving: AtomicI64,
     /// Topics that were forgotten since the last checkpoint. To be changed while no record is passed on.
     pub forgotten: crate::sync::Mutex<Vec<String>>,
+    /// What is on the disk.
+    checkpoint: crate::sync::Mutex<Option<Checkpoint>>,
+    /// [`Checkpoint::safe_ms`] of that.
+    safe_ms: AtomicI64,
+    /// A record has an earlier time than that: the clock was set back.
+    pub is_ahead: AtomicBool,
+    /// Whether `Tail::unwritten` says something; changed with the tail's lock held.
+    unwritten: AtomicBool,
     /// Held while queues and checkpoint are written.
     saving: crate::sync::Mutex<()>,
 }
@@ -38,6 +46,23 @@ impl Saved {
         self.log_ms.store(checkpoint.log_ms, Ordering::Release);
         self.queues_ms.store(checkpoint.queues_ms, Ordering::Release);
         *self.foreign.lock() = (checkpoint.master_flushed, checkpoint.confirm);
+        self.is_on_disk(checkpoint);
+    }
+
+    fn is_on_disk(&self, checkpoint: &Checkpoint) {
+        *self.checkpoint.lock() = Some(*checkpoint);
+        self.safe_ms.store(checkpoint.safe_ms(), Ordering::Release);
+    }
+
+    /// Looks at the time of a record that was passed on. Whether the checkpoint's times do not hold any more and nobody
+    /// knew.
+    pub fn ends_by(&self, store_timestamp: i64) -> bool {
+        store_timestamp <= self.safe_ms.load(Ordering::Relaxed) && !self.is_ahead.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether there is no room for what waits in memory.
+    pub fn has_unwritten(&self) -> bool {
+        self.unwritten.load(Ordering::Acquire)
     }
 
     /// Whether a topic was forgotten and the checkpoint on the disk may know of it.
@@ -55,16 +80,15 @@ impl Core {
     }
 
     fn write_queues(&self) -> Result<(), String> {
-        let had_no_room = self.log.tail.lock().unwritten.is_some();
-        match self.queues.write_all(had_no_room) {
-            Ok(()) => {
-                if self.log.tail.lock().unwritten.take().is_some() {
-                    tracing::info!("there is room for the consume queues again");
-                }
-                Ok(())
-            }
-            Err(error) => Err(self.not_written("the consume queues", &error)),
+        let had_no_room = self.saved.has_unwritten();
+        self.queues.write_all(had_no_room).map_err(|error| self.not_written("the consume queues", &error))?;
+        if had_no_room {
+            let mut tail = self.log.tail.lock();
+            tail.unwritten = None;
+            self.saved.unwritten.store(false, Ordering::Release);
+            tracing::info!("there is room for the consume queues again");
         }
+        Ok(())
     }
 
     /// A write of what waits in memory failed. For want of room, which may pass: it waits on, and so do appends. Returns
@@ -82,6 +106,7 @@ impl Core {
             tracing::error!(%reason, "the store does not take writes for now");
         }
         tail.unwritten = Some(reason.clone());
+        self.saved.unwritten.store(true, Ordering::Release);
         reason
     }
 
@@ -146,9 +171,32 @@ impl Core {
         };
         // A queue that is known to be damaged is not vouched for.
         let checkpoint = if self.damaged.has_queues() { checkpoint.begun() } else { checkpoint };
-        checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))?;
+        self.write_checkpoint(&checkpoint)?;
         self.saved.forgotten.lock().retain(|topic| !passed_on.forgotten.contains(topic));
         Ok(())
+    }
+
+    fn write_checkpoint(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        checkpoint.save(&*self.options.storage, &self.options.root.join("checkpoint"))?;
+        self.saved.is_on_disk(checkpoint);
+        Ok(())
+    }
+
+    /// After the clock was set back, takes back what the checkpoint says by times, until the next one: Apache's brokers would
+    /// begin at a file whose first record has an earlier time, and pass over those before it that are in no queue on the disk.
+    pub(crate) fn follow_clock(&self) {
+        if !self.saved.is_ahead.load(Ordering::Acquire) {
+            return;
+        }
+        let _one_at_a_time = self.saved.saving.lock();
+        let known = *self.saved.checkpoint.lock();
+        if let Some(checkpoint) = known {
+            let without = Checkpoint { log_ms: 0, queues_ms: 0, ..checkpoint };
+            if let Err(error) = self.write_checkpoint(&without) {
+                self.not_written("the checkpoint", &error);
+            }
+        }
+        self.saved.is_ahead.store(false, Ordering::Release);
     }
 
     /// Whether there is something to save.

@@ -126,10 +126,19 @@ struct Due {
 fn run_timer(core: &Core) {
     let options = &core.options;
     let first_retention = FIRST_RETENTION_MS.max(options.clean_resource_interval_ms as i64);
-    let mut due = Due { retention: core.clock.now_ms() + first_retention, ..Due::default() };
+    let mut seen = core.clock.now_ms();
+    let mut due = Due { retention: seen + first_retention, ..Due::default() };
     due.begin(core);
+    let is_ahead = || core.saved.is_ahead.load(Ordering::Acquire);
     while !stopping(core) {
+        core.follow_clock();
         let now = core.clock.now_ms();
+        if now < seen {
+            // The clock was set back, and nothing waits until it is again as late as it was.
+            due.begin(core);
+            due.retention = due.retention.min(now + options.clean_resource_interval_ms as i64);
+        }
+        seen = now;
         if now >= due.retention {
             core.run_retention();
             due.retention = core.clock.now_ms() + options.clean_resource_interval_ms as i64;
@@ -145,7 +154,7 @@ fn run_timer(core: &Core) {
         flush_if_due(core, &mut due, now);
         save_if_due(core, &mut due, now);
         let next = due.flush.min(due.queues).min(due.retention).max(now + 1);
-        core.clock.wait_until(next, || stopping(core) || core.index.is_pressed());
+        core.clock.wait_until(next, || stopping(core) || core.index.is_pressed() || is_ahead());
         if core.index.is_pressed() {
             core.index.drain();
         }
@@ -204,7 +213,7 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
         let took_ms = began.elapsed().as_millis() as i64;
         due.checkpoint = core.clock.now_ms() + CHECKPOINT_MS.max(CHECKPOINT_SHARE * took_ms);
         due.thorough_checkpoint = now + options.flush_consume_queue_thorough_interval_ms as i64;
-    } else if enough || core.log.tail.lock().unwritten.is_some() {
+    } else if enough || core.saved.has_unwritten() {
         core.write_behind();
     }
     due.queues = core.clock.now_ms() + options.flush_interval_consume_queue_ms as i64;
@@ -212,8 +221,13 @@ fn save_if_due(core: &Core, due: &mut Due, now: i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::Clock;
+    use crate::store::checkpoint::Checkpoint;
     use crate::store::storage::{Memory, Operation};
     use crate::store::tests::new;
     use crate::store::{Durability, Store, StoreOptions};
@@ -241,6 +255,81 @@ mod tests {
         assert!(matches!(wait(end), Durability::Failed(reason) if reason.contains("fmq-flush")));
         assert!(store.append(&new("T", 0, b"x", b"")).is_err());
         assert!(matches!(wait(end + 1), Durability::Failed(_)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_neither_flush_nor_checkpoint() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (memory, clock) = (Memory::new(), Clock::new());
+        clock.advance(10 * HOUR);
+        let mut options = StoreOptions::new("/store");
+        options.storage = Arc::new(memory.clone());
+        options.mapped_file_size_commit_log = 32 << 10;
+        (options.flush_interval_commit_log_ms, options.flush_commit_log_least_pages) = (10, 0);
+        let store = Store::open(options, clock.clone()).unwrap();
+        let saved =
+            || Checkpoint::load(&memory, Path::new("/store/checkpoint"), clock.now_ms()).unwrap().safe_ms();
+        for _ in 0..8 {
+            store.append(&new("T", 0, b"x", b"")).unwrap();
+            store.save().unwrap();
+            let before = saved();
+            store.append(&new("T", 0, b"x", b"")).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+            clock.set_back(HOUR);
+            let appended = store.append(&new("T", 0, b"x", b"")).unwrap();
+            store.dispatch();
+            let begun = Instant::now();
+            // Apache's brokers go by the checkpoint's times.
+            while store.flushed_offset() < appended.end || saved() >= appended.store_timestamp {
+                assert!(begun.elapsed() < Duration::from_secs(30), "{before} {} {appended:?}", saved());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(before > appended.store_timestamp);
+        }
+        store.close().unwrap();
+    }
+
+    /// Every sync of the log is counted: one an interval at most, and none for less than the pages but after a long time.
+    #[test]
+    fn under_async_flush_the_log_is_synced_when_enough_has_gathered_or_long_ago() {
+        let (memory, clock, syncs) = (Memory::new(), Clock::standing(), Arc::new(AtomicUsize::new(0)));
+        let mut options = StoreOptions::new("/store");
+        options.storage = Arc::new(memory.clone());
+        options.mapped_file_size_commit_log = 2 << 20;
+        let core = Core::new(options, clock.clone());
+        core.start().unwrap();
+        let page = || assert!(core.append(&new("T", 0, &[b'x'; 4000], b"")).is_ok());
+        page();
+        core.flush().unwrap();
+        let counted = syncs.clone();
+        memory.intercept(move |operation, path| {
+            let is_log = path.to_string_lossy().contains("/commitlog/");
+            counted.fetch_add(usize::from(operation == Operation::Sync && is_log), Ordering::Relaxed);
+            Ok(())
+        });
+        let mut due = Due::default();
+        due.begin(&core);
+        let mut tick = |ms| {
+            clock.advance(Duration::from_millis(ms));
+            flush_if_due(&core, &mut due, clock.now_ms());
+            syncs.swap(0, Ordering::Relaxed)
+        };
+        (0..3).for_each(|_| page());
+        assert_eq!([tick(499), tick(1), tick(500), tick(2500)], [0; 4], "less than flushCommitLogLeastPages");
+        (0..2).for_each(|_| page());
+        assert_eq!([tick(499), tick(1), tick(500)], [0, 1, 0], "once, and nothing came since");
+        let many: usize = (0..100)
+            .map(|_| {
+                (0..3).for_each(|_| page());
+                tick(50)
+            })
+            .sum();
+        assert_eq!(many, 10, "300 messages in 5 s, flushIntervalCommitLog is 500 ms");
+        assert_eq!(core.flushed_offset(), core.max_physical_offset());
+        page();
+        assert_eq!((0..19).map(|_| tick(500)).sum::<usize>(), 0);
+        assert_eq!(tick(500), 1, "flushCommitLogThoroughInterval");
+        assert_eq!(core.flushed_offset(), core.max_physical_offset());
     }
 
     #[test]
