@@ -247,6 +247,7 @@ impl Core {
         backup::check_whole(storage, &options.root)?;
         let lock = Lock::take(storage, &options.root, &options.holder)?;
         let failed = |error| Error::io("open store", options.root.display().to_string(), error);
+        self.queues.disk().map_err(failed)?;
         let checkpoint_path = options.root.join("checkpoint");
         let checkpoint = Checkpoint::load(storage, &checkpoint_path, self.clock.now_ms()).map_err(failed)?;
         let (abort, stood) = Abort::set(storage, &options.root).map_err(failed)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{sys, write_zeros, Entry, File, Open, Space, Storage};
+use super::{sys, write_zeros, Entry, File, Open, Space, Storage, SyncDisk};
 use crate::store::mapping::{Mapping, Writer};
 
 /// The file system of the machine.
@@ -69,8 +69,18 @@ impl Storage for Files {
         fs::File::open(dir)?.sync_all()
     }
 
-    fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        sys::sync_filesystem(&fs::File::open(dir)?)
+    fn disk(&self, dir: &Path) -> io::Result<SyncDisk> {
+        // Kept open: the kernel notes for each open file what it was told.
+        let dir = fs::File::open(dir)?;
+        let tells = fs::read_to_string("/proc/sys/kernel/osrelease").map_or(true, |text| syncfs_tells(&text));
+        Ok(Box::new(move || {
+            sys::sync_filesystem(&dir)?;
+            if tells {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+        }))
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
@@ -80,6 +90,15 @@ impl Storage for Files {
     fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>> {
         let file = open(path, Open::Create)?;
         Ok(sys::try_lock(&file)?.then(|| Arc::new(file) as Arc<dyn File>))
+    }
+}
+
+/// Whether the kernel of a release tells what failed in syncfs.
+fn syncfs_tells(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>());
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
+        _ => true,
     }
 }
 
@@ -163,6 +182,15 @@ mod tests {
         assert!(Files.lock(&path).unwrap().is_none());
         drop(held);
         assert!(Files.lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn old_kernels_do_not_tell_what_failed() {
+        let told = ["5.8.0", "5.10.0-28-amd64", "6.1.9", "10.0", "unknown"];
+        assert!(told.iter().all(|release| syncfs_tells(release)));
+        assert!(["5.7.19", "5.4.0-100-generic", "4.19.0"].iter().all(|release| !syncfs_tells(release)));
+        let dir = tempfile::tempdir().unwrap();
+        Files.sync_all(dir.path()).unwrap();
     }
 
     #[test]

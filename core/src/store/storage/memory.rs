@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Entry, File, Open, Space, Storage};
+use super::{Entry, File, Open, Space, Storage, SyncDisk};
 use crate::store::mapping::{Heap, Mapping, Writer};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard};
 
@@ -262,16 +262,9 @@ impl Storage for Memory {
         Ok(())
     }
 
-    fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        let _on = self.check(Operation::Sync, dir)?;
-        let mut names = self.disk.names.lock();
-        for node in names.live.values() {
-            if let Node::File(content) = node {
-                content.sync();
-            }
-        }
-        names.durable = names.live.clone();
-        Ok(())
+    fn disk(&self, dir: &Path) -> io::Result<SyncDisk> {
+        let (memory, dir) = (self.clone(), dir.to_owned());
+        Ok(Box::new(move || memory.sync_disk(&dir)))
     }
 
     fn space(&self, _: &Path) -> io::Result<Space> {
@@ -289,6 +282,18 @@ impl Storage for Memory {
 }
 
 impl Memory {
+    fn sync_disk(&self, dir: &Path) -> io::Result<()> {
+        let _on = self.check(Operation::Sync, dir)?;
+        let mut names = self.disk.names.lock();
+        for node in names.live.values() {
+            if let Node::File(content) = node {
+                content.sync();
+            }
+        }
+        names.durable = names.live.clone();
+        Ok(())
+    }
+
     fn handle(&self, path: &Path, mode: Open) -> io::Result<Handle> {
         let mut names = self.disk.names.lock();
         let content = match names.live.get(path) {

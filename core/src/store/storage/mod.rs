@@ -56,9 +56,17 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes everything below `dir` durable, at the price of more than that: for when too many files changed to sync
-    /// each of them.
-    fn sync_all(&self, dir: &Path) -> io::Result<()>;
+    /// Opens the disk that holds `dir`, to make durable everything on it: for when too many files changed to sync each of
+    /// them.
+    fn disk(&self, dir: &Path) -> io::Result<SyncDisk>;
+
+    /// Does that once. What failed before is not told for sure.
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        match self.disk(dir)?() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            result => result,
+        }
+    }
 
     /// Size and use of the disk that holds `dir`.
     fn space(&self, dir: &Path) -> io::Result<Space>;
@@ -67,6 +75,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// be. `None`: someone else holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn File>>>;
 }
+
+/// Makes everything on a disk durable, and tells what failed since it was called last, or made.
+///
+/// # Errors
+/// Besides what failed, [`io::ErrorKind::Unsupported`] when the system has written everything and does not tell whether that
+/// worked (Linux before 5.8).
+pub type SyncDisk = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// An open file.
 pub trait File: Send + Sync {

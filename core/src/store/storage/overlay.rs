@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{sys, Entry, File, Files, Open, Space, Storage};
+use super::{sys, Entry, File, Files, Open, Space, Storage, SyncDisk};
 use crate::store::mapping::{Mapping, Writer};
 use crate::sync::Mutex;
 
@@ -128,8 +128,8 @@ impl Storage for Overlay {
         Ok(())
     }
 
-    fn sync_all(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn disk(&self, _: &Path) -> io::Result<SyncDisk> {
+        Ok(Box::new(|| Ok(())))
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {

@@ -6,7 +6,7 @@ use std::sync::Weak;
 
 use super::*;
 use crate::store::mapping::{looks, Mapping, Writer};
-use crate::store::storage::{Entry, File, Open, Operation, Space};
+use crate::store::storage::{Entry, File, Open, Operation, Space, SyncDisk};
 
 /// A record as it was appended.
 struct Sent {
@@ -190,11 +190,14 @@ impl Storage for Counted {
         self.inner.sync_dir(dir)
     }
 
-    fn sync_all(&self, dir: &Path) -> std::io::Result<()> {
-        self.inner.sync_all(dir)?;
-        let hook = self.synced.0.lock().take();
-        hook.into_iter().for_each(|hook| hook());
-        Ok(())
+    fn disk(&self, dir: &Path) -> std::io::Result<SyncDisk> {
+        let (sync, synced) = (self.inner.disk(dir)?, self.synced.clone());
+        Ok(Box::new(move || {
+            sync()?;
+            let hook = synced.0.lock().take();
+            hook.into_iter().for_each(|hook| hook());
+            Ok(())
+        }))
     }
 
     fn space(&self, dir: &Path) -> std::io::Result<Space> {
