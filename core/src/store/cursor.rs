@@ -4,11 +4,14 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::log_files;
 use super::numbers::{Numbers, Ruling, TAKEN};
 use super::queue::{Form, Pushed, Queue, Slot};
 use super::queue_files::OpenFiles;
+use super::scan::LogFile;
 use super::types::{QueueEntry, MOST_LOST};
 use super::Core;
+use crate::record::RecordView;
 
 /// How far a queue agrees with the log.
 pub(crate) struct Cursor {
@@ -37,7 +40,12 @@ struct Before {
     lowest: Option<i64>,
     /// The queue says of their numbers that they belong to other records, or to none.
     contradicted: bool,
+    /// How often it said that they belong to sound records of other queues, and so of none of its own.
+    strange: u32,
 }
+
+/// So many entries of other queues make a queue's file that of another one.
+const MOST_STRANGE: u32 = 16;
 
 /// What became of a record's entry.
 pub(crate) enum Accepted {
@@ -77,11 +85,11 @@ impl Cursor {
     }
 
     /// The next record of the queue, and what it tells about those before it.
-    pub fn follow(&mut self, core: &Core, slot: Slot) -> io::Result<Ruling> {
+    pub fn follow(&mut self, core: &Core, files: &[LogFile], slot: Slot) -> io::Result<Ruling> {
         while let Some(first) = self.first {
             let (at, first_at) = (slot.entry.physical_offset, first.entry.physical_offset);
             if at < first_at {
-                self.note_before(core, &slot)?;
+                self.note_before(core, files, &slot)?;
                 return Ok(Ruling::default());
             }
             let Some(lowest) = self.before_first.lowest else {
@@ -105,17 +113,23 @@ impl Cursor {
         self.judge(core, slot)
     }
 
-    fn note_before(&mut self, core: &Core, slot: &Slot) -> io::Result<()> {
+    fn note_before(&mut self, core: &Core, files: &[LogFile], slot: &Slot) -> io::Result<()> {
         let before = &mut self.before_first;
         // Numbers that go back are of another topic of the name.
         before.contradicted &= before.end.is_some_and(|end| slot.offset >= end);
         before.end = Some(slot.offset + slot.count);
         before.lowest = Some(before.lowest.map_or(slot.offset, |lowest| lowest.min(slot.offset)));
-        if !before.contradicted {
-            let mut there = Vec::new();
-            self.queue.read(&core.queues.files, slot.offset, 1, &mut there)?;
-            let says = |there: &Slot| there.entry.is_record() || there.entry == QueueEntry::BLANK;
-            self.before_first.contradicted = there.first().is_some_and(says);
+        if before.contradicted || before.strange >= MOST_STRANGE {
+            return Ok(());
+        }
+        let mut there = Vec::new();
+        self.queue.read(&core.queues.files, slot.offset, 1, &mut there)?;
+        match there.first().map(|there| &there.entry) {
+            Some(entry) if entry.is_record() => match is_of_another(core, files, entry, &self.queue) {
+                true => self.before_first.strange += 1,
+                false => self.before_first.contradicted = true,
+            },
+            there => self.before_first.contradicted = there == Some(&QueueEntry::BLANK),
         }
         Ok(())
     }
@@ -264,6 +278,15 @@ impl Cursor {
         }
         Ok(self.ahead.get(self.ahead_at).copied())
     }
+}
+
+/// Whether the record that an entry stands for is there and says that it is of another queue.
+fn is_of_another(core: &Core, files: &[LogFile], entry: &QueueEntry, queue: &Queue) -> bool {
+    let at = entry.physical_offset;
+    let file = files.get(log_files::file_at(files, at));
+    let bytes = file.and_then(|file| log_files::record_at(&*core.options.storage, file, at, entry.end()));
+    let record = bytes.as_deref().and_then(|bytes| RecordView::parse(bytes).ok());
+    record.is_some_and(|record| record.topic() != &*queue.topic || record.queue_id() != queue.id)
 }
 
 /// Whether an entry is the one that the record would get. A tags code that is an address of an extended entry, or a

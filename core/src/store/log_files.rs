@@ -109,19 +109,19 @@ pub(crate) fn file_at(files: &[LogFile], offset: i64) -> usize {
     files.partition_point(|file| file.base <= offset).saturating_sub(1)
 }
 
-/// Whether a valid record stands at a commit-log offset and ends at another.
-pub(crate) fn has_record(storage: &dyn Storage, file: &LogFile, offset: i64, end: i64) -> bool {
+/// The bytes of a valid record that stands at a commit-log offset and ends at another.
+pub(crate) fn record_at(storage: &dyn Storage, file: &LogFile, offset: i64, end: i64) -> Option<Vec<u8>> {
     let place = usize::try_from(offset - file.base).ok().zip(usize::try_from(end - offset).ok());
-    let Some((at, len)) = place.filter(|(at, len)| at.saturating_add(*len) <= file.size) else {
-        return false;
-    };
-    let Ok(open) = storage.open(&file.path, Open::Existing) else { return false };
+    let (at, len) = place.filter(|(at, len)| at.saturating_add(*len) <= file.size)?;
+    let open = storage.open(&file.path, Open::Existing).ok()?;
     let read = |bytes: &mut [u8]| open.read_at(at as u64, bytes).is_ok_and(|read| read == bytes.len());
     // The length may come from a damaged entry.
     let mut size = [0; 4];
     if !read(&mut size) || usize::try_from(i32::from_be_bytes(size)) != Ok(len) {
-        return false;
+        return None;
     }
     let mut bytes = vec![0; len];
-    read(&mut bytes) && scan::check(&bytes, file.base, at).is_ok_and(|record| record.total_size() == len)
+    let is_whole =
+        read(&mut bytes) && scan::check(&bytes, file.base, at).is_ok_and(|record| record.total_size() == len);
+    is_whole.then_some(bytes)
 }

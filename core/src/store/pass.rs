@@ -212,7 +212,7 @@ impl<'a> Pass<'a> {
             QueueEntry { physical_offset: found.offset, size: found.size, tags_code: found.tags_code };
         let count = if cursor.queue.form == Form::Batch { found.count } else { 1 };
         let slot = Slot { offset: found.queue_offset, count, entry, store_timestamp: found.store_timestamp };
-        let ruling = cursor.follow(self.core, slot)?;
+        let ruling = cursor.follow(self.core, self.files, slot)?;
         if ruling.remake {
             self.to_remake.push(key);
             return Ok(());

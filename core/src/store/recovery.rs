@@ -82,7 +82,7 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
         pass.start_is_sure = exact == Some(start)
             && loaded
                 .last_saved
-                .is_some_and(|at| log_files::has_record(&*core.options.storage, first, at, start));
+                .is_some_and(|at| log_files::record_at(&*core.options.storage, first, at, start).is_some());
         let pass = pass.run(file)?;
         remade.extend(pass.to_remake.iter().cloned());
         match pass.older_wanted {
