@@ -11,6 +11,8 @@ use crate::{Error, ErrorKind, Result};
 /// The held lock of a store directory. Dropping it gives the directory free.
 pub(crate) struct Lock {
     file: Arc<dyn File>,
+    /// The process that took it. One that was forked from it has a copy, which is not its own to give back.
+    owner: u32,
 }
 
 impl Lock {
@@ -29,14 +31,19 @@ impl Lock {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let text = format!("lock\nprocess {} on {}: {holder}\n", std::process::id(), host.trim());
         file.set_len(0).and_then(|()| unless_full(file.write_at(0, text.as_bytes()))).map_err(failed)?;
-        Ok(Lock { file })
+        Ok(Lock { file, owner: std::process::id() })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if self.owner != std::process::id() {
+            return;
+        }
         // A Java broker that comes next names nobody; it should not stand there under this one's name.
         let _ = self.file.set_len(4);
+        // If that fails, closing the file does it.
+        let _ = self.file.unlock();
     }
 }
 
@@ -97,6 +104,24 @@ mod tests {
         drop(lock);
         assert_eq!(std::fs::read(dir.path().join("lock")).unwrap(), b"lock");
         assert!(Lock::take(&Files, dir.path(), "broker-b").is_ok());
+    }
+
+    /// Between fork and exec a child has copies of all descriptors: a directory that was given back is free all the same.
+    #[test]
+    fn a_directory_is_free_at_once_while_other_programs_are_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+            let taken: Result<()> =
+                (0..2000).try_for_each(|_| Lock::take(&Files, dir.path(), "broker-a").map(drop));
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            taken.unwrap();
+        });
     }
 
     #[test]

@@ -155,6 +155,10 @@ impl File for fs::File {
         sys::expect_random_reads(self);
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        sys::unlock(self)
+    }
+
     fn modified_ms(&self) -> io::Result<i64> {
         let modified = self.metadata()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))

@@ -121,6 +121,12 @@ pub trait File: Send + Sync {
     /// Says that little will be read at a time, here and there: reading ahead would only fill the memory.
     fn expect_random_reads(&self) {}
 
+    /// Gives back the lock that [`Storage::lock`] took. Closing the file does that too, but not as long as another process,
+    /// one that was forked and is about to begin its own program, has a copy of the descriptor.
+    fn unlock(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// When the file was last written, ms since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
 

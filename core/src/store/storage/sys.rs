@@ -103,6 +103,11 @@ pub(super) fn try_lock_shared(file: &File) -> io::Result<bool> {
     set_lock(file, libc::F_RDLCK)
 }
 
+/// Gives back what [`try_lock`] took, whoever else has a copy of the descriptor.
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    set_lock(file, libc::F_UNLCK).map(drop)
+}
+
 fn set_lock(file: &File, kind: i32) -> io::Result<bool> {
     // SAFETY: `flock` is plain data for which all zeros is a value.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
