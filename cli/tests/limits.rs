@@ -137,7 +137,10 @@ fn a_store_four_times_as_large_as_its_memory_is_written_killed_and_read() {
     let count = (4 * MEMORY / body(0).len()) as i64;
     let dir = tempfile::tempdir().unwrap();
     let (data, conf) = (dir.path().join("data"), dir.path().join("broker.conf"));
-    fs::write(&conf, "mappedFileSizeCommitLog=67108864\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n").unwrap();
+    // With so little memory, who appends waits for the disk.
+    let settings = "mappedFileSizeCommitLog=67108864\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n\
+        osPageCacheBusyTimeOutMills=60000\n";
+    fs::write(&conf, settings).unwrap();
     let server = Server::start_by(group.enter(), &data, &conf);
     let mut client = Client::connect(server.port);
     for n in 0..count + WINDOW {

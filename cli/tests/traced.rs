@@ -173,11 +173,13 @@ fn under_sync_flush_many_sends_share_a_sync_and_the_log_is_written_in_one_direct
 #[test]
 fn under_async_flush_a_few_syncs_do_for_all() {
     is_there();
+    let begin = std::time::Instant::now();
     let (acked, calls) = trace("ASYNC_FLUSH", SENDERS, WINDOW, 10_000);
+    let seconds = begin.elapsed().as_secs() as usize;
     let syncs = calls.iter().filter(|call| call.syncs_log()).count();
     let writes = calls.iter().filter(|call| call.writes_records()).count();
     println!("ASYNC_FLUSH: {acked} acknowledged, {syncs} syncs of the log, {writes} writes to it");
-    // The end syncs in any case.
-    assert!((1..=acked / 100).contains(&syncs), "{syncs} syncs for {acked} messages");
+    // The end syncs in any case; there is one each half second, and tracing takes its time.
+    assert!((1..=acked / 100 + 2 * seconds).contains(&syncs), "{syncs} syncs for {acked} messages");
     assert_eq!(writes, 0, "records get into the page cache through the mapping");
 }

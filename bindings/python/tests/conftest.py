@@ -60,15 +60,23 @@ class Stage:
     def topic(self, queues=4):
         """A new topic."""
         name = f"T{uuid.uuid4().hex[:12]}"
-        self.mq.create_topic(name, queues)
+        eventually(lambda: self._made(name, queues), f"topic {name} made")
         # A cluster may take a moment to tell its name servers.
         eventually(lambda: self._known(name), f"topic {name}")
         return name
 
+    def _made(self, name, queues):
+        try:
+            self.mq.create_topic(name, queues)
+            return True
+        except ferromq.errors.TimeoutError:
+            # A cluster that has just started is slow.
+            return False
+
     def _known(self, name):
         try:
             return bool(self.mq.queues(name))
-        except ferromq.errors.NotFoundError:
+        except (ferromq.errors.NotFoundError, ferromq.errors.TimeoutError):
             return False
 
     def group(self, name="G"):

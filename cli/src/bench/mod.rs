@@ -152,8 +152,9 @@ fn watch(common: &Common, seen: &Seen, ended: impl Fn() -> Option<Instant>) -> R
     let bar = ProgressBar::new((warm_up + duration).as_millis() as u64);
     let style = ProgressStyle::with_template("{bar:30} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    seen.gate.wait();
+    // Before the others begin: they may be through before this thread goes on.
     let begun = Instant::now();
+    seen.gate.wait();
     let (mut start, mut measured) = (begun, Duration::ZERO);
     while !stopped.load(Ordering::SeqCst) && measured < duration {
         let left = duration.saturating_sub(measured);

@@ -102,7 +102,7 @@ fn a_send_that_is_not_on_the_disk_after_five_seconds_says_so() {
 
 #[test]
 fn the_time_to_be_on_the_disk_can_be_set() {
-    send_on_a_stuck_disk("syncFlushTimeout=1000", Duration::from_secs(1));
+    send_on_a_stuck_disk("syncFlushTimeout=2500", Duration::from_millis(2500));
     // Not so long that the server takes its clients for gone.
     send_on_a_stuck_disk("syncFlushTimeout=60000", Duration::from_secs(60));
 }

@@ -9,7 +9,7 @@ use ferromq::wire::body::MessageQueue;
 use ferromq::ErrorKind;
 
 use crate::client_support::*;
-use crate::net_support::HANG;
+use crate::net_support::{eventually, HANG};
 
 fn producer(cluster: &FakeCluster) -> Producer {
     with(cluster, |_| {})
@@ -130,11 +130,14 @@ fn a_dead_broker_is_passed_over() {
 fn a_send_ends_at_its_deadline() {
     let cluster = FakeCluster::start(1, 1);
     let producer = producer(&cluster);
+    // Then it knows the way there.
+    producer.send(&message("first")).unwrap();
     cluster.brokers[0].state.lock().moods.push_back(Mood::Silence);
     let options = SendOptions::default().with_timeout(Duration::from_millis(50));
     let error = producer.send_with(&message("x"), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert_eq!(producer.send(&message("next")).unwrap().queue_offset, 1);
+    eventually("it has come", || cluster.sends() == [2]);
+    assert_eq!(producer.send(&message("next")).unwrap().queue_offset, 2);
 }
 
 #[test]
@@ -284,7 +287,9 @@ fn any_living_name_server_will_do() {
         let client = cluster.connect_with(|options| {
             options.namesrv_addr = format!("{dead}{}", cluster.name_server());
         });
-        let producer = Producer::new(&client, ProducerOptions::default()).unwrap();
+        // A resolver may take its time to say that there is no such host.
+        let options = ProducerOptions { send_msg_timeout: HANG, ..ProducerOptions::default() };
+        let producer = Producer::new(&client, options).unwrap();
         producer.send(&message("x")).unwrap();
     }
     let client = Cluster::connect("127.0.0.1:1;127.0.0.1:2").unwrap();

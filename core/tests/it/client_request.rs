@@ -88,6 +88,8 @@ fn requests_without_reply_end() {
     let cluster = FakeCluster::start(1, 1);
     let client = cluster.connect();
     let asking = producer(&client, "Asking");
+    // Then it knows the way there.
+    asking.send(&Message::new("T", "first")).unwrap();
     let short = Duration::from_millis(50);
     let error = asking.request(&Message::new("T", "x"), short).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);

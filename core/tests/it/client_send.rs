@@ -122,6 +122,8 @@ fn eight_thousand_in_turn_are_a_thousand_each_however_they_are_sent() {
 fn a_frozen_broker_holds_up_no_caller() {
     let cluster = FakeCluster::start(1, 1);
     let producer = with(&cluster, |_| {});
+    // Then it knows the way there.
+    producer.send(&message("first")).unwrap();
     cluster.brokers[0].state.lock().frozen = true;
     let (callback, heard) = told();
     producer.send_callback(&message("x"), &short(100), callback);
@@ -129,11 +131,13 @@ fn a_frozen_broker_holds_up_no_caller() {
     assert!(is_pending(&mut future));
     let error = heard.recv_timeout(HANG).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    let (failed, state) = (error.failed_send().unwrap().clone(), cluster.brokers[0].state.lock());
+    let failed = error.failed_send().unwrap().clone();
     assert_eq!((failed.topic.as_str(), failed.broker.as_deref()), ("T", Some("broker-0")));
     // What timed out is stored all the same, under the id that the error names.
-    assert!(state.seen.iter().any(|seen| seen.properties.get("UNIQ_KEY") == Some(&failed.message_id)));
-    drop(state);
+    eventually("it is stored", || {
+        let state = cluster.brokers[0].state.lock();
+        state.seen.iter().any(|seen| seen.properties.get("UNIQ_KEY") == Some(&failed.message_id))
+    });
     assert_eq!(block_on(future).unwrap_err().kind(), ErrorKind::Timeout);
 }
 

@@ -201,7 +201,7 @@ fn a_peer_over_the_ceiling_is_cut() {
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let server = with_limits(|limits| limits.idle = Duration::from_millis(300));
+    let server = with_limits(|limits| limits.idle = Duration::from_secs(2));
     let (mut silent, mut spoke) = (server.raw(), server.raw());
     assert_eq!(spoke.ask(ECHO, 1, b"x"), b"x");
     spoke.send(&frame(ECHO, 1, 0, b"never finished")[..20]);

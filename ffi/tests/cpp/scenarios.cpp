@@ -24,10 +24,10 @@ struct stage {
 
     std::string name(const std::string &what) const { return what + suffix; }
     std::string topic(const std::string &what, int queues = 4) const {
-        mq->create_topic(name(what), queues);
-        // Brokers register new topics a moment later.
+        // Brokers register new topics a moment later; those that have just started are slow.
         for (int patience = 0; patience < 300; ++patience) {
             try {
+                mq->create_topic(name(what), queues);
                 if (!mq->queues(name(what)).empty()) {
                     break;
                 }
@@ -432,7 +432,7 @@ int main(int count, char **arguments) {
         client.close();
         mq.close();
     } else {
-        instance client = ferromq::connect(where);
+        instance client = ferromq::connect(where, {{"mqClientApiTimeout", "20000"}});
         run({&client, false, suffix}, directory);
         client.close();
     }

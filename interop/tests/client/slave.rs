@@ -87,7 +87,7 @@ pub fn run(run: &Run) {
     }
 }
 
-fn maker(run: &Run, pair: &Pair<'_>, topic: &str) -> Outcome<(Member, Member)> {
+fn maker(run: &Run, pair: &Pair<'_>, topic: &str, timeout_ms: u32) -> Outcome<(Member, Member)> {
     let admin = run.member(Kind::Java(Line::V53), &format!("-{}-admin", pair.name))?;
     let ours = run.member(*run.kinds.last().expect("there are kinds"), &format!("-{}", pair.name))?;
     eventually("a producer that makes topics", || {
@@ -96,7 +96,11 @@ fn maker(run: &Run, pair: &Pair<'_>, topic: &str) -> Outcome<(Member, Member)> {
     eventually("a topic", || {
         admin.ask("topic", &[("name", "maker"), ("topic", topic), ("queues", "2")]).map(|_| ())
     })?;
-    ours.ask("producer", &[("name", "sends"), ("group", "P-slave"), ("ns", &pair.ns), ("timeout", "4000")])?;
+    let timeout = timeout_ms.to_string();
+    ours.ask(
+        "producer",
+        &[("name", "sends"), ("group", "P-slave"), ("ns", &pair.ns), ("timeout", &timeout)],
+    )?;
     Ok((admin, ours))
 }
 
@@ -132,7 +136,7 @@ fn reads(run: &Run) -> Outcome {
     let mut pair = Pair::new(run, Line::V53, "slave-reads", "ASYNC_MASTER")?;
     pair.start(MASTER)?;
     let topic = "slave";
-    let (admin, ours) = maker(run, &pair, topic)?;
+    let (admin, ours) = maker(run, &pair, topic, 20_000)?;
     // Now: it asks for topics soon after its start, and then rarely.
     pair.start(SLAVE)?;
     let consumer = |name: &str| {
@@ -190,7 +194,7 @@ fn statuses(run: &Run) -> Outcome {
     let mut pair = Pair::new(run, Line::V49, "slave-statuses", "SYNC_MASTER")?;
     pair.start(MASTER)?;
     let topic = "statuses";
-    let (_admin, ours) = maker(run, &pair, topic)?;
+    let (_admin, ours) = maker(run, &pair, topic, 4_000)?;
     same("without slave", &vec!["SLAVE_NOT_AVAILABLE".to_owned()], &send(&ours, topic, 0..1)?)?;
     pair.start(SLAVE)?;
     eventually("with slave", || same("status", &vec!["SEND_OK".to_owned()], &send(&ours, topic, 0..1)?))?;

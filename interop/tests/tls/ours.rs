@@ -54,7 +54,9 @@ fn why(error: ferromq::Error) -> String {
 }
 
 /// A client with these options does not get through and says so.
-fn refused(options: ClientOptions, says: &str) -> Outcome {
+fn refused(mut options: ClientOptions, says: &str) -> Outcome {
+    // A JVM's first handshakes take their time.
+    options.set("mqClientApiTimeout", "20000").map_err(why)?;
     let client = ferromq::connect_with(options).map_err(why)?;
     let error = client.create_topic("T", 1).err().ok_or("it got through")?;
     if error.kind() != ErrorKind::Connection || !error.to_string().contains(says) {
@@ -147,7 +149,9 @@ fn there_and_back(client: &Instance) -> Outcome {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    let producer = client.producer_with(ProducerOptions::new("P")).map_err(why)?;
+    let mut options = ProducerOptions::new("P");
+    options.set("sendMsgTimeout", "20000").map_err(why)?;
+    let producer = client.producer_with(options).map_err(why)?;
     let bodies: Vec<String> =
         (0..40).map(|number| format!("{number}:{}", "x".repeat(number * 1000))).collect();
     for body in &bodies {
