@@ -13,7 +13,8 @@ help: ## this list
 		printf '  make %-15s %s\n' "$$target" "$$text"; done
 
 demo: ## build; messages through a server, and embedded in C, Python and Node; clean up
-	$(CARGO) build --release -p ferromq-cli -p ferromq-ffi
+	$(CARGO) build --release -p ferromq-cli
+	ffi/build.sh
 	scripts/demo.sh "$(TARGET)/release/ferromq"
 	scripts/demo-embedded.sh "$(TARGET)"
 
@@ -61,7 +62,8 @@ soak: ## the tests with long counts: hours
 	FERROMQ_SOAK=1 FERROMQ_BIN="$(abspath $(TARGET))/debug/ferromq" $(CARGO) test -p ferromq-interop
 
 bench: ## the scoreboard: ours, Apache's and a do-nothing server under the same load; ARGS="--quick" for a first look
-	$(CARGO) build --release -p ferromq-cli -p ferromq-bench -p ferromq-ffi
+	$(CARGO) build --release -p ferromq-cli -p ferromq-bench
+	ffi/build.sh
 	"$(TARGET)/release/ferromq-bench" $(ARGS)
 
 bench-store: ## the store in process when it is big; ARGS="--quick" for a tenth
@@ -79,7 +81,7 @@ profile: ## a flame graph of the broker under load: target/profile/flamegraph.sv
 	scripts/profile.sh "$(TARGET)" $(or $(SECONDS),10) $(ARGS)
 
 install: ## the C and C++ library: PREFIX=/usr/local (and DESTDIR): headers, libferromq, pkg-config and CMake files
-	$(CARGO) build --release -p ferromq-ffi
+	ffi/build.sh
 	ffi/install.sh "$(TARGET)/release" "$(or $(PREFIX),/usr/local)"
 
 dist: ## the binary to hand out: target/dist/ferromq-VERSION-PLATFORM.tar.gz and its checksum

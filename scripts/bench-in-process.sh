@@ -37,7 +37,7 @@ fi
 
 # What one of them lacks costs the others nothing.
 build_c() {
-    "$cargo" build -q --release -p ferromq-ffi > /dev/null &&
+    ffi/build.sh -q > /dev/null &&
         ffi/install.sh "$target/release" "$out/prefix" > "$out/install.log" &&
         cc -O2 "-I$out/prefix/include" ffi/bench/appender.c -o "$out/appender-c" "-L$out/prefix/lib" -lferromq \
             "-Wl,-rpath,$out/prefix/lib"

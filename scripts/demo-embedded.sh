@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The embedded quick start, without any server: in C, and in Python and Node where they are installed. demo-embedded.sh TARGET
-# is called after `cargo build --release -p ferromq-ffi`.
+# is called after ffi/build.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(cd "$1" && pwd)
