@@ -304,5 +304,5 @@ pub use instance::{
     Reader,
 };
 pub use message::property::{self};
-pub use message::{Message, OffsetId, Properties, StoredMessage};
+pub use message::{Message, Name, OffsetId, Properties, StoredMessage};
 pub use wire::body::MessageQueue;

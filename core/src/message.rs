@@ -8,12 +8,14 @@ use crate::{Error, ErrorKind, Result};
 
 pub mod batch;
 mod id;
+mod name;
 mod properties;
 pub mod property;
 pub mod sys_flag;
 mod user;
 
 pub use id::{unique_id, unique_id_in, unique_id_of, OffsetId};
+pub use name::Name;
 pub use properties::Properties;
 pub use user::{Message, StoredMessage};
 

@@ -383,7 +383,12 @@ impl<'a> RecordView<'a> {
 
     /// The body as stored, perhaps compressed.
     pub fn body(&self) -> &'a [u8] {
-        &self.bytes[self.body_at as usize..(self.body_at + self.body_len) as usize]
+        &self.bytes[self.body_range()]
+    }
+
+    /// Where the body stands in the record.
+    pub(crate) fn body_range(&self) -> std::ops::Range<usize> {
+        self.body_at as usize..(self.body_at + self.body_len) as usize
     }
 
     /// The topic.

@@ -153,7 +153,7 @@ fn of<T>(message: *const fmq_stored_message, otherwise: T, take: impl FnOnce(&'s
 /// The topic; of a retried message the one that it was first sent to.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_stored_message_topic(message: *const fmq_stored_message) -> *const c_char {
-    of(message, null(), |stored| stored.texts().topic.of(|| stored.message().topic.clone()))
+    of(message, null(), |stored| stored.texts().topic.of(|| stored.message().topic.to_string()))
 }
 
 /// The body, `*length` bytes, not ended by NUL; `length` may be NULL.
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn fmq_stored_message_property_at(
 /// Name of the broker that it comes from.
 #[no_mangle]
 pub unsafe extern "C" fn fmq_stored_message_broker(message: *const fmq_stored_message) -> *const c_char {
-    of(message, null(), |stored| stored.texts().broker.of(|| stored.message().broker_name.clone()))
+    of(message, null(), |stored| stored.texts().broker.of(|| stored.message().broker_name.to_string()))
 }
 
 /// Number of the queue that it comes from; -1 of NULL.

@@ -37,11 +37,11 @@ fn prepare(
 /// A request as far as its reply needs it.
 fn request(topic: String, properties: &str) -> Result<StoredMessage> {
     let mut request = StoredMessage {
-        topic,
+        topic: topic.into(),
         body: Default::default(),
         flag: 0,
         properties: Properties::new(),
-        broker_name: String::new(),
+        broker_name: Default::default(),
         queue_id: 0,
         queue_offset: 0,
         physical_offset: 0,

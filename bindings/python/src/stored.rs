@@ -101,8 +101,8 @@ impl StoredMessage {
     fn queue(&self) -> MessageQueue {
         let ferromq::StoredMessage { topic, broker_name, queue_id, .. } = &self.inner;
         let inner = ferromq::MessageQueue {
-            topic: topic.clone(),
-            broker_name: broker_name.clone(),
+            topic: topic.to_string(),
+            broker_name: broker_name.to_string(),
             queue_id: *queue_id,
         };
         MessageQueue { inner }
@@ -185,11 +185,11 @@ impl StoredMessage {
             reconsume_times,
         ) = numbers;
         Ok(StoredMessage::new(ferromq::StoredMessage {
-            topic,
+            topic: topic.into(),
             body: body_of(body)?,
             flag,
             properties: properties_of(properties)?,
-            broker_name,
+            broker_name: broker_name.into(),
             queue_id,
             queue_offset,
             physical_offset,

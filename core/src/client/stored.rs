@@ -2,21 +2,33 @@
 
 use std::io::Read;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use flate2::read::ZlibDecoder;
 
-use crate::message::{property, sys_flag, OffsetId, Properties, StoredMessage};
+use crate::message::{property, sys_flag, Name, OffsetId, Properties, StoredMessage};
 use crate::record::RecordView;
 use crate::{Error, ErrorKind, Result};
 
 /// A compressed body that would unpack to more than this is refused: 16 times what a broker takes by default.
 const MAX_UNPACKED: u64 = 64 << 20;
 
-/// Reads a record that a pull brought; `bytes` hold it alone.
-pub(super) fn stored_message(bytes: &Bytes, broker_name: &str) -> Result<StoredMessage> {
-    let record = RecordView::parse(bytes)?;
+/// What the messages that a broker sends together have in common.
+pub(super) struct Common {
+    pub broker: Name,
+    /// The topic, where the caller knows it; otherwise it is that of the record, or the one it was retried from.
+    pub topic: Option<Name>,
+}
+
+/// Reads a record that a broker sent; `bytes` hold it alone.
+pub(super) fn stored_message(bytes: Bytes, broker: &str) -> Result<StoredMessage> {
+    message_of(bytes, &Common { broker: broker.into(), topic: None })
+}
+
+/// As [`stored_message`], one of several.
+pub(super) fn message_of(mut bytes: Bytes, common: &Common) -> Result<StoredMessage> {
+    let record = RecordView::parse(&bytes)?;
     let wrong = |kind, what: String| {
-        let place = format!("{} queue {} at {broker_name}", record.topic(), record.queue_id());
+        let place = format!("{} queue {} at {}", record.topic(), record.queue_id(), common.broker);
         Error::new(kind, "read message", format!("{place}, offset {}: {what}", record.queue_offset()))
     };
     if !record.body_crc_matches() {
@@ -25,32 +37,36 @@ pub(super) fn stored_message(bytes: &Bytes, broker_name: &str) -> Result<StoredM
             "the body does not have the checksum it was stored with".into(),
         ));
     }
-    let body = bytes.slice_ref(record.body());
-    let body = if record.sys_flag() & sys_flag::COMPRESSED == 0 {
-        body
-    } else {
-        unpack(&body, record.sys_flag()).map_err(|(kind, what)| wrong(kind, what))?
+    let unpacked = match record.sys_flag() & sys_flag::COMPRESSED {
+        0 => None,
+        _ => Some(unpack(record.body(), record.sys_flag()).map_err(|(kind, what)| wrong(kind, what))?),
     };
     let properties = Properties::parse(record.properties());
     // A message that was sent back stands in the retry topic, and is the user's under its own.
-    let topic = properties.get(property::RETRY_TOPIC).unwrap_or(record.topic()).to_string();
+    let own = || properties.get(property::RETRY_TOPIC).unwrap_or(record.topic()).into();
+    let topic = common.topic.clone().unwrap_or_else(own);
     let offset_id = OffsetId { host: record.store_host(), physical_offset: record.physical_offset() };
-    Ok(StoredMessage {
+    let message = StoredMessage {
         topic,
-        body,
+        body: Bytes::new(),
         flag: record.flag(),
-        broker_name: broker_name.into(),
+        broker_name: common.broker.clone(),
         queue_id: record.queue_id(),
         queue_offset: record.queue_offset(),
         physical_offset: record.physical_offset(),
-        offset_id: offset_id.to_string(),
+        offset_id: offset_id.into_text(),
         sys_flag: record.sys_flag(),
         born_timestamp: record.born_timestamp(),
         born_host: record.born_host(),
         store_timestamp: record.store_timestamp(),
         reconsume_times: record.reconsume_times(),
         properties,
-    })
+    };
+    // The body is what is left of the record: nobody else is told of its memory.
+    let range = record.body_range();
+    bytes.truncate(range.end);
+    bytes.advance(range.start);
+    Ok(StoredMessage { body: unpacked.unwrap_or(bytes), ..message })
 }
 
 /// The body as it was before it was compressed; never more than [`MAX_UNPACKED`] bytes.
@@ -119,7 +135,7 @@ mod tests {
     #[test]
     fn all_fields_arrive() {
         let bytes = record(b"body", 0, b"TAGS\x01A\x02KEYS\x01k1 k2\x02x\x01y\x02UNIQ_KEY\x01ID\x02");
-        let message = stored_message(&bytes, "broker-a").unwrap();
+        let message = stored_message(bytes, "broker-a").unwrap();
         assert_eq!((message.body.as_ref(), message.topic.as_str()), (b"body".as_slice(), "T"));
         assert_eq!((message.queue_id, message.queue_offset, message.physical_offset), (3, 41, 1000));
         assert_eq!((message.flag, message.reconsume_times, message.store_timestamp), (7, 2, 99));
@@ -131,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_retried_message_has_its_own_topic_and_one_without_id_that_of_its_place() {
-        let message = stored_message(&record(b"b", 0, b"RETRY_TOPIC\x01Orders\x02"), "b").unwrap();
+        let message = stored_message(record(b"b", 0, b"RETRY_TOPIC\x01Orders\x02"), "b").unwrap();
         assert_eq!(message.topic, "Orders");
         assert_eq!(message.message_id(), message.offset_id);
     }
@@ -140,12 +156,12 @@ mod tests {
     fn compressed_bodies_unpack() {
         let body = vec![5; 10_000];
         for flags in [0x1, 0x301] {
-            assert!(stored_message(&record(&packed(&body), flags, b""), "b").unwrap().body == body);
+            assert!(stored_message(record(&packed(&body), flags, b""), "b").unwrap().body == body);
         }
-        let error = stored_message(&record(&packed(&body), 0x401, b""), "b").unwrap_err();
+        let error = stored_message(record(&packed(&body), 0x401, b""), "b").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         for flags in [0x1, 0x101, 0x201, 0x301] {
-            let error = stored_message(&record(b"not packed", flags, b""), "b").unwrap_err();
+            let error = stored_message(record(b"not packed", flags, b""), "b").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
             assert!(error.context().contains("T queue 3 at b, offset 41"), "{error}");
         }
@@ -165,9 +181,9 @@ mod tests {
             (include_bytes!("../../tests/fixtures/client/body.zstd"), 0x201),
         ];
         for (packed, flags) in bodies {
-            assert!(stored_message(&record(packed, flags, b""), "b").unwrap().body == text, "{flags:#x}");
+            assert!(stored_message(record(packed, flags, b""), "b").unwrap().body == text, "{flags:#x}");
             let torn = &packed[..packed.len() / 2];
-            let error = stored_message(&record(torn, flags, b""), "b").unwrap_err();
+            let error = stored_message(record(torn, flags, b""), "b").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         }
     }
@@ -183,12 +199,12 @@ mod tests {
             (zstd::encode_all(&zeros[..], 1).unwrap(), 0x201),
         ];
         for (bomb, flags) in bombs {
-            let error = stored_message(&record(&bomb, flags, b""), "b").unwrap_err();
+            let error = stored_message(record(&bomb, flags, b""), "b").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
         }
         let mut bytes = record(b"body", 0, b"").to_vec();
         let at = bytes.windows(4).position(|window| window == b"body").unwrap();
         bytes[at] ^= 1;
-        assert_eq!(stored_message(&bytes.into(), "b").unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(stored_message(bytes.into(), "b").unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

@@ -30,13 +30,18 @@ impl OffsetId {
         hex_into(out, &u32::from(self.host.port()).to_be_bytes());
         hex_into(out, &self.physical_offset.to_be_bytes());
     }
+
+    /// The text, in one piece of memory: every message that is consumed has one.
+    pub(crate) fn into_text(self) -> String {
+        let mut text = Vec::with_capacity(if self.host.is_ipv4() { 32 } else { 56 });
+        self.write_to(&mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for OffsetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::with_capacity(56);
-        self.write_to(&mut text);
-        f.pad(&String::from_utf8_lossy(&text))
+        f.pad(&self.into_text())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Properties to be changed and encoded again.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::{check_property, places, properties, Place, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 
@@ -10,10 +11,11 @@ use super::{check_property, places, properties, Place, NAME_VALUE_SEPARATOR, PRO
 /// piece of memory of its own was most of what reading it cost.
 #[derive(Clone, Default)]
 pub struct Properties {
-    /// Names and values with a separator between them; what no place is in is left over from changes.
+    /// An encoded property string until there are places; then names and values with a separator between them, and what
+    /// no place is in is left over from changes.
     text: String,
-    /// Ordered by name, each once.
-    places: Vec<Place>,
+    /// Ordered by name, each once. Most messages are read without anybody asking for all that they have.
+    places: OnceLock<Vec<Place>>,
 }
 
 /// Left-over text that is not worth tidying up.
@@ -28,43 +30,28 @@ impl Properties {
     /// Reads an encoded property string as [`properties()`] does; of several with one name the last one counts.
     pub fn parse(encoded: &[u8]) -> Self {
         match std::str::from_utf8(encoded) {
-            Ok(text) => Properties { text: text.into(), places: places(encoded).collect() }.in_order(),
+            Ok(text) => Properties { text: text.into(), places: OnceLock::new() },
             Err(_) => properties(encoded).collect(),
         }
     }
 
-    /// With its places as they are to be.
-    fn in_order(mut self) -> Self {
-        let text = &self.text;
-        self.places.sort_by(|one, other| text[one.name()].cmp(&text[other.name()]));
-        self.places.dedup_by(|later, earlier| {
-            let is_same = text[later.name()] == text[earlier.name()];
-            if is_same {
-                *earlier = *later;
-            }
-            is_same
-        });
-        self
+    fn places(&self) -> &[Place] {
+        self.places.get_or_init(|| in_order(&self.text, places(self.text.as_bytes()).collect()))
+    }
+
+    /// The text and its places, to be changed together.
+    fn parts(&mut self) -> (&mut String, &mut Vec<Place>) {
+        self.places();
+        (&mut self.text, self.places.get_mut().expect("the places that were just looked for"))
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.places.binary_search_by(|place| self.text[place.name()].cmp(name))
-    }
-
-    /// Writes a pair behind the others.
-    fn write(&mut self, name: &str, value: &str) -> Place {
-        let begin = self.text.len();
-        self.text.reserve(name.len() + 1 + value.len());
-        self.text.push_str(name);
-        let middle = self.text.len();
-        self.text.push(char::from(NAME_VALUE_SEPARATOR));
-        self.text.push_str(value);
-        Place { begin, middle, end: self.text.len() }
+        self.places().binary_search_by(|place| self.text[place.name()].cmp(name))
     }
 
     /// Lets go what changes have left over, once it is more than what counts.
     fn tidy(&mut self) {
-        let used: usize = self.places.iter().map(|place| place.end - place.begin).sum();
+        let used: usize = self.places().iter().map(|place| place.end - place.begin).sum();
         if self.text.len() > 2 * used + LITTLE {
             *self = self.iter().collect();
         }
@@ -72,43 +59,52 @@ impl Properties {
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.find(name).ok().map(|at| &self.text[self.places[at].value()])
+        match self.places.get() {
+            Some(places) => self.find(name).ok().map(|at| &self.text[places[at].value()]),
+            None => {
+                let named = |place: &Place| self.text[place.name()] == *name;
+                places(self.text.as_bytes()).filter(named).last().map(|place| &self.text[place.value()])
+            }
+        }
     }
 
     /// Sets `name` to `value`. What comes from a user goes through [`check_property`] first.
     pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
         let name = name.as_ref();
-        let place = self.write(name, value.as_ref());
-        match self.find(name) {
+        let at = self.find(name);
+        let (text, places) = self.parts();
+        let place = write(text, name, value.as_ref());
+        match at {
             Ok(at) => {
-                self.places[at] = place;
+                places[at] = place;
                 self.tidy();
             }
-            Err(at) => self.places.insert(at, place),
+            Err(at) => places.insert(at, place),
         }
     }
 
     /// Removes `name` and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let place = self.places.remove(self.find(name).ok()?);
-        let value = self.text[place.value()].to_owned();
+        let at = self.find(name).ok()?;
+        let (text, places) = self.parts();
+        let value = text[places.remove(at).value()].to_owned();
         self.tidy();
         Some(value)
     }
 
     /// Whether there is a property `name`.
     pub fn contains(&self, name: &str) -> bool {
-        self.find(name).is_ok()
+        self.get(name).is_some()
     }
 
     /// All pairs, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.places.iter().map(|place| (&self.text[place.name()], &self.text[place.value()]))
+        self.places().iter().map(|place| (&self.text[place.name()], &self.text[place.value()]))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places().is_empty()
     }
 
     /// The property string, every pair ended by its separator.
@@ -146,13 +142,37 @@ impl fmt::Debug for Properties {
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Properties {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        let mut all = Properties::new();
+        let (mut text, mut places) = (String::new(), Vec::new());
         for (name, value) in pairs {
-            let place = all.write(name.as_ref(), value.as_ref());
-            all.places.push(place);
+            places.push(write(&mut text, name.as_ref(), value.as_ref()));
         }
-        all.in_order()
+        let places = in_order(&text, places).into();
+        Properties { text, places }
     }
+}
+
+/// Writes a pair behind the others.
+fn write(text: &mut String, name: &str, value: &str) -> Place {
+    let begin = text.len();
+    text.reserve(name.len() + 1 + value.len());
+    text.push_str(name);
+    let middle = text.len();
+    text.push(char::from(NAME_VALUE_SEPARATOR));
+    text.push_str(value);
+    Place { begin, middle, end: text.len() }
+}
+
+/// Places ordered by name; of several with one name the last one.
+fn in_order(text: &str, mut places: Vec<Place>) -> Vec<Place> {
+    places.sort_by(|one, other| text[one.name()].cmp(&text[other.name()]));
+    places.dedup_by(|later, earlier| {
+        let is_same = text[later.name()] == text[earlier.name()];
+        if is_same {
+            *earlier = *later;
+        }
+        is_same
+    });
+    places
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::{check_property, property, Properties};
+use super::{check_property, property, Name, Properties};
 use crate::{Error, ErrorKind, Result};
 
 /// A message as a producer makes it: a topic, a body, and what describes it.
@@ -150,7 +150,7 @@ impl Message {
 #[doc(alias = "MessageExt")]
 pub struct StoredMessage {
     /// The topic; of a retried message the one it was first sent to.
-    pub topic: String,
+    pub topic: Name,
     /// The body, unpacked if it travelled compressed.
     pub body: Bytes,
     /// The number that its producer gave it.
@@ -158,7 +158,7 @@ pub struct StoredMessage {
     /// All its properties.
     pub properties: Properties,
     /// Name of the broker that it comes from.
-    pub broker_name: String,
+    pub broker_name: Name,
     /// Queue that it comes from.
     pub queue_id: i32,
     /// Its place in the queue.

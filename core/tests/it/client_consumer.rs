@@ -68,7 +68,7 @@ fn a_group_gets_everything_in_the_order_of_each_queue() {
     assert_eq!(numbers(&messages), (0..300).collect());
     let mut places: BTreeMap<(String, i32), i64> = BTreeMap::new();
     for message in &messages {
-        let next = places.entry((message.broker_name.clone(), message.queue_id)).or_default();
+        let next = places.entry((message.broker_name.to_string(), message.queue_id)).or_default();
         assert_eq!(message.queue_offset, *next);
         *next += 1;
     }
@@ -405,7 +405,7 @@ fn several_topics_and_what_was_sent_back_come_to_one_consumer() {
         producer.send(&Message::new(topic, body)).unwrap();
     }
     let topics: BTreeMap<String, usize> =
-        take(&consumer, 2).iter().map(|message| (message.topic.clone(), number(message))).collect();
+        take(&consumer, 2).iter().map(|message| (message.topic.to_string(), number(message))).collect();
     assert_eq!(topics, [("T".to_string(), 4), ("U".to_string(), 5)].into());
 }
 

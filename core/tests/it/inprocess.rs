@@ -253,7 +253,7 @@ fn every_field_of_a_message_can_be_read() {
         (place.physical_offset, place.host.port()),
         (got.physical_offset, server.listening().unwrap().1)
     );
-    assert_eq!((&got.broker_name, got.queue_id), (&sent.queue.broker_name, sent.queue.queue_id));
+    assert_eq!((&*got.broker_name, got.queue_id), (&*sent.queue.broker_name, sent.queue.queue_id));
     assert_eq!((got.queue_offset, got.reconsume_times, got.sys_flag), (sent.queue_offset, 0, 0));
     assert!((before..=after).contains(&got.born_timestamp), "{}", got.born_timestamp);
     assert!((before..=after).contains(&got.store_timestamp), "{}", got.store_timestamp);

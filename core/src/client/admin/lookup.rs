@@ -62,7 +62,7 @@ impl Cluster {
             return Err(Error::new(ErrorKind::NotFound, "look up message", context));
         }
         let reply = succeeded("look up message", reply)?;
-        self.own_message(&reply.body(), &self.broker_at(&address).unwrap_or(address))
+        self.own_message(reply.body(), &self.broker_at(&address).unwrap_or(address))
     }
 
     /// The message with this unique id, the first that was stored if a repeated send left several.
@@ -137,14 +137,14 @@ impl Cluster {
 
     fn read_messages(&self, body: &Bytes, broker: &str, found: &mut Vec<StoredMessage>) -> Result<()> {
         for record in records(body) {
-            found.push(self.own_message(&body.slice_ref(record?.bytes()), broker)?);
+            found.push(self.own_message(body.slice_ref(record?.bytes()), broker)?);
         }
         Ok(())
     }
 
-    fn own_message(&self, record: &Bytes, broker: &str) -> Result<StoredMessage> {
+    fn own_message(&self, record: Bytes, broker: &str) -> Result<StoredMessage> {
         let mut message = stored_message(record, broker)?;
-        message.topic = self.namespace().unwrap(&message.topic).into_owned();
+        message.topic = self.namespace().unwrap(&message.topic).into_owned().into();
         Ok(message)
     }
 

@@ -107,9 +107,9 @@ impl Shared {
             let (topic, broker_name) = (view.topic().to_owned(), broker_name.to_owned());
             MessageQueue { topic, broker_name, queue_id: view.queue_id() }
         };
-        let mut message = self.read(&queue, &record)?;
+        let mut message = self.message(&self.common(&queue), record, 0)?;
         if queue.topic.starts_with(RETRY_PREFIX) && Some(&queue.topic) != self.retry_topic.as_ref() {
-            message.topic.clone_from(&queue.topic);
+            message.topic = queue.topic.as_str().into();
         }
         let listener = self.push.as_ref().and_then(Push::listener).ok_or_else(|| {
             let context =

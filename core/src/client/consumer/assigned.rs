@@ -130,9 +130,12 @@ impl Assigned {
         !self.paused && self.pending.len() < room.messages && self.bytes < room.bytes && span <= room.span
     }
 
-    /// The token for a pull to be made now, if it rested for lack of room and there is some again.
+    /// The token for a pull to be made now, if it rested for lack of room and there is some again: not while more than half
+    /// of what there may be waits to be handed out. Room comes by a batch, and whoever has made it would pull each batch
+    /// by itself, while the thread that goes on pulling where there is much room would rest.
     pub fn resume(&mut self, room: Room) -> Option<u64> {
-        let resumes = self.pulling == Pulling::Full && self.has_room(room);
+        let few = self.ready.len() <= room.messages / 2;
+        let resumes = self.pulling == Pulling::Full && few && self.has_room(room);
         resumes.then(|| {
             self.pulling = Pulling::InFlight;
             self.token
@@ -371,6 +374,34 @@ mod tests {
         assert!(queue.has_room(ROOM));
         queue.paused = true;
         assert!(!queue.has_room(ROOM));
+    }
+
+    #[test]
+    fn what_is_full_is_pulled_again_when_half_of_it_was_handed_out() {
+        let mut queue = assigned();
+        let offsets: Vec<i64> = (0..10).collect();
+        queue.add(pulled(&offsets, 10), 0);
+        queue.pulling = Pulling::Full;
+        queue.poll(4);
+        assert_eq!(queue.resume(ROOM), None);
+        queue.poll(1);
+        assert_eq!((queue.resume(ROOM), queue.pulling), (Some(1), Pulling::InFlight));
+        assert_eq!(queue.resume(ROOM), None, "it is being pulled");
+        // What listeners have is not waited for: each that returns makes room.
+        let mut queue = assigned();
+        queue.add(pulled(&offsets, 10), 0);
+        queue.pulling = Pulling::Full;
+        queue.take(10, 5);
+        assert_eq!(queue.resume(ROOM), None);
+        assert!(queue.done(3));
+        assert_eq!(queue.resume(ROOM), Some(1));
+        // One is the least that there may be.
+        let (mut queue, least) = (assigned(), Room { messages: 1, ..ROOM });
+        queue.add(pulled(&[0], 1), 0);
+        queue.pulling = Pulling::Full;
+        assert_eq!(queue.resume(least), None);
+        queue.poll(1);
+        assert_eq!(queue.resume(least), Some(1));
     }
 
     #[test]

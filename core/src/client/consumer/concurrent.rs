@@ -4,8 +4,10 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::super::callbacks::panic_message;
-use super::super::stored::stored_message;
+use super::super::stored::{message_of, Common};
 use super::assigned::Fetched;
 use super::context::{ConsumeContext, ConsumeStatus};
 use super::threads::Batch;
@@ -53,17 +55,21 @@ pub(super) enum Outcome<S> {
 pub(super) type Listener = dyn Fn(&[StoredMessage], &ConsumeContext) -> ConsumeStatus + Send + Sync;
 
 impl Shared {
-    /// The message as the user gets it.
-    pub(super) fn message(&self, queue: &MessageQueue, fetched: &Fetched) -> Result<StoredMessage> {
-        let mut message = stored_message(&fetched.record, &queue.broker_name)?;
-        if !queue.topic.starts_with(RETRY_PREFIX) {
-            // A dead letter says where it came from too, and is consumed as one.
-            message.topic.clone_from(&queue.topic);
+    /// What all messages of a queue have.
+    pub(super) fn common(&self, queue: &MessageQueue) -> Common {
+        // A dead letter says where it came from too, and is consumed as one.
+        let topic = Some(queue.topic.as_str()).filter(|topic| !topic.starts_with(RETRY_PREFIX));
+        let own = |topic| self.cluster.namespace().unwrap(topic).into_owned().into();
+        Common { broker: queue.broker_name.as_str().into(), topic: topic.map(own) }
+    }
+
+    /// The message of a record as the user gets it, after it was consumed in vain `again` times here.
+    pub(super) fn message(&self, common: &Common, record: Bytes, again: i32) -> Result<StoredMessage> {
+        let mut message = message_of(record, common)?;
+        if common.topic.is_none() && self.cluster.namespace().name().is_some() {
+            message.topic = self.cluster.namespace().unwrap(&message.topic).into_owned().into();
         }
-        if self.cluster.namespace().name().is_some() {
-            message.topic = self.cluster.namespace().unwrap(&message.topic).into_owned();
-        }
-        message.reconsume_times = message.reconsume_times.saturating_add(fetched.again);
+        message.reconsume_times = message.reconsume_times.saturating_add(again);
         Ok(message)
     }
 
@@ -77,8 +83,9 @@ impl Shared {
         let Batch { queue, token, messages: fetched, .. } = batch;
         let (mut fates, mut unreadable) = (Vec::with_capacity(fetched.len()), Vec::new());
         let mut messages = Vec::with_capacity(fetched.len());
+        let common = self.common(&queue);
         for (offset, fetched) in fetched {
-            match self.message(&queue, &fetched) {
+            match self.message(&common, fetched.record.clone(), fetched.again) {
                 Ok(message) => messages.push(message),
                 Err(error) => unreadable.push((offset, fetched, error)),
             }

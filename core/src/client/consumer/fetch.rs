@@ -303,10 +303,10 @@ pub(super) fn read_pull(queue: &MessageQueue, subscription: &Subscription, reply
     let header: PullMessageResponse = reply.header()?;
     let mut messages = Vec::new();
     if code == ResponseCode::SUCCESS {
-        let body = reply.body();
+        let (body, all) = (reply.body(), subscription.wants_all());
         for record in records(&body) {
             let record = record?;
-            if subscription.wants(record.property(property::TAGS)) {
+            if all || subscription.wants(record.property(property::TAGS)) {
                 messages.push((record.queue_offset(), record_bytes(&body, &record)));
             }
         }

@@ -273,9 +273,13 @@ impl Shared {
 
     fn wake_polls(&self, mut state: MutexGuard<'_, State>) {
         self.tell_ready(&mut state);
+        // A call that nobody hears is not made: it goes to the system, once a pull. A push consumer's threads wait here, too.
+        let heard = state.waiting > 0 || self.push.is_some();
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        self.arrived.notify_all();
+        if heard {
+            self.arrived.notify_all();
+        }
         wakers.into_values().for_each(std::task::Waker::wake);
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::assigned::Fetched;
 use super::fetch::{read_pull, NO_GROUP};
 use super::pull::Consumer;
-use super::{Shared, Subscription};
+use super::Subscription;
 use crate::message::{sys_flag, StoredMessage};
 use crate::wire::body::MessageQueue;
 use crate::wire::{PullMessage, Request, ResponseCode};
@@ -93,16 +92,10 @@ impl Consumer {
             ResponseCode::PULL_OFFSET_MOVED => PullStatus::OffsetIllegal,
             _ => PullStatus::NoMatched,
         };
+        let common = shared.common(queue);
         let messages: Result<Vec<StoredMessage>> =
-            brought.messages.iter().map(|(_, record)| shared.read(queue, record)).collect();
+            brought.messages.into_iter().map(|(_, record)| shared.message(&common, record, 0)).collect();
         let (min, max) = brought.bounds;
         Ok(Pulled { status, messages: messages?, next: brought.next, min, max })
-    }
-}
-
-impl Shared {
-    /// The message of a record, as the user gets it.
-    pub(super) fn read(&self, queue: &MessageQueue, record: &bytes::Bytes) -> Result<StoredMessage> {
-        self.message(queue, &Fetched { record: record.clone(), again: 0, since: None })
     }
 }

@@ -26,8 +26,9 @@ impl Shared {
         let Batch { queue, token, call, messages: fetched } = batch;
         let mut ended = Ended { pause: self.pause(None), ..Ended::default() };
         let mut messages = Vec::with_capacity(fetched.len());
+        let common = self.common(&queue);
         for (offset, fetched) in &fetched {
-            match self.message(&queue, fetched) {
+            match self.message(&common, fetched.record.clone(), fetched.again) {
                 Ok(message) => messages.push(message),
                 Err(error) => {
                     tracing::error!("a message is passed over: {error}");

@@ -152,7 +152,10 @@ impl Consumer {
             if let Some(taken) = shared.take(&mut state, count) {
                 break taken?;
             }
-            if shared.arrived.wait_until(&mut state, deadline).timed_out() {
+            state.waiting += 1;
+            let waited = shared.arrived.wait_until(&mut state, deadline);
+            state.waiting -= 1;
+            if waited.timed_out() {
                 // What came at the last moment: who is told of messages when there were none is not told again.
                 let Some(taken) = shared.take(&mut state, count) else {
                     shared.note_taken(&mut state);
@@ -357,7 +360,8 @@ impl Shared {
         if let Some(token) = resumed {
             self.pull(&queue, token);
         }
-        let read = records.iter().map(|(_, record)| self.read(&queue, record));
+        let common = self.common(&queue);
+        let read = records.into_iter().map(|(_, record)| self.message(&common, record, 0));
         let messages: Vec<StoredMessage> =
             read.filter_map(|message| message.map_err(|error| self.fail(error)).ok()).collect();
         if !messages.is_empty() {

@@ -27,6 +27,8 @@ pub(super) struct State {
     pub complete: bool,
     /// What the next poll tells.
     pub failure: Option<Error>,
+    /// Polls that wait on their threads.
+    pub waiting: usize,
     /// Polls that wait as futures, by their numbers.
     pub wakers: BTreeMap<u64, Waker>,
     /// Whom to tell that a poll does not wait.
@@ -69,6 +71,7 @@ impl State {
             last_taken: None,
             complete: false,
             failure: None,
+            waiting: 0,
             wakers: BTreeMap::new(),
             ready: None,
             ready_told: false,

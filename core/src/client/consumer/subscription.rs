@@ -96,11 +96,19 @@ impl Subscription {
         self.filter == Filter::Sql
     }
 
+    /// Whether messages are wanted whatever their tags are.
+    pub(super) fn wants_all(&self) -> bool {
+        match &self.filter {
+            Filter::Tags(tags) => tags.is_empty(),
+            Filter::Sql => true,
+        }
+    }
+
     /// Whether a message with this tag is wanted. Brokers compare hash codes of tags only, so this is asked again here.
     pub(super) fn wants(&self, tag: Option<&str>) -> bool {
         match &self.filter {
-            Filter::Tags(tags) => tags.is_empty() || tag.is_some_and(|tag| tags.contains(tag)),
-            Filter::Sql => true,
+            Filter::Tags(tags) if !tags.is_empty() => tag.is_some_and(|tag| tags.contains(tag)),
+            _ => true,
         }
     }
 

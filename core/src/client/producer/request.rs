@@ -20,7 +20,7 @@ use crate::client::callbacks::Appointment;
 use crate::client::cluster::Cluster;
 use crate::client::stored::unpack;
 use crate::clock::deadline_in;
-use crate::message::{property, sys_flag, Message, Properties, StoredMessage};
+use crate::message::{property, sys_flag, Message, Name, Properties, StoredMessage};
 use crate::sync::Mutex;
 use crate::wire::PushReplyMessageToClient;
 use crate::{Error, ErrorKind, Result};
@@ -268,11 +268,11 @@ pub(in crate::client) fn replied(cluster: &Arc<Cluster>, push: &PushReplyMessage
     }
     let host = |text: &str| text.parse().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let mut reply = StoredMessage {
-        topic: push.topic.clone().into_owned(),
+        topic: push.topic.as_ref().into(),
         body: Bytes::copy_from_slice(push.body),
         flag: push.flag,
         properties,
-        broker_name: String::new(),
+        broker_name: Name::default(),
         queue_id: push.queue_id,
         queue_offset: 0,
         physical_offset: 0,

@@ -118,7 +118,7 @@ impl Traced {
             time: producer.cluster.now_ms(),
             region: region(message.properties.get(property::MSG_REGION)),
             group: producer.options.producer_group.clone(),
-            topic: message.topic.clone(),
+            topic: message.topic.to_string(),
             message_id: id.into(),
             tag: message.tag().map(String::from),
             keys: message.properties.get(property::KEYS).map(String::from),

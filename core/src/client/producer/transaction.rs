@@ -296,9 +296,9 @@ impl Checks {
     }
 
     fn answer(&self, producer: &Shared, question: &Question) -> Result<()> {
-        let mut message = stored_message(&question.record, &question.broker)?;
+        let mut message = stored_message(question.record.clone(), &question.broker)?;
         let wire_topic = std::mem::take(&mut message.topic);
-        message.topic = producer.user_topic(&wire_topic).into_owned();
+        message.topic = producer.user_topic(&wire_topic).into_owned().into();
         let id = message.message_id();
         let (state, why) = guarded(id, || self.listener.check(&message));
         if state != TransactionState::Commit {

@@ -109,14 +109,14 @@ fn listen(consumer: &PushConsumer, args: &Args, instance: &Instance) -> Result<(
 fn told(name: &str, message: &StoredMessage) {
     let mut told = answer([
         ("name", name.to_owned()),
-        ("topic", message.topic.clone()),
+        ("topic", message.topic.to_string()),
         ("hex", hex(&message.body)),
         ("queue", message.queue_id.to_string()),
         ("offset", message.queue_offset.to_string()),
         ("times", message.reconsume_times.to_string()),
         ("id", message.message_id().to_owned()),
         ("flag", message.flag.to_string()),
-        ("broker", message.broker_name.clone()),
+        ("broker", message.broker_name.to_string()),
         ("log", message.physical_offset.to_string()),
         ("sysflag", message.sys_flag.to_string()),
         ("offsetid", message.offset_id.clone()),
