@@ -11,6 +11,7 @@ pub const AWAIT: &str = "await";
 /// Cases with topics and groups of their own; all run at the same time.
 const INDEPENDENT: &[&str] = &[
     "retry.success",
+    "retry.levels",
     "retry.dlq",
     "retry.dlq.now",
     "retry.dlq.orderly",

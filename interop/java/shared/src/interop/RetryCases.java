@@ -22,6 +22,7 @@ final class RetryCases {
 
     static void register() {
         Driver.add("retry.success", RetryCases::success);
+        Driver.add("retry.levels", RetryCases::levels);
         Driver.add("retry.dlq", RetryCases::deadLetter);
         Driver.add("retry.dlq.now", RetryCases::deadLetterNow);
         Driver.add("retry.dlq.orderly", RetryCases::deadLetterOrderly);
@@ -78,6 +79,33 @@ final class RetryCases {
         String retry = "%RETRY%" + group;
         Check.equal("committed offsets of the retry topic", env.ends(retry), env.committed(group, retry));
         Check.equal("messages that went through the retry topic", 3, env.drainAll(retry).size());
+    }
+
+    /** Fails three times: by the third, the fourth and the fifth level, which without other settings are 10 s, 30 s and 1 min. */
+    private static void levels(Env env) throws Exception {
+        String topic = env.createTopic("levels", 1);
+        String group = env.group("levels");
+        List<Message> sent = env.messages(topic, "l", 1);
+        env.send(sent);
+        DefaultMQPushConsumer c = env.push(group);
+        List<Integer> times = Collections.synchronizedList(new ArrayList<>());
+        c.subscribe(topic, "*");
+        c.registerMessageListener((MessageListenerConcurrently) (msgs, context) -> {
+            times.add(msgs.get(0).getReconsumeTimes());
+            return times.size() < 4 ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        Check.eventually("4 listener calls", () -> times.size() >= 4);
+        c.shutdown();
+        Check.equal("reconsume times", List.of(0, 1, 2, 3), new ArrayList<>(times));
+        List<MessageExt> stored = env.drainWhen("%RETRY%" + group, 3);
+        Check.equal("delay levels", List.of("3", "4", "5"), stored.stream().map(m -> m.getProperty("DELAY")).toList());
+        for (int i = 0; i < stored.size(); i++) {
+            Check.sameBut("retried", sent.get(0), stored.get(i));
+            // These servers' third to fifth levels are a second each.
+            long before = i == 0 ? stored.get(0).getBornTimestamp() : stored.get(i - 1).getStoreTimestamp();
+            Check.that(stored.get(i).getStoreTimestamp() >= before + 1000, "came back before its delay");
+        }
     }
 
     /** What must hold of a message in the dead-letter topic. */
