@@ -17,8 +17,11 @@ if grep -q '"hasInstallScript": true' node_modules/.package-lock.json; then
     echo "a package has an install script" >&2
     exit 1
 fi
+# The interpreter and the packages are all there is: no Java, no Rust, no compiler.
+node=$(command -v node)
+alone() { env -i PATH=/nonexistent "$node" "$@"; }
 awk '/^```js$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$here/README.md" >readme.mjs
-node readme.mjs | tee printed
+alone readme.mjs | tee printed
 grep -q '^SEND_OK msgId=' printed
 grep -q ': two apples$' printed
 # The directory keeps what was sent; the group goes on where it stopped.
@@ -29,6 +32,6 @@ grep -q ': two apples$' printed
     echo "}"
     echo "main()"
 } >readme.cjs
-node readme.cjs | tee printed
+alone readme.cjs | tee printed
 grep -q ': two apples$' printed
 node -e "console.log('ferromq', require('ferromq').version, 'from', require.resolve('ferromq-$platform').replace(process.cwd(), '.'))"

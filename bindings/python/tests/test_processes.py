@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -588,3 +589,27 @@ def test_a_slow_listener_does_not_hold_up_the_others(mq):
     consumer.start()
     assert len(inbox.expect(12)) == 12
     consumer.close()
+
+
+def test_the_installed_package_needs_nothing_else(tmp_path):
+    """The interpreter and the package are all there is: no Java, no Rust, no compiler, nothing but the C library."""
+    program = tmp_path / "alone.py"
+    program.write_text(
+        BEGIN
+        + """
+mq.producer("P").send("T", b"x")
+consumer = mq.consumer("G", consume_from_where="CONSUME_FROM_FIRST_OFFSET")
+consumer.subscribe("T")
+print(next(consumer).body)
+mq.close()
+"""
+    )
+    nothing = {"PATH": "/nonexistent"}
+    command = [sys.executable, "-I", str(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path, env=nothing)
+    assert (ended.returncode, ended.stdout) == (0, "b'x'\n"), ended.stderr
+    native = ferromq._native.__file__
+    linked = subprocess.run(["readelf", "-d", native], capture_output=True, text=True, check=True).stdout
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", linked)
+    own = r"(lib(c|m|gcc_s|pthread|dl|rt)\.so.*|ld-.*)"
+    assert needed and not [name for name in needed if not re.fullmatch(own, name)], needed

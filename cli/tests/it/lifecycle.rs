@@ -1,6 +1,9 @@
 //! Starting, the line that says "ready", and ending by a signal.
 
+use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::{ferromq, start};
 
@@ -63,4 +66,45 @@ fn name_server_and_broker_run_as_processes_of_their_own() {
     assert_eq!(status.code(), Some(0), "{stderr}");
     // The setting on the command line won over the file's.
     assert!(stderr.contains("broker-b") && !stderr.contains("broker-a"), "{stderr}");
+}
+
+/// What `make dist` packs, where nothing is installed: no Java, no Rust, and nothing of the system but the C library.
+#[test]
+fn what_is_handed_out_needs_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/dist.sh");
+    let packed = Command::new(script).arg(env!("CARGO_BIN_EXE_ferromq")).arg(dir.path()).output().unwrap();
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let archive = String::from_utf8(packed.stdout).unwrap().lines().next().unwrap().to_owned();
+    let name = Path::new(&archive).file_name().unwrap().to_str().unwrap();
+    assert!(Command::new("tar").arg("-xzf").arg(name).current_dir(dir.path()).status().unwrap().success());
+    let unpacked = dir.path().join(name.strip_suffix(".tar.gz").unwrap());
+    let bare = |args: &[&str]| {
+        let mut command = Command::new(unpacked.join("ferromq"));
+        command.args(args).env_clear().env("PATH", "/nonexistent").current_dir(dir.path());
+        command
+    };
+
+    let server = start(bare(&["server", "--namesrv-port", "0", "--broker-port", "0", "--data", "data"]));
+    let namesrv = format!("127.0.0.1:{}", server.ports()[0]);
+    let mut produce = bare(&["produce", "-n", &namesrv, "-t", "T"]).stdin(Stdio::piped()).spawn().unwrap();
+    produce.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    assert!(produce.wait().unwrap().success());
+    let consume = ["consume", "-n", &namesrv, "-t", "T", "-g", "G", "--from", "first", "--count", "1"];
+    let consumed = bare(&consume).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&consumed.stdout), "hello\n");
+    let (status, _, stderr) = server.end_by("TERM");
+    assert_eq!(status.code(), Some(0), "{stderr}");
+
+    let linked = Command::new("readelf").arg("-d").arg(unpacked.join("ferromq")).output().unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    let needed: Vec<&str> = linked
+        .lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .filter_map(|line| line.split(['[', ']']).nth(1))
+        .collect();
+    let of_the_c_library =
+        ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "librt.so", "ld-"];
+    let others = needed.iter().filter(|name| !of_the_c_library.iter().any(|own| name.starts_with(own)));
+    assert!(!needed.is_empty() && others.count() == 0, "{needed:?}");
 }
