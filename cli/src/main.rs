@@ -16,7 +16,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// FerroMQ: Apache RocketMQ's name server and broker in one small binary.
 #[derive(Parser)]
@@ -95,14 +96,11 @@ fn main() -> ExitCode {
 fn log_to_stderr(level: Option<&str>) -> Result<(), Failure> {
     let from_environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = level.map(str::to_owned).or(from_environment).unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+    let filter: Targets = filter.parse().map_err(|error| {
         Failure::Usage(format!("log filter {filter:?}: {error}; write for example info or debug"))
     })?;
     let stderr = std::io::stderr;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
+    tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(())
 }
