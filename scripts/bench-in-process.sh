@@ -1,7 +1,8 @@
 #!/bin/sh
 # Appends and reads within a process, of Rust, of C and of Chronicle Queue: scripts/bench-in-process.sh TARGET [SECONDS].
 # Builds what it runs in release mode. Prints a line a case: program, case, messages a second and what else it tells,
-# separated by tabs; or program, "failed", and why. ferromq-bench runs it and makes rows of them.
+# separated by tabs; or program, "failed", and why. "bare" is what the machine takes to copy as many bytes into new files.
+# ferromq-bench runs it and makes rows of them.
 set -eu
 cd "$(dirname "$0")/.."
 target="$1"
@@ -31,6 +32,7 @@ run() {
 cargo="${CARGO:-cargo}"
 if "$cargo" bench -q -p ferromq --bench appender --no-run > /dev/null; then
     run rust "$cargo" bench -q -p ferromq --bench appender -- "$seconds" append
+    run bare "$cargo" bench -q -p ferromq --bench appender -- "$seconds" bare
 else
     printf 'rust\tfailed\tit could not be built\n'
 fi
@@ -43,17 +45,6 @@ build_c() {
             "-Wl,-rpath,$out/prefix/lib"
 }
 
-# A copy that breaks off leaves no lib, so that the next run fetches all.
-build_chronicle() {
-    if [ ! -d "$out/chronicle/lib" ]; then
-        rm -rf "$out/chronicle/lib.new"
-        mvn -q -B -f bench/chronicle/pom.xml dependency:copy-dependencies \
-            "-DoutputDirectory=$out/chronicle/lib.new" >&2 &&
-            mv "$out/chronicle/lib.new" "$out/chronicle/lib" || return 1
-    fi
-    javac --release 17 -cp "$out/chronicle/lib/*" -d "$out/chronicle/classes" bench/chronicle/src/main/java/Bench.java
-}
-
 if ! command -v cc > /dev/null; then
     printf 'c\tfailed\tno C compiler\n'
 elif ! build_c; then
@@ -62,17 +53,4 @@ else
     run c "$out/appender-c" "$scratch/store" "$seconds"
 fi
 
-if ! command -v mvn > /dev/null || ! command -v javac > /dev/null; then
-    printf 'chronicle\tfailed\tno Maven or no JDK\n'
-elif ! build_chronicle; then
-    printf 'chronicle\tfailed\tit could not be fetched or built\n'
-else
-    opens=""
-    for package in java.lang java.lang.reflect java.io java.nio java.util sun.nio.ch jdk.internal.ref; do
-        opens="$opens --add-opens=java.base/$package=ALL-UNNAMED --add-exports=java.base/$package=ALL-UNNAMED"
-    done
-    # shellcheck disable=SC2086
-    run chronicle java $opens --add-exports=jdk.unsupported/sun.misc=ALL-UNNAMED \
-        --add-opens=jdk.compiler/com.sun.tools.javac=ALL-UNNAMED -Dchronicle.analytics.disable=true \
-        -cp "$out/chronicle/classes:$out/chronicle/lib/*" Bench "$scratch" "$seconds"
-fi
+run chronicle scripts/bench-chronicle.sh "$out/chronicle" "$scratch" "$seconds"

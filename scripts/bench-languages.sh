@@ -81,22 +81,7 @@ case $ours in
     done
     ;;
 esac
-if command -v mvn > /dev/null && command -v javac > /dev/null; then
-    say "bench: fetching Chronicle Queue"
-    java_out="$out/chronicle"
-    mvn -q -B -f bench/chronicle/pom.xml dependency:copy-dependencies "-DoutputDirectory=$(cd "$out" && pwd)/chronicle/lib"
-    javac --release 17 -cp "$java_out/lib/*" -d "$java_out/classes" bench/chronicle/src/main/java/Bench.java
-    opens=""
-    for package in java.lang java.lang.reflect java.io java.nio java.util sun.nio.ch jdk.internal.ref; do
-        opens="$opens --add-opens=java.base/$package=ALL-UNNAMED --add-exports=java.base/$package=ALL-UNNAMED"
-    done
-    # shellcheck disable=SC2086
-    run chronicle java $opens --add-exports=jdk.unsupported/sun.misc=ALL-UNNAMED \
-        --add-opens=jdk.compiler/com.sun.tools.javac=ALL-UNNAMED -Dchronicle.analytics.disable=true \
-        -Dorg.slf4j.simpleLogger.defaultLogLevel=off -cp "$java_out/classes:$java_out/lib/*" Bench
-else
-    say "bench: no Maven or JDK, so no figures of Chronicle Queue"
-fi
+run chronicle scripts/bench-chronicle.sh "$out/chronicle"
 
 # A row a case, a column a program, and how many times Rust's figure is each.
 sort -s -t '	' -k 3,3n "$figures" | awk -F '\t' '

@@ -1,6 +1,6 @@
 //! Appends and reads within a process, of Rust and of C, and Chronicle Queue's, from programs of their own.
 
-use crate::report::{Better, Figure, OURS};
+use crate::report::{Better, Figure, BARE, CHRONICLE, OURS};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -51,7 +51,8 @@ fn sides(program: &str) -> Vec<(&'static str, &'static str)> {
     match program {
         "rust" => vec![("Rust", OURS)],
         "c" => vec![("C", OURS)],
-        "chronicle" => vec![("Rust", "chronicle"), ("C", "chronicle")],
+        "chronicle" => vec![("Rust", CHRONICLE), ("C", CHRONICLE)],
+        "bare" => vec![("", BARE)],
         _ => Vec::new(),
     }
 }
@@ -61,6 +62,8 @@ fn rows(case: &str, language: &str, rest: &str) -> Vec<Figure> {
     let verb = match verb {
         "append" | "put" => "append",
         "read" | "get" => "read",
+        "map" => "bare append into mappings",
+        "write" => "bare append by writes",
         _ => return Vec::new(),
     };
     let size = match size.trim_end_matches("-1") {
@@ -68,14 +71,17 @@ fn rows(case: &str, language: &str, rest: &str) -> Vec<Figure> {
         "1k" => "1 KiB",
         _ => return Vec::new(),
     };
-    let row = format!("{verb} {size}, {language}");
+    let row = match language {
+        "" => format!("{verb}, {size}"),
+        language => format!("{verb} {size}, {language}"),
+    };
     let mut figures = Vec::new();
     if let Some(rate) = leading(rest) {
-        let bytes = before(rest, "MB").filter(|_| verb == "append").map(|mb| ("bytes_written", mb * 1e6));
+        let bytes = before(rest, "MB").filter(|_| verb != "read").map(|mb| ("bytes_written", mb * 1e6));
         let more = bytes.into_iter().collect();
         figures.push(Figure { case: row.clone(), unit: "msg/s", better: Better::Higher, value: rate, more });
     }
-    if let Some(p50) = after(rest, "p50") {
+    if let Some(p50) = after(rest, "p50").filter(|_| !language.is_empty()) {
         let case = format!("{row} p50");
         figures.push(Figure { case, unit: "ns", better: Better::Lower, value: p50, more: Vec::new() });
     }
@@ -109,6 +115,7 @@ mod tests {
         let text = "rust\tappend-128\t5000000/s\t4000 MB\tp50 98 ns\tp99 300 ns\n\
                     chronicle\tput-128-1\t2000000\t4295 MB\n\
                     c\tread-1k\t3000000.5\t9000 MB\n\
+                    bare\tmap-1k\t400000/s\t4295 MB\tp50 40 ns\n\
                     rust\tsend-1k\t7\n\
                     c\tfailed\tno compiler\n";
         let Found { figures, failures } = read(text);
@@ -122,6 +129,7 @@ mod tests {
             ("chronicle", "append 128 B, Rust", 2e6),
             ("chronicle", "append 128 B, C", 2e6),
             ("ferromq", "read 1 KiB, C", 3_000_000.5),
+            ("bare", "bare append into mappings, 1 KiB", 4e5),
         ];
         assert_eq!(seen, want);
         let written = |at: usize| figures[at].1.more.as_slice();
@@ -129,7 +137,7 @@ mod tests {
             (written(0), written(2)),
             (&[("bytes_written", 4e9)][..], &[("bytes_written", 4.295e9)][..])
         );
-        assert!(written(4).is_empty());
+        assert!(written(4).is_empty() && !written(5).is_empty());
         assert_eq!(failures, ["in-process: c: no compiler"]);
     }
 }

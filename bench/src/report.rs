@@ -13,9 +13,15 @@ pub const OURS: &str = "ferromq";
 pub const APACHE: &str = "apache";
 /// The column of the queue that appends and reads within a process are compared with.
 pub const CHRONICLE: &str = "chronicle";
+/// The column of what the machine does when nothing is done but the copying.
+pub const BARE: &str = "bare";
 /// Columns of what bounds us or stands beside us, with what they are called in a table.
-pub const OTHERS: [(&str, &str); 3] =
-    [("nothing", "do-nothing server"), ("disk", "bare disk"), (CHRONICLE, "Chronicle Queue")];
+pub const OTHERS: [(&str, &str); 4] = [
+    ("nothing", "do-nothing server"),
+    ("disk", "bare disk"),
+    (CHRONICLE, "Chronicle Queue"),
+    (BARE, "nothing but copies"),
+];
 
 /// Which way a figure is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +155,7 @@ impl Row {
             let bytes = self.sides.get(side)?.more.get("bytes_written")?;
             (*bytes > 0.0).then(|| number(bytes / 1e6))
         };
-        [OURS, APACHE, CHRONICLE].into_iter().filter_map(megabytes).collect::<Vec<_>>().join(" / ")
+        [OURS, APACHE, CHRONICLE, BARE].into_iter().filter_map(megabytes).collect::<Vec<_>>().join(" / ")
     }
 }
 

@@ -1,13 +1,19 @@
-//! What an append and a read within the process take: `cargo bench -p ferromq --bench appender -- [SECONDS]`, on the disk that
-//! holds TMPDIR. Beside them an ordinary send. Processor time is this thread's; unlike the time on the wall it leaves out
+//! What an append and a read within the process take: `cargo bench -p ferromq --bench appender -- [SECONDS [CASES]]
+//! [SETTING=VALUE]...`, on the disk that holds TMPDIR. Beside them an ordinary send, and what the machine takes to bring as many
+//! bytes into the memory of new files, by copies into mappings and by writes, when nothing else is done. CASES is how their
+//! names begin: append (with reads), send, bare. Processor time is this thread's; unlike the time on the wall it leaves out
 //! what else runs. Appends end at 4 GiB of bodies; those of 1 KiB go on to that, for twenty times as long at most, if there is
 //! a second or more. With COUNT=n each case is done n times instead, for tools that count instructions.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ferromq::{Instance, Message, Result};
+use memmap2::{Advice, MmapMut};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -37,20 +43,28 @@ const MOST: usize = 4 << 30;
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
-    let seconds: f64 = args.next().map_or(1.0, |text| text.parse().expect("a number of seconds"));
-    let only = args.next();
+    let args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let (settings, args): (Vec<String>, Vec<String>) = args.partition(|arg| arg.contains('='));
+    let seconds: f64 = args.first().map_or(1.0, |text| text.parse().expect("a number of seconds"));
+    let only = args.get(1);
     let time = Duration::from_secs_f64(seconds);
     let dir = tempfile::tempdir().expect("a directory");
-    let mq = ferromq::open(dir.path().join("data"))?;
+    let mut options = ferromq::OpenOptions::directory(dir.path().join("data"));
+    for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')) {
+        options.set(key, value)?;
+    }
+    let mq = ferromq::open_with(options)?;
     for (name, size) in [("128", 128), ("1k", 1024)] {
         mq.create_topic(name, 1)?;
         let body = vec![b'x'; size];
-        let wanted = |case: &str| only.as_deref().is_none_or(|only| case.starts_with(only));
+        let wanted = |case: &str| only.is_none_or(|only| case.starts_with(only));
+        // So much that what the disk has to take counts. C's and Chronicle's end alike.
+        let limit = if size == 1024 && seconds >= 1.0 { time * 20 } else { time };
+        if wanted("bare") {
+            bare(dir.path(), &body, limit).expect("files");
+        }
         if wanted("append") {
             let mut appender = mq.appender(name, 0)?;
-            // So much that what the disk has to take counts. C's and Chronicle's end alike.
-            let limit = if size == 1024 && seconds >= 1.0 { time * 20 } else { time };
             run(&format!("append-{name}"), size, 1, (limit, MOST), || appender.append(&body).map(drop))?;
             let bodies = vec![&body[..]; 100];
             run(&format!("batch-{name}"), size, 100, (time, MOST), || {
@@ -69,6 +83,56 @@ fn main() -> Result<()> {
     mq.close()
 }
 
+/// What a record has beside its body, about.
+const FRAME: usize = 94;
+
+/// Bytes in new files, as many as appends bring there.
+fn bare(dir: &Path, body: &[u8], limit: Duration) -> std::io::Result<()> {
+    const FILE: usize = 1 << 30;
+    const AHEAD: usize = 512 << 10;
+    const PIECE: usize = 64 << 10;
+    let name = if body.len() == 128 { "128" } else { "1k" };
+    let record = vec![b'x'; body.len() + FRAME];
+    let new = |number: usize| -> std::io::Result<File> {
+        let path = dir.join(format!("bare-{number}"));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        file.set_len(FILE as u64)?;
+        Ok(file)
+    };
+    let (mut map, mut at, mut ahead, mut files): (Option<MmapMut>, usize, usize, usize) = (None, FILE, 0, 0);
+    run(&format!("map-{name}"), body.len(), 1, (limit, MOST), || {
+        if at + record.len() > FILE {
+            // SAFETY: the file was made just now in a directory of this process's own.
+            map = Some(unsafe { MmapMut::map_mut(&new(files)?) }?);
+            (at, ahead, files) = (0, 0, files + 1);
+        }
+        let map = map.as_mut().expect("a file is mapped");
+        if at + record.len() > ahead {
+            let len = AHEAD.min(FILE - ahead);
+            map.advise_range(Advice::PopulateWrite, ahead, len)?;
+            ahead += len;
+        }
+        map[at..at + record.len()].copy_from_slice(&record);
+        at += record.len();
+        Ok::<(), std::io::Error>(())
+    })?;
+    drop(map);
+    let remove =
+        |count: usize| (0..count).try_for_each(|file| std::fs::remove_file(dir.join(format!("bare-{file}"))));
+    remove(files)?;
+    let (mut file, mut pieces) = (new(0)?, Vec::with_capacity(PIECE + record.len()));
+    run(&format!("write-{name}"), body.len(), 1, (limit, MOST), || {
+        pieces.extend_from_slice(&record);
+        if pieces.len() >= PIECE {
+            file.write_all(&pieces)?;
+            pieces.clear();
+        }
+        Ok::<(), std::io::Error>(())
+    })?;
+    drop(file);
+    remove(1)
+}
+
 fn read(mq: &Instance, topic: &str, size: usize, time: Duration) -> Result<()> {
     let mut reader = mq.reader(topic, 0, 0)?;
     run(&format!("read-{topic}"), size, 1, (time, usize::MAX), || {
@@ -79,13 +143,13 @@ fn read(mq: &Instance, topic: &str, size: usize, time: Duration) -> Result<()> {
     })
 }
 
-fn run(
+fn run<E>(
     case: &str,
     size: usize,
     each: usize,
     (time, most_bytes): (Duration, usize),
-    mut once: impl FnMut() -> Result<()>,
-) -> Result<()> {
+    mut once: impl FnMut() -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let count = std::env::var("COUNT").ok().and_then(|count| count.parse::<usize>().ok());
     for _ in 0..1000 / each {
         once()?;
