@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::{property, Message};
-use crate::store::{forks, AppendError, Appended, Content, Durability, FlushMode, Origin, Ready};
+use crate::store::{AppendError, Appended, Content, Durability, FlushMode, Origin, Ready};
 use crate::wire::ResponseCode;
 use crate::{Error, ErrorKind, Result};
 
 use super::handler::{refuse, Refusal};
+use super::home::Home;
 use super::stats::PutTally;
 use super::{flow, names, put, send, Broker};
 
@@ -27,7 +28,7 @@ pub struct QueueAppender {
     topic: Arc<str>,
     queue_id: i32,
     checked: Option<Checked>,
-    forks: usize,
+    home: Home,
 }
 
 /// What holds as long as the broker's tables and settings are those of the epoch.
@@ -44,8 +45,8 @@ impl QueueAppender {
     /// # Errors
     /// As [`QueueAppender::append`].
     pub fn new(broker: Arc<Broker>, topic: &str, queue_id: i32) -> Result<QueueAppender> {
-        let (topic, forks) = (topic.into(), forks());
-        let mut this = QueueAppender { broker, topic, queue_id, checked: None, forks };
+        let (topic, home) = (topic.into(), Home::here());
+        let mut this = QueueAppender { broker, topic, queue_id, checked: None, home };
         this.check()?;
         Ok(this)
     }
@@ -176,11 +177,7 @@ impl QueueAppender {
 
     /// Looks at everything again that a change of topics or settings may have changed.
     fn check(&mut self) -> Result<()> {
-        if forks() != self.forks {
-            let context =
-                "this process was forked from the one that made the appender; open its own instance";
-            return Err(Error::new(ErrorKind::Forked, OPERATION, context));
-        }
+        self.home.check(OPERATION, "appender")?;
         // Before anything is looked at: what changes from here on is looked at next time.
         let epoch = self.broker.epoch();
         if self.checked.as_ref().is_some_and(|checked| checked.epoch == epoch) {

@@ -15,6 +15,7 @@ mod flow;
 #[cfg(feature = "wasm-filter")]
 mod functions;
 mod handler;
+mod home;
 mod locks;
 pub mod names;
 mod offsets;

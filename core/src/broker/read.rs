@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::record::RecordView;
-use crate::store::{forks, Walk};
+use crate::store::Walk;
 use crate::wire::ResponseCode;
 use crate::{Error, ErrorKind, Result};
 
 use super::handler::{refuse, Refusal};
+use super::home::Home;
 use super::{names, permission, put, Broker};
 
 const OPERATION: &str = "read";
@@ -20,7 +21,7 @@ pub struct QueueReader {
     walk: Walk,
     /// That of the tables and settings by which it may read.
     epoch: Option<u64>,
-    forks: usize,
+    home: Home,
 }
 
 impl QueueReader {
@@ -32,7 +33,8 @@ impl QueueReader {
         let epoch = broker.epoch();
         let walk = look(&broker, topic, queue_id, |known| Walk::new(known, offset));
         let walk = walk.map_err(|refusal| refusal.into_error(OPERATION))?;
-        Ok(QueueReader { broker, topic: topic.into(), queue_id, walk, epoch: Some(epoch), forks: forks() })
+        let home = Home::here();
+        Ok(QueueReader { broker, topic: topic.into(), queue_id, walk, epoch: Some(epoch), home })
     }
 
     /// The offset from which on the next record is looked for.
@@ -62,10 +64,7 @@ impl QueueReader {
     }
 
     fn check(&mut self) -> Result<()> {
-        if forks() != self.forks {
-            let context = "this process was forked from the one that made the reader; open its own instance";
-            return Err(Error::new(ErrorKind::Forked, OPERATION, context));
-        }
+        self.home.check(OPERATION, "reader")?;
         if self.broker.is_stopping() {
             return Err(Error::new(ErrorKind::Closed, OPERATION, "the instance was closed"));
         }

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
+use super::home::Home;
 use super::Broker;
-use crate::store::forks;
 use crate::sync::Mutex;
 use crate::wire::body::{BrokerStatsData, BrokerStatsItem};
 
@@ -89,7 +89,7 @@ pub(crate) struct PutTally {
     broker: Arc<Broker>,
     topic: Arc<Counter>,
     own: Arc<Tally>,
-    forks: usize,
+    home: Home,
 }
 
 impl PutTally {
@@ -99,7 +99,7 @@ impl PutTally {
         for counter in [&*topic, &broker.stats.puts] {
             counter.tallies.lock().push(own.clone());
         }
-        PutTally { broker, topic, own, forks: forks() }
+        PutTally { broker, topic, own, home: Home::here() }
     }
 
     /// One call brought so much.
@@ -114,8 +114,7 @@ impl PutTally {
 
 impl Drop for PutTally {
     fn drop(&mut self) {
-        // In a child of a fork the locks may be held for ever, by threads that it does not have.
-        if forks() != self.forks {
+        if self.home.is_left() {
             return;
         }
         for counter in [&*self.topic, &self.broker.stats.puts] {
