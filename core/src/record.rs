@@ -131,7 +131,8 @@ pub(crate) struct Mould {
     head: [u8; MAX_HEAD],
     head_len: usize,
     sys_flag: i32,
-    topic: Box<[u8]>,
+    /// The topic with its length, and the length of no properties.
+    tail: Box<[u8]>,
     /// Where the store time stands.
     pub store_timestamp_at: usize,
 }
@@ -140,25 +141,28 @@ impl Mould {
     /// From a record of that kind; its flags, body and properties do not count.
     pub fn new(record: &NewRecord<'_>) -> Mould {
         let bare = NewRecord { body: &[], properties: &[], flag: 0, sys_flag: 0, ..*record };
-        let (mut encoded, mut topic, mut head) = (Vec::new(), Vec::new(), [0; MAX_HEAD]);
+        let (mut encoded, mut tail, mut head) = (Vec::new(), Vec::new(), [0; MAX_HEAD]);
         bare.encode_head(&mut encoded);
-        bare.encode_tail(&mut topic);
-        // The length of the properties is another one each time.
-        topic.truncate(topic.len() - 2);
+        bare.encode_tail(&mut tail);
         head[..encoded.len()].copy_from_slice(&encoded);
         let sys_flag = int(&head, SYS_FLAG_AT).unwrap_or_default();
         let store_timestamp_at = bare.store_timestamp_at();
-        Mould { head, head_len: encoded.len(), sys_flag, topic: topic.into(), store_timestamp_at }
+        Mould { head, head_len: encoded.len(), sys_flag, tail: tail.into(), store_timestamp_at }
     }
 
     /// The topic with its length, as it stands between body and properties.
     pub fn topic(&self) -> &[u8] {
-        &self.topic
+        &self.tail[..self.tail.len() - 2]
+    }
+
+    /// All that stands behind the body of a record without properties.
+    pub fn bare_tail(&self) -> &[u8] {
+        &self.tail
     }
 
     /// Bytes of the record.
     pub fn encoded_len(&self, body: usize, properties: usize) -> usize {
-        self.head_len + body + self.topic.len() + 2 + properties
+        self.head_len + body + self.tail.len() + properties
     }
 
     /// All that stands before the body, without what its place decides.
@@ -243,7 +247,40 @@ pub struct RecordView<'a> {
     properties_at: u32,
 }
 
+/// Where the parts of a record stand that was found valid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    size: u32,
+    topic_at: u32,
+    body_at: u32,
+    body_len: u32,
+    properties_at: u32,
+    born_v6: bool,
+    store_v6: bool,
+}
+
 impl<'a> RecordView<'a> {
+    /// Where its parts stand.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            size: self.bytes.len() as u32,
+            topic_at: self.properties_at - 2 - self.topic.len() as u32,
+            body_at: self.body_at,
+            body_len: self.body_len,
+            properties_at: self.properties_at,
+            born_v6: self.born_v6,
+            store_v6: self.store_v6,
+        }
+    }
+
+    /// The record at the start of bytes that were found to hold one of this layout, which is not looked at again.
+    pub(crate) fn again(bytes: &'a [u8], layout: Layout) -> Option<Self> {
+        let Layout { size, topic_at, body_at, body_len, properties_at, born_v6, store_v6 } = layout;
+        let bytes = bytes.get(..size as usize)?;
+        let topic = std::str::from_utf8(bytes.get(topic_at as usize..properties_at as usize - 2)?).ok()?;
+        Some(RecordView { bytes, topic, born_v6, store_v6, body_at, body_len, properties_at })
+    }
+
     /// Looks at the record at the start of `bytes`, which may be longer. Checked are the magic, that all lengths add
     /// up to the size, and that the topic is UTF-8; not the CRC ([`RecordView::body_crc_matches`]).
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
@@ -260,12 +297,12 @@ impl<'a> RecordView<'a> {
                 "size {size} is not within {MIN_RECORD} and the {there} bytes there"
             )));
         }
-        RecordView::layout(&bytes[..size as usize], topic_length_bytes).ok_or_else(|| {
+        RecordView::read(&bytes[..size as usize], topic_length_bytes).ok_or_else(|| {
             corrupt(format!("lengths do not add up to the size {size}, or the topic is not UTF-8"))
         })
     }
 
-    fn layout(bytes: &'a [u8], topic_length_bytes: usize) -> Option<Self> {
+    fn read(bytes: &'a [u8], topic_length_bytes: usize) -> Option<Self> {
         let sys_flag = int(bytes, 36)?;
         let (born_v6, store_v6) =
             (sys_flag & sys_flag::BORN_HOST_V6 != 0, sys_flag & sys_flag::STORE_HOST_V6 != 0);
@@ -410,7 +447,7 @@ impl<'a> RecordView<'a> {
         BORN_HOST_AT + if self.born_v6 { 20 } else { 8 }
     }
 
-    // `layout` has checked that everything up to the properties is there.
+    // `read` has checked that everything up to the properties is there.
     fn int(&self, at: usize) -> i32 {
         int(self.bytes, at).unwrap_or_default()
     }

@@ -132,6 +132,12 @@ proptest! {
         let length = (properties.len() as i16).to_be_bytes();
         let whole = [&head[..], &body, mould.topic(), &length, &properties].concat();
         prop_assert_eq!(mould.encoded_len(body.len(), properties.len()), whole.len());
+        let view = RecordView::parse(&whole).unwrap();
+        let again = RecordView::again(&whole, view.layout()).unwrap();
+        prop_assert_eq!((again.topic(), again.body(), again.properties()), (view.topic(), view.body(), view.properties()));
+        prop_assert_eq!((again.store_host(), again.total_size()), (view.store_host(), view.total_size()));
+        prop_assert!(RecordView::again(&whole[1..], view.layout()).is_none());
+        prop_assert_eq!(mould.bare_tail(), [mould.topic(), &[0, 0]].concat());
         prop_assert_eq!(whole, record.encode(5, 6, 7));
     }
 }

@@ -102,6 +102,7 @@ fn with_topics(config: &BrokerConfig, known_topics: Option<Vec<String>>) -> Stor
         max_store_size: retention.max_store_size,
         clean_resource_interval_ms: config.clean_resource_interval as u64,
         max_message_size: config.max_message_size,
+        log_kept_in_memory: config.commit_log_kept_in_memory as u64,
         access_message_in_memory_max_ratio: config.access_message_in_memory_max_ratio,
         max_transfer_bytes_on_message_in_memory: config.max_transfer_bytes_on_message_in_memory,
         max_transfer_count_on_message_in_memory: config.max_transfer_count_on_message_in_memory,

@@ -248,6 +248,10 @@ settings! {
              every cleanResourceInterval; the file that is written to stays. 0: no limit.";
 
         // Store: reading.
+        "commitLogKeptInMemory" commit_log_kept_in_memory: usize = 0, Range(0, 1 << 60), AtStart,
+            "Most bytes of the commit log behind its end that stay in the page cache. What lies further behind goes back to the \
+             system once it is on the disk, unless somebody reads there, and is read from the disk when it is wanted again. \
+             0: as long as the system has memory for it.";
         "accessMessageInMemoryMaxRatio" access_message_in_memory_max_ratio: u32 = 40, PERCENT, AtStart,
             "Percent of the machine's memory; messages further from the end than that count as on disk.";
         "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144, COUNT, AtStart,

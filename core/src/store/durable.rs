@@ -81,7 +81,10 @@ impl Core {
             self.sync_log()
         };
         match &result {
-            Ok(()) => self.tell_durable(),
+            Ok(()) => {
+                self.tell_durable();
+                self.give_back();
+            }
             Err(reason) => self.tell_failed(reason),
         }
         result

@@ -180,6 +180,9 @@ impl Reader<'_> {
         if !self.filter.tags_match(self.core.tags_code(self.queue, entry)) {
             return true;
         }
+        if self.result.count == 0 {
+            self.core.behind.note_reader(entry.physical_offset);
+        }
         let Some(segment) = self.segment(entry.physical_offset) else {
             return self.removing();
         };

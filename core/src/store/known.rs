@@ -233,9 +233,14 @@ impl Core {
         let now = self.clock.now_ms();
         record::place(&mut head, ready.mould.store_timestamp_at, offset, physical_offset, now);
         record::place_born(&mut head, now);
-        let length = (properties.len() as i16).to_be_bytes();
-        let parts: [&[u8]; 5] = [&head, body, ready.mould.topic(), &length, properties];
-        self.log.put_parts(&mut tail, &parts)?;
+        match properties.is_empty() {
+            true => self.log.put_parts(&mut tail, &[&head, body, ready.mould.bare_tail()])?,
+            false => {
+                let length = (properties.len() as i16).to_be_bytes();
+                let parts: [&[u8]; 5] = [&head, body, ready.mould.topic(), &length, properties];
+                self.log.put_parts(&mut tail, &parts)?;
+            }
+        }
         queue.next.store(offset + 1, Ordering::Relaxed);
         let entry = QueueEntry { physical_offset, size: size as i32, tags_code };
         let slot = Slot { offset, count: 1, entry, store_timestamp: now };

@@ -9,7 +9,26 @@ use std::sync::Arc;
 
 use super::guard::{self, Guard};
 use bytes::Bytes;
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
+
+/// Asks the processor to bring the line of memory at an address into its caches, for a look that comes later. Any address
+/// may be given: where there is nothing, nothing happens.
+#[inline]
+pub(super) fn fetch_ahead(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint to the processor, which reads nothing as far as the program can tell, and never faults.
+    unsafe {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
 
 /// Memory that simulates a file's pages: byte-wise atomic, so that a simulated power cut may look at it any time.
 pub(super) type Heap = Arc<[AtomicU8]>;
@@ -41,6 +60,8 @@ pub struct Mapping {
     /// Dropped first: nobody answers for pages that are not mapped any more.
     guard: Option<Guard>,
     memory: Memory,
+    /// Its pages are those of the file.
+    is_shared: bool,
     published: AtomicUsize,
 }
 
@@ -60,7 +81,7 @@ impl Mapping {
         // The store's lock keeps other brokers away from the file, and this process never shortens a mapped file. What
         // others do to it, or a disk, the guard meets.
         let map = MmapOptions::new().len(len).map_raw(file)?;
-        Ok(Self::over(Memory::File(map), published))
+        Ok(Self::over(Memory::File(map), published, true))
     }
 
     /// As [`Mapping::of_file`], but what is written is seen through this mapping only.
@@ -72,7 +93,7 @@ impl Mapping {
         // SAFETY: as above, nobody else changes the file while the store's lock is held; and nothing but the raw
         // pointer is kept, through which this module reads what is published and writes behind it.
         let map = unsafe { MmapOptions::new().len(len).map_copy(file)? };
-        Ok(Self::over(Memory::File(map.into()), published))
+        Ok(Self::over(Memory::File(map.into()), published, false))
     }
 
     /// Memory with no file behind it, filled by `read` page by page; stretches of zeros take none.
@@ -90,21 +111,21 @@ impl Mapping {
                 to.copy_from_slice(page);
             }
         }
-        Ok(Self::over(Memory::File(map.into()), published))
+        Ok(Self::over(Memory::File(map.into()), published, false))
     }
 
     /// A mapping of simulated pages.
     pub(super) fn of_heap(heap: Heap, published: usize) -> (Arc<Self>, Writer) {
-        Self::over(Memory::Heap(heap), published)
+        Self::over(Memory::Heap(heap), published, false)
     }
 
-    fn over(memory: Memory, published: usize) -> (Arc<Self>, Writer) {
+    fn over(memory: Memory, published: usize, is_shared: bool) -> (Arc<Self>, Writer) {
         let published = AtomicUsize::new(published.min(memory.len()));
         let guard = match &memory {
             Memory::File(map) => Some(Guard::new(map.as_ptr(), map.len())),
             Memory::Heap(_) => None,
         };
-        let mapping = Arc::new(Mapping { guard, memory, published });
+        let mapping = Arc::new(Mapping { guard, memory, is_shared, published });
         (mapping.clone(), Writer { mapping })
     }
 
@@ -135,6 +156,25 @@ impl Mapping {
             if len > 0 {
                 let _ = map.advise_range(Advice::PopulateWrite, at, len);
             }
+        }
+    }
+
+    /// Begins to bring bytes into the processor's caches that are looked at soon.
+    pub fn fetch_ahead(&self, at: usize, len: usize) {
+        const LINE: usize = 64;
+        let from = self.memory.start() as usize + at;
+        (from..from + len).step_by(LINE).for_each(fetch_ahead);
+    }
+
+    /// Lets go of pages, so that the system may have them; they come back from the file when they are touched next. Best
+    /// effort.
+    pub fn give_back(&self, at: usize, len: usize) {
+        let Memory::File(map) = &self.memory else { return };
+        if self.is_shared && at < map.len() {
+            let len = len.min(map.len() - at);
+            // SAFETY: within the mapping, which is shared: whatever is read or written there is the file's page, before
+            // and after. Only of a private one would changes be lost.
+            let _hint = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, at, len) };
         }
     }
 
@@ -292,6 +332,22 @@ mod tests {
         let bytes = mapping.bytes(4099, 3).unwrap();
         drop((file, mapping, writer));
         assert_eq!(&bytes[..], b"the");
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again_also_where_the_file_never_had_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let of_file = Mapping::of_file(file.as_file(), 8192, 0).unwrap();
+        let private = Mapping::private(file.as_file(), 8192, 0).unwrap();
+        let anonymous = Mapping::anonymous(8192, 0, |_, _| Ok(())).unwrap();
+        for (mapping, mut writer) in [of_file, private, anonymous] {
+            let end = writer.write(4090, b"over the page's edge");
+            writer.publish(end);
+            mapping.give_back(0, 8192);
+            mapping.give_back(8192, 1);
+            assert_eq!(mapping.view(4090, 20), Some(&b"over the page's edge"[..]));
+        }
     }
 
     #[test]

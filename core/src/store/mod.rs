@@ -11,6 +11,7 @@
 
 mod append;
 mod backup;
+mod behind;
 mod checkpoint;
 mod cursor;
 mod damaged;
@@ -61,6 +62,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::behind::Behind;
 use self::checkpoint::Checkpoint;
 use self::damaged::Damaged;
 use self::dispatch::Dispatcher;
@@ -110,6 +112,7 @@ pub struct Core {
     pub(crate) ext: Ext,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) waiters: Waiters,
+    pub(crate) behind: Behind,
     pub(crate) saved: Saved,
     pub(crate) damaged: Damaged,
     pub(crate) listener: RwLock<Option<Box<dyn Listener>>>,
@@ -206,6 +209,7 @@ impl Core {
             ext,
             dispatcher: Dispatcher::default(),
             waiters: Waiters::default(),
+            behind: Behind::new(options.log_kept_in_memory),
             saved: Saved::default(),
             damaged: Damaged::default(),
             listener: RwLock::new(None),
@@ -261,6 +265,7 @@ impl Core {
             }
         })?;
         self.saved.resume(&checkpoint);
+        self.behind.resume(self.log.end());
         self.retained_to.store(self.log.min(), Ordering::Release);
         self.note_space();
         self.settle(stood);

@@ -74,6 +74,9 @@ pub struct StoreOptions {
     pub clean_resource_interval_ms: u64,
     /// Largest body, bytes.
     pub max_message_size: usize,
+    /// Bytes of the log behind its end that stay in memory. What lies further behind goes back to the system once it is on
+    /// the disk, but for what is read right now. 0: the system decides. Ours, not Apache's.
+    pub log_kept_in_memory: u64,
     /// Percent of the machine's memory; a record further behind the end of the log counts as on disk.
     pub access_message_in_memory_max_ratio: u32,
     /// Bytes per get, from memory.
@@ -136,6 +139,7 @@ impl StoreOptions {
             max_store_size: 0,
             clean_resource_interval_ms: 10_000,
             max_message_size: 4 << 20,
+            log_kept_in_memory: 0,
             access_message_in_memory_max_ratio: 40,
             max_transfer_bytes_on_message_in_memory: 256 << 10,
             max_transfer_count_on_message_in_memory: 32,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::mapping::{Mapping, Writer};
 use super::scan;
 use super::storage::{File, Storage};
-use crate::record::{RecordView, MIN_RECORD};
+use crate::record::{Layout, RecordView, MIN_RECORD};
 use crate::sync::RwLock;
 
 /// One file of the commit log. Readers that hold it keep its bytes, deleted or not.
@@ -48,6 +48,12 @@ impl Segment {
         Ok(())
     }
 
+    /// Lets go of the memory of a range that is on the disk; it comes back from there when somebody reads.
+    pub fn give_back(&self, at: usize, len: usize) {
+        self.map.give_back(at, len);
+        self.file.give_back(at as u64, len as u64);
+    }
+
     /// Commit-log offset behind the last byte of the file.
     pub fn end(&self) -> i64 {
         self.base + self.map.len() as i64
@@ -61,6 +67,18 @@ impl Segment {
     /// The record at a commit-log offset, if a valid one that knows its place is there.
     pub fn record(&self, offset: i64) -> Option<RecordView<'_>> {
         RecordView::parse(self.from(offset)).ok().filter(|record| record.physical_offset() == offset)
+    }
+
+    /// As [`Segment::record`], of one that was found valid before.
+    pub fn record_again(&self, offset: i64, layout: Layout) -> Option<RecordView<'_>> {
+        RecordView::again(self.from(offset), layout).filter(|record| record.physical_offset() == offset)
+    }
+
+    /// Begins to bring a part of the file into the processor's caches.
+    pub fn fetch_ahead(&self, offset: i64, len: usize) {
+        if (self.base..self.end()).contains(&offset) {
+            self.map.fetch_ahead((offset - self.base) as usize, len);
+        }
     }
 
     /// Whether pages of the mapping could not be had: what they held reads as zeros, and may still be in the file.

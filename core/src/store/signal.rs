@@ -21,6 +21,12 @@ impl Signal {
         }
     }
 
+    /// Whether the thread is still to look. For who holds a lock that the thread takes for its look: raising it again
+    /// would tell nothing new then.
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+
     /// Waits until raised, and lowers the flag.
     pub fn wait(&self) {
         let mut lock = self.lock.lock();

@@ -88,7 +88,11 @@ fn run_flush(core: &Core) {
 fn run_prepare(core: &Core) {
     while !stopping(core) {
         core.log.preparation.wait();
-        while !stopping(core) && prepare(&core.log) {}
+        while !stopping(core) && prepare(&core.log) {
+            if core.holds_too_much() {
+                core.waiters.wanted.raise();
+            }
+        }
     }
 }
 

@@ -10,10 +10,13 @@ use super::queue::Slot;
 use super::segment::Segment;
 use super::types::QueueEntry;
 use super::Core;
-use crate::record::RecordView;
+use crate::record::{Layout, RecordView};
 
 /// Entries read ahead.
 const AHEAD: usize = 128;
+/// So many records ahead of the one that is looked at, bytes at the start of one are asked for.
+const FETCHED_AHEAD: usize = 4;
+const FETCHED_BYTES: usize = 512;
 
 /// A reader of one queue: where it is, and what it has at hand. Its file of the log stays in memory, and on the disk, until
 /// it comes to another one or goes, also when retention removes it meanwhile.
@@ -56,7 +59,7 @@ impl Walk {
     /// # Errors
     /// When a file of the queue cannot be read. The next call tries again.
     pub fn step(&mut self, core: &Core) -> io::Result<Option<(i64, RecordView<'_>)>> {
-        let slot = loop {
+        let (slot, layout) = loop {
             let Some(slot) = self.slots.get(self.at).copied() else {
                 if !self.read_ahead(core)? {
                     return Ok(None);
@@ -66,14 +69,14 @@ impl Walk {
             self.at += 1;
             // Never back, whatever a damaged entry says.
             self.next = self.next.max(slot.offset.saturating_add(slot.count));
-            if self.is_whole(core, &slot) {
-                break slot;
+            if let Some(layout) = self.look(core, &slot) {
+                break (slot, layout);
             }
         };
         let at = slot.entry.physical_offset;
         let record = match &self.copy {
-            Some(copy) => RecordView::parse(copy).ok(),
-            None => self.segment.as_ref().and_then(|segment| segment.record(at)),
+            Some(copy) => RecordView::again(copy, layout),
+            None => self.segment.as_ref().and_then(|segment| segment.record_again(at, layout)),
         };
         match record {
             Some(record) => Ok(Some((slot.offset, record))),
@@ -97,6 +100,9 @@ impl Walk {
         }
         let count = AHEAD.min((max - self.next) as usize);
         queue.read(&core.queues.files, self.next, count, &mut self.slots)?;
+        if let Some(slot) = self.slots.first() {
+            core.behind.note_reader(slot.entry.physical_offset);
+        }
         if self.slots.is_empty() {
             let (topic, id, offset) = (&queue.topic, queue.id, self.next);
             return Err(io::Error::other(format!("{topic}, queue {id}: the entry of {offset} is not there")));
@@ -104,40 +110,41 @@ impl Walk {
         Ok(true)
     }
 
-    /// Whether a sound record stands behind an entry; its file is at hand then.
-    fn is_whole(&mut self, core: &Core, slot: &Slot) -> bool {
+    /// The layout of the record behind an entry, if a sound one stands there; its file is at hand then.
+    fn look(&mut self, core: &Core, slot: &Slot) -> Option<Layout> {
         let (entry, queue) = (&slot.entry, &self.known.queue);
         if !entry.is_record() {
             if *entry != QueueEntry::BLANK {
                 core.damaged.report_entry(queue, slot.offset);
             }
-            return false;
+            return None;
         }
         let at_hand = |segment: &Arc<Segment>| (segment.base..segment.end()).contains(&entry.physical_offset);
         if !self.segment.as_ref().is_some_and(at_hand) {
             self.segment = core.log.segments.find(entry.physical_offset);
         }
-        let Some(segment) = &self.segment else { return false };
-        let is_its = |record: &RecordView<'_>| record.total_size() == entry.size as usize;
-        let mut looked =
-            segment.record(entry.physical_offset).filter(is_its).map(|found| found.body_crc_matches());
+        let segment = self.segment.as_ref()?;
+        if let Some(later) = self.slots.get(self.at + FETCHED_AHEAD) {
+            let len = (later.entry.size.max(0) as usize).min(FETCHED_BYTES);
+            segment.fetch_ahead(later.entry.physical_offset, len);
+        }
+        let look_at = |record: &RecordView<'_>| {
+            let is_its = record.total_size() == entry.size as usize;
+            is_its.then(|| record.body_crc_matches().then(|| record.layout()))
+        };
+        let mut looked = segment.record(entry.physical_offset).as_ref().and_then(look_at);
         // What was looked at may be zeros where a page was lost.
         let has_lost = segment.lost_pages();
         self.copy = has_lost.then(|| segment.read_record(entry.physical_offset)).flatten();
         if has_lost {
             let copy = self.copy.as_ref().and_then(|copy| RecordView::parse(copy).ok());
-            looked = copy.filter(is_its).map(|found| found.body_crc_matches());
+            looked = copy.as_ref().and_then(look_at);
         }
         match looked {
-            Some(true) => true,
-            None if !has_lost => {
-                core.damaged.report_entry(queue, slot.offset);
-                false
-            }
-            _ => {
-                core.damaged.report(segment, entry.physical_offset, queue, slot.offset);
-                false
-            }
+            Some(Some(layout)) => return Some(layout),
+            None if !has_lost => core.damaged.report_entry(queue, slot.offset),
+            _ => core.damaged.report(segment, entry.physical_offset, queue, slot.offset),
         }
+        None
     }
 }

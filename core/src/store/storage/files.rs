@@ -159,6 +159,10 @@ impl File for fs::File {
         sys::unlock(self)
     }
 
+    fn give_back(&self, at: u64, len: u64) {
+        sys::give_back(self, at, len);
+    }
+
     fn modified_ms(&self) -> io::Result<i64> {
         let modified = self.metadata()?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))

@@ -127,6 +127,9 @@ pub trait File: Send + Sync {
         Ok(())
     }
 
+    /// Says that the range will not be read soon: what of it is on the disk need not stay in memory.
+    fn give_back(&self, _at: u64, _len: u64) {}
+
     /// When the file was last written, ms since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
 

@@ -77,6 +77,13 @@ pub(super) fn expect_random_reads(file: &File) {
     let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
 }
 
+/// Tells the kernel that pages of this range are not wanted any more. Those that are dirty or mapped stay. Only a hint.
+pub(super) fn give_back(file: &File, at: u64, len: u64) {
+    let (at, len) = (at as libc::off_t, len as libc::off_t);
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), at, len, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// Where the next byte is that is not in a hole.
 pub(super) fn next_data(file: &File, at: u64) -> io::Result<Option<u64>> {
     // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed. The file position that
