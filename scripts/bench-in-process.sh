@@ -1,8 +1,8 @@
 #!/bin/sh
 # Appends and reads within a process, of Rust, of C and of Chronicle Queue: scripts/bench-in-process.sh TARGET [SECONDS].
 # Builds what it runs in release mode. Prints a line a case: program, case, messages a second and what else it tells,
-# separated by tabs; or program, "failed", and why. "bare" is what the machine takes to copy as many bytes into new files.
-# ferromq-bench runs it and makes rows of them.
+# separated by tabs; or program, "failed", and why. "kept" is Rust with 256 MiB of the log kept in memory; "bare" is what the
+# machine takes to copy as many bytes into new files. ferromq-bench runs it and makes rows of them.
 set -eu
 cd "$(dirname "$0")/.."
 target="$1"
@@ -32,6 +32,7 @@ run() {
 cargo="${CARGO:-cargo}"
 if "$cargo" bench -q -p ferromq --bench appender --no-run > /dev/null; then
     run rust "$cargo" bench -q -p ferromq --bench appender -- "$seconds" append
+    run kept "$cargo" bench -q -p ferromq --bench appender -- "$seconds" append commitLogKeptInMemory=268435456
     run bare "$cargo" bench -q -p ferromq --bench appender -- "$seconds" bare
 else
     printf 'rust\tfailed\tit could not be built\n'
