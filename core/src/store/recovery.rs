@@ -61,7 +61,8 @@ pub(crate) fn recover(core: &Core, before: &Before) -> Result<RecoveryReport> {
     let mut from = match vouched {
         Some(end) => end,
         None if before.whole || lost_queues || loaded.queues == 0 => min,
-        None => trusted(core, before, &files, &loaded, &mut report.notes),
+        None => trusted(core, before, &files, &loaded, &mut report.notes)
+            .map_err(|error| io_error(core, error))?,
     };
     let exact = saved_to.filter(|end| *end == from);
     if vouched.is_none() {
@@ -126,6 +127,11 @@ fn vouches(core: &Core, own: &Own, ends: [i64; 2], log_min: i64) -> io::Result<b
     if own.ends_alone != Some(ends[1]) {
         return Ok(false);
     }
+    begin_with_log(core, log_min)
+}
+
+/// Whether no queue can have lost its first files: the log has nothing before what they begin with.
+fn begin_with_log(core: &Core, log_min: i64) -> io::Result<bool> {
     for queue in core.queues.all() {
         if !queue.lacks_nothing_before(&core.queues.files, log_min)? {
             return Ok(false);
@@ -186,14 +192,25 @@ fn load_index(core: &Core, before: &Before, log: Range<i64>, notes: &mut Vec<Str
 }
 
 /// The commit-log offset before which log and queues agree as far as is known, where the ends of the queues do not tell.
-fn trusted(core: &Core, before: &Before, files: &[LogFile], loaded: &Loaded, notes: &mut Vec<String>) -> i64 {
-    match (before.clean, before.checkpoint.own) {
-        (_, Some(Own { queue_ends: Some(_), .. })) => {
-            notes.push("queues are not as they were left: they are compared with the whole log".into());
-            0
-        }
-        (false, Some(own)) => own.dispatched_to,
+fn trusted(
+    core: &Core,
+    before: &Before,
+    files: &[LogFile],
+    loaded: &Loaded,
+    notes: &mut Vec<String>,
+) -> io::Result<i64> {
+    if before.checkpoint.own.is_some_and(|own| own.queue_ends.is_some()) {
+        notes.push("queues are not as they were left: they are compared with the whole log".into());
+        return Ok(0);
+    }
+    // How far they go tells nothing of where they began.
+    if !begin_with_log(core, files[0].base)? {
+        notes.push("queues begin later than the log: they are compared with the whole log".into());
+        return Ok(0);
+    }
+    Ok(match (before.clean, before.checkpoint.own) {
         (true, _) => loaded.covered.saturating_sub(1),
+        (false, Some(own)) => own.dispatched_to,
         (false, None) => {
             let safe = before.checkpoint.safe_ms();
             let storage = &*core.options.storage;
@@ -202,7 +219,7 @@ fn trusted(core: &Core, before: &Before, files: &[LogFile], loaded: &Loaded, not
             };
             files.iter().rev().find(first_record_is_safe).map_or(files[0].base, |file| file.base)
         }
-    }
+    })
 }
 
 /// Cuts the log behind its last valid record and readies its last file for appends.

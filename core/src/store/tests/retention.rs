@@ -230,3 +230,28 @@ fn a_first_file_that_is_lost_is_not_taken_for_one_that_expired() {
     assert_eq!(store.queue_bounds("T", 2), Some(end.clone()), "{:?}", store.recovery_report());
     assert_eq!(bodies(&store, "T", 2, 0).len() as i64, end.end - end.start);
 }
+
+#[test]
+fn a_first_file_that_is_lost_is_noticed_also_without_a_checkpoint() {
+    for closed in [false, true] {
+        let memory = Memory::new();
+        let (store, _) = filled(&memory, |options| options.max_store_size = 8 * (32 << 10));
+        store.run_retention();
+        let bounds = store.queue_bounds("T", 2).unwrap();
+        store.save().unwrap();
+        if closed {
+            store.close().unwrap();
+        }
+        let left = memory.killed();
+        left.remove_file(Path::new("/store/checkpoint")).unwrap();
+        let dir = "/store/consumequeue/T/2";
+        let files = names(&left, dir);
+        for name in &files[..files.len() - 1] {
+            left.remove_file(&Path::new(dir).join(name)).unwrap();
+        }
+        let store = open(&left);
+        assert_eq!(store.queue_bounds("T", 2), Some(bounds.clone()), "{:?}", store.recovery_report());
+        assert_eq!(bodies(&store, "T", 2, 0).len() as i64, bounds.end - bounds.start);
+        store.close().unwrap();
+    }
+}
