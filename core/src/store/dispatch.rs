@@ -183,13 +183,17 @@ impl Core {
 
     /// Runs `change` while no record is passed on, and then passes on what others left to this thread meanwhile.
     pub(crate) fn between_dispatches<R>(&self, change: impl FnOnce() -> R) -> R {
-        let work = self.dispatcher.work.lock();
-        let changed = change();
-        drop(work);
+        let changed = self.without_dispatches(change);
         // Others may have relied on this thread while it held the lock.
-        fence(Ordering::SeqCst);
         self.dispatch();
         changed
+    }
+
+    /// As [`Core::between_dispatches`], where the caller dispatches later: with what it holds until then, it would wait for
+    /// queues that wait for it.
+    pub(crate) fn without_dispatches<R>(&self, change: impl FnOnce() -> R) -> R {
+        let _work = self.dispatcher.work.lock();
+        change()
     }
 
     /// Bytes of the log that queues and index do not know yet.

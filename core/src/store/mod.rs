@@ -392,10 +392,10 @@ impl Core {
                 self.saved.forgotten.lock().push(topic.to_owned());
                 self.queues.forget(topic)
             };
-            if let Some(removed) = self.between_dispatches(forget) {
-                let gone = self.queues.remove_files(removed);
-                gone.map_err(|error| Error::io("delete topic", topic.to_owned(), error))?;
-            }
+            let removed = self.without_dispatches(forget).map(|removed| self.queues.remove_files(removed));
+            self.dispatch();
+            let failed_to_remove = |error| Error::io("delete topic", topic.to_owned(), error);
+            removed.unwrap_or(Ok(())).map_err(failed_to_remove)?;
             // What was appended by someone who had found the queue before: with it on disk, and so passed on below, nobody
             // takes it for a record of a topic of this name. What comes later is refused.
             self.flush_log().map_err(failed)?;
