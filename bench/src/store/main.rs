@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "ferromq-bench-store")]
 struct Options {
-    /// What to measure; default: all but `cold` and `long`
+    /// What to measure; default: all but `steady`, `cold` and `long`
     #[arg(long = "part", value_enum)]
     parts: Vec<Part>,
     /// A tenth of everything
@@ -40,6 +40,8 @@ struct Options {
 enum Part {
     /// Appends with 8, 1,000 and 50,000 queues: rates, memory, files, restarts
     Queues,
+    /// As `queues`, five times as many: so long that each queue's entries are written several times
+    Steady,
     /// Starts with a log of 10 GB: after an orderly end, and after kill -9 under load
     Restart,
     /// MB/s appended with bodies of 1 KiB to 1 MiB, beside dd
@@ -80,6 +82,7 @@ fn measure(options: &Options) -> Result<(), String> {
         let dir = std::path::absolute(dir).map_err(failed)?;
         let result = match part {
             Part::Queues => parts::queues(&dir, scale(4_000_000), if options.quick { 1 } else { 3 }),
+            Part::Steady => parts::steady(&dir, scale(20_000_000)),
             Part::Restart => parts::restart(&dir, scale(10_000)),
             Part::Disk => parts::disk(&dir, scale(2_000)),
             Part::Cold => parts::cold(&dir, scale(10_000)),

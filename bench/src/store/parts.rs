@@ -34,6 +34,18 @@ pub fn queues(dir: &Path, messages: u64, rounds: usize) -> Result<Value, String>
     Ok(json!(figures))
 }
 
+/// One round of many messages, each number of queues in a directory of its own.
+pub fn steady(dir: &Path, messages: u64) -> Result<Value, String> {
+    let mut figures = Vec::new();
+    for queues in [8, 1_000, 50_000] {
+        let name = format!("{queues} queues, {:.1} M", messages as f64 / 1e6);
+        figures.push(show(&name, filled(dir, queues, 128, messages, true)?));
+        figures.push(show("  start", started(dir)?));
+        clean(dir)?;
+    }
+    Ok(json!(figures))
+}
+
 /// A log of so many MB, of messages of 1 KiB.
 pub fn restart(dir: &Path, megabytes: u64) -> Result<Value, String> {
     let mut figures = Vec::new();

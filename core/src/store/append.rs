@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::{is_queued, Indexed, KeyHashes};
 use super::log::Tail;
 use super::queue::{Form, Queue, Slot};
-use super::queues::{Topic, MAX_QUEUES};
+use super::queues::{Place, Topic, MAX_QUEUES};
 use super::types::{AppendError, Appended, QueueEntry};
 use super::{check_topic, Core};
 use crate::record::{self, NewRecord};
@@ -37,9 +37,15 @@ impl Core {
     /// cache when this returns; on disk, see [`Core::when_durable`]; in its queue after [`Core::dispatch`].
     #[doc(alias = "putMessage")]
     pub fn append(&self, record: &NewRecord<'_>) -> Result<Appended, AppendError> {
-        let mut prepared = self.prepare(record)?;
+        // One queue of many is in no cache; it comes out of memory while other things are done.
+        let place = self.queues.place(record.topic, record.queue_id);
+        self.check(record)?;
         with_buffer(|buffer| {
-            record.encode_into(buffer);
+            record.encode_head(buffer);
+            self.queues.fetch_ahead(place);
+            buffer.extend_from_slice(record.body);
+            record.encode_tail(buffer);
+            let mut prepared = self.prepare(record, place)?;
             let mut tail = self.log.claim()?;
             let physical_offset = self.log.reserve(&mut tail, buffer.len())?;
             self.see_it_is_there(&mut prepared)?;
@@ -54,7 +60,11 @@ impl Core {
     /// of the last, and the commit-log offset of each.
     #[doc(alias = "putMessages")]
     pub fn append_batch(&self, records: &[NewRecord<'_>]) -> Result<(Appended, Vec<i64>), AppendError> {
-        let mut all = records.iter().map(|record| self.prepare(record)).collect::<Result<Vec<_>, _>>()?;
+        let prepare = |record| {
+            self.check(record)?;
+            self.prepare(record, self.queues.place(record.topic, record.queue_id))
+        };
+        let mut all = records.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         if all.is_empty() {
             return Err(AppendError::Illegal("the batch has no messages".into()));
         }
@@ -90,7 +100,8 @@ impl Core {
         record::check_lengths(record).map_err(AppendError::Illegal)
     }
 
-    fn prepare<'a>(&self, record: &'a NewRecord<'a>) -> Result<Prepared<'a>, AppendError> {
+    /// Whether the store takes a record like this one.
+    fn check(&self, record: &NewRecord<'_>) -> Result<(), AppendError> {
         self.check_record(record)?;
         if !(0..MAX_QUEUES).contains(&record.queue_id) {
             let id = record.queue_id;
@@ -99,23 +110,29 @@ impl Core {
                 MAX_QUEUES - 1
             )));
         }
-        let queue = match self.queues.queue(record.topic, record.queue_id) {
+        Ok(())
+    }
+
+    /// What can be known of a record that was checked before it has its place. `place` is that of its queue.
+    fn prepare<'a>(&self, record: &'a NewRecord<'a>, place: Place) -> Result<Prepared<'a>, AppendError> {
+        let indexed = Indexed::of(record.properties);
+        let tags_code = match indexed.due_time_is_code(record.topic) {
+            true => 0,
+            false => indexed.tags_code(record.topic, 0, &[]),
+        };
+        let queue = match self.queues.queue_at(place, record.topic, record.queue_id) {
             Some(queue) => queue,
             None => {
                 let topic = self.topic_for_appends(record.topic)?;
                 self.queues.queue_or_new(&topic, record.queue_id)
             }
         };
-        let indexed = Indexed::of(record.properties);
+        queue.fetch_tail_ahead();
         let keys = match self.index.is_enabled() {
             true => indexed.key_hashes(record.sys_flag, queue.key_prefix_hash),
             false => KeyHashes::default(),
         };
         let count = if queue.form == Form::Batch { indexed.count(record.sys_flag) } else { 1 };
-        let tags_code = match indexed.due_time_is_code(record.topic) {
-            true => 0,
-            false => indexed.tags_code(record.topic, 0, &[]),
-        };
         Ok(Prepared { record, queue, indexed, tags_code, keys, count, size: record.encoded_len() })
     }
 
@@ -229,7 +246,7 @@ mod tests {
             store.append(&new("T", 0, b"old", b"")).unwrap();
         }
         let late = new("T", 0, b"late", b"");
-        let mut prepared = store.prepare(&late).unwrap();
+        let mut prepared = store.prepare(&late, store.queues.place("T", 0)).unwrap();
         store.delete_topic("T").unwrap();
         store.append(&new("T", 0, b"first", b"")).unwrap();
         let mut bytes = Vec::new();

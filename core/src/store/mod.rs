@@ -45,6 +45,7 @@ mod save;
 mod scan;
 mod scratch;
 mod segment;
+mod short_cut;
 mod signal;
 mod slot;
 pub mod storage;

@@ -2,9 +2,10 @@
 //! written behind; the log can always make them again.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use super::mapping::fetch_ahead;
 use super::queue_files::{OpenFiles, UnitFiles};
 use super::queues::Topic;
 use super::slot::decode;
@@ -14,6 +15,9 @@ pub(crate) use super::slot::{Form, Slot, ENTRY_LEN};
 
 /// Entries for which a queue takes memory with its first one; then for twice as many, and so on.
 const FIRST_ENTRIES: usize = 4;
+
+/// Bytes of its topic's name that a queue has at hand: as many as go into its first line of memory.
+const NAME_START: usize = 20;
 
 /// Blanks of a large hole that are in memory at a time.
 const BLANKS_AT_ONCE: i64 = 1 << 12;
@@ -43,7 +47,6 @@ pub(crate) struct Queue {
     pub next: AtomicI64,
     /// The offset behind the last readable record.
     max: AtomicI64,
-    pub topic: Arc<str>,
     pub id: i32,
     /// Java's hash of the topic and `#`, with which the hash of every index key of the topic begins.
     pub key_prefix_hash: i32,
@@ -52,9 +55,16 @@ pub(crate) struct Queue {
     pub listed: AtomicBool,
     /// Its topic was deleted.
     forgotten: AtomicBool,
+    /// Length of the topic's name; all that are longer have the largest.
+    name_len: u8,
+    /// How it begins: most need no look at the name itself, which stands elsewhere.
+    name_start: [u8; NAME_START],
+    /// Address of where the next entry will stand in memory; an old one does no harm.
+    tail_at: AtomicUsize,
     state: Mutex<State>,
     /// First offset whose record is still in the log.
     min: AtomicI64,
+    pub topic: Arc<str>,
 }
 
 #[repr(C)]
@@ -105,18 +115,50 @@ impl Queue {
             first_at: None,
             files,
         };
+        let mut name_start = [0; NAME_START];
+        let start = topic.name.len().min(NAME_START);
+        name_start[..start].copy_from_slice(&topic.name.as_bytes()[..start]);
         Queue {
             next: AtomicI64::new(0),
             max: AtomicI64::new(0),
-            topic: topic.name.clone(),
             id,
             key_prefix_hash: topic.key_prefix_hash,
             form: topic.form,
             listed: AtomicBool::new(false),
             forgotten: AtomicBool::new(deleted),
+            name_len: topic.name.len().min(usize::from(u8::MAX)) as u8,
+            name_start,
+            tail_at: AtomicUsize::new(0),
             state: Mutex::new(state),
             min: AtomicI64::new(0),
+            topic: topic.name.clone(),
         }
+    }
+
+    /// Whether it is the queue of this topic and id.
+    pub fn is(&self, topic: &str, id: i32) -> bool {
+        let start = topic.len().min(NAME_START);
+        self.id == id
+            && usize::from(self.name_len) == topic.len().min(usize::from(u8::MAX))
+            && self.name_start[..start] == topic.as_bytes()[..start]
+            && (topic.len() <= NAME_START || *self.topic == *topic)
+    }
+
+    /// Begins to bring what every record touches of it into the caches, without a look at it and so without waiting.
+    pub fn fetch_ahead(&self) {
+        const LINE: usize = 64;
+        // The counts of its `Arc` stand before it.
+        let from = std::ptr::from_ref(self) as usize - 2 * size_of::<usize>();
+        for line in 0..3 {
+            fetch_ahead(from + line * LINE);
+        }
+    }
+
+    /// The same for where its next entry will stand.
+    pub fn fetch_tail_ahead(&self) {
+        let at = self.tail_at.load(Ordering::Relaxed);
+        fetch_ahead(at);
+        fetch_ahead(at + ENTRY_LEN - 1);
     }
 
     /// Whether its topic was deleted.
@@ -200,6 +242,7 @@ impl Queue {
                 other => strange = Some(other),
             }
         }
+        self.tail_at.store(state.tail.as_ptr_range().end as usize, Ordering::Relaxed);
         (strange, state.end - state.written)
     }
 

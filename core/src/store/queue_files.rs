@@ -167,12 +167,10 @@ impl UnitFiles {
 
     /// The file whose first unit is `base`; it is made if it lies behind the others or is the first one.
     fn file(&mut self, files: &OpenFiles, base: i64) -> io::Result<Arc<dyn File>> {
-        let there = (self.first..self.end).contains(&base);
-        let path = self.path(base);
-        if there {
-            return files.file(self.uid, base, |storage| storage.open(&path, Open::Existing));
+        if (self.first..self.end).contains(&base) {
+            return files.file(self.uid, base, |storage| storage.open(&self.path(base), Open::Existing));
         }
-        let size = self.file_size();
+        let (path, size) = (self.path(base), self.file_size());
         drop(files.wait_until_gone(&self.dir));
         let file = files.file(self.uid, base, |storage| {
             storage.create_dir_all(path.parent().unwrap_or(Path::new("")))?;

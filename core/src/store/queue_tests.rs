@@ -24,3 +24,20 @@ fn a_large_hole_takes_little_memory() {
     assert_eq!(queue.slot(files, 0).unwrap(), Some(slot(0, 0)));
     assert_eq!(queue.slot(files, end).unwrap(), Some(slot(end * 200, end)));
 }
+
+#[test]
+fn a_queue_knows_its_topic_by_more_than_how_it_begins() {
+    let store = open(&Memory::new());
+    let long = "abcdefghijklmnopqrst-one";
+    for topic in ["T", "abcdefghijklmnopqrst", long] {
+        let queue = store.know(topic, 3).unwrap().queue;
+        for (other, id) in [("T", 3), ("abcdefghijklmnopqrst", 3), (long, 3), (topic, 2)] {
+            assert_eq!(queue.is(other, id), other == topic && id == 3, "{topic} {other} {id}");
+        }
+        for other in
+            ["", "U", "Tt", "abcdefghijklmnopqrst-two", "abcdefghijklmnopqrst-one-two", "abcdefghijklmnopqrs"]
+        {
+            assert!(!queue.is(other, 3), "{topic} {other}");
+        }
+    }
+}

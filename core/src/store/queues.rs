@@ -1,7 +1,7 @@
 //! All consume queues, found by topic with one look-up.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::queue::{Form, Queue, Tails};
 use super::queue_files::{OpenFiles, Removing, UnitFiles};
+use super::short_cut::ShortCut;
 use super::storage::{sync_failed, Storage, SyncDisk};
 use super::StoreOptions;
 use crate::message::java_hash;
@@ -19,6 +20,8 @@ pub const MAX_QUEUES: i32 = 1 << 16;
 
 /// With so many queues each may hold less in memory.
 const MANY: u32 = 10_000;
+/// So many are in the processor's caches anyway.
+const IN_CACHES: u32 = 2_000;
 /// With so many queues to write to, what waits in memory waits for the next checkpoint or until it is enough for a
 /// write of its own: the log has it anyway.
 const WRITTEN_BEHIND: usize = 1_000;
@@ -54,23 +57,9 @@ impl Topic {
     }
 }
 
-/// For keys that are hashes already.
-#[derive(Default)]
-struct IsHash(u64);
-
-impl Hasher for IsHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
+/// Where to look for a queue in the table of all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(u64);
 
 /// The table of topics and their queues.
 pub(crate) struct Queues {
@@ -78,9 +67,8 @@ pub(crate) struct Queues {
     file_sizes: [usize; 2],
     pub files: OpenFiles,
     topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
-    /// Queues of the topics above by a hash of topic and id: with many queues each step to one has to wait for memory, and
-    /// by its topic there are five. Of two with one hash the second is not here.
-    short_cut: RwLock<HashMap<u64, Arc<Queue>, BuildHasherDefault<IsHash>>>,
+    /// Queues of the topics above by a hash of topic and id. Of two with one hash the second is not here.
+    short_cut: RwLock<ShortCut>,
     hasher: RandomState,
     next_uid: AtomicU32,
     /// The disk of all files, open since before they were written to.
@@ -129,9 +117,37 @@ impl Queues {
     }
 
     pub fn queue(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        self.queue_at(self.place(topic, id), topic, id)
+    }
+
+    /// Where a queue is looked for, there or not. If there are many, its place in the table begins to come into the caches.
+    pub fn place(&self, topic: &str, id: i32) -> Place {
         let hash = self.hasher.hash_one((topic, id));
-        if let Some(queue) = self.short_cut.read().get(&hash) {
-            if queue.id == id && *queue.topic == *topic {
+        if self.are_many() {
+            self.short_cut.read().fetch_ahead(hash);
+        }
+        Place(hash)
+    }
+
+    /// Begins to bring into the caches what an append to a queue looks at, without waiting for it. Of use where something
+    /// else is to be done before, and after the queue's place was asked for.
+    pub fn fetch_ahead(&self, place: Place) {
+        if !self.are_many() {
+            return;
+        }
+        if let Some(queue) = self.short_cut.read().get(place.0) {
+            queue.fetch_ahead();
+        }
+    }
+
+    fn are_many(&self) -> bool {
+        self.next_uid.load(Ordering::Relaxed) > IN_CACHES
+    }
+
+    /// The queue, whose place this is.
+    pub fn queue_at(&self, place: Place, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        if let Some(queue) = self.short_cut.read().get(place.0) {
+            if queue.is(topic, id) {
                 return Some(queue.clone());
             }
         }
@@ -173,8 +189,10 @@ impl Queues {
         let new = || {
             let queue = Arc::new(Queue::new(topic, id, self.unit_files(&topic.name, id, topic.form)));
             if !queue.is_forgotten() {
-                let hash = self.hasher.hash_one((&*topic.name, id));
-                self.short_cut.write().entry(hash).or_insert_with(|| queue.clone());
+                let (hash, mut short_cut) = (self.place(&topic.name, id).0, self.short_cut.write());
+                if short_cut.get(hash).is_none() {
+                    short_cut.insert(hash, queue.clone());
+                }
             }
             queue
         };
@@ -347,11 +365,11 @@ impl Queues {
             if topic.forgotten.swap(true, Ordering::AcqRel) {
                 return None;
             }
+            let places: Vec<_> = queues.iter().flatten().map(|queue| self.place(name, queue.id)).collect();
             let mut short_cut = self.short_cut.write();
-            for queue in queues.iter().flatten() {
-                let hash = self.hasher.hash_one((name, queue.id));
-                if short_cut.get(&hash).is_some_and(|there| Arc::ptr_eq(there, queue)) {
-                    short_cut.remove(&hash);
+            for (queue, place) in queues.iter().flatten().zip(places) {
+                if short_cut.get(place.0).is_some_and(|there| Arc::ptr_eq(there, queue)) {
+                    short_cut.remove(place.0);
                 }
             }
             drop(short_cut);

@@ -160,12 +160,12 @@ fn a_deleted_topic_leaves_nothing() {
 fn of_two_queues_with_one_hash_both_are_found() {
     let queues = table(&Memory::new());
     let [a, b] = ["A", "B"].map(|name| queues.queue_or_new(&queues.topic_or_new(name, Form::Plain), 0));
-    let hash = queues.hasher.hash_one(("B", 0_i32));
+    let Place(hash) = queues.place("B", 0);
     queues.short_cut.write().insert(hash, a.clone());
     assert!(Arc::ptr_eq(&queues.queue("B", 0).unwrap(), &b));
     queues.delete("B").unwrap();
     assert!(queues.queue("B", 0).is_none() && b.is_forgotten());
-    assert!(Arc::ptr_eq(&queues.short_cut.read()[&hash], &a) && !a.is_forgotten());
+    assert!(Arc::ptr_eq(queues.short_cut.read().get(hash).unwrap(), &a) && !a.is_forgotten());
     queues.delete("A").unwrap();
     let again = queues.queue_or_new(&queues.topic_or_new("A", Form::Plain), 0);
     assert!(Arc::ptr_eq(&queues.queue("A", 0).unwrap(), &again) && !Arc::ptr_eq(&again, &a));
