@@ -191,6 +191,8 @@ impl Numbers {
         let Some(odd) = self.odd.take() else { return ruling };
         let most_left_out = MOST_LEFT_OUT.max(lost / self.least);
         let is_too_high = |slot: &Slot| next > 0 && slot.offset - next > most_left_out;
+        // What was passed over as damaged has room for the numbers before it.
+        let is_explained = |slot: &Slot| slot.offset > next && slot.offset - next <= lost / self.least;
         let (odd, other) = match self.other.take() {
             Some(other) if is_too_high(&odd) => {
                 ruling.refuse(odd, DAMAGED);
@@ -199,6 +201,15 @@ impl Numbers {
             Some(other) if is_too_high(&other) => {
                 ruling.refuse(other, DAMAGED);
                 (odd, None)
+            }
+            // There is no room between them, so one of them is damaged.
+            Some(other) if is_explained(&odd) && other.offset > next && !is_explained(&other) => {
+                ruling.refuse(other, DAMAGED);
+                (odd, None)
+            }
+            Some(other) if is_explained(&other) && odd.offset > next && !is_explained(&odd) => {
+                ruling.refuse(odd, DAMAGED);
+                (other, None)
             }
             other => (odd, other),
         };
